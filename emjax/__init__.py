@@ -1,0 +1,1 @@
+"""Consensus of many seeded classifications of cryo-EM particles."""

@@ -1,0 +1,1 @@
+"""Classifications of aligned particles: em3d, subspace, som."""

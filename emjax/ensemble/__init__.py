@@ -1,0 +1,1 @@
+"""What many classifications say together: intersections, significance, consensus, rebalancing."""

@@ -1,0 +1,1 @@
+"""Images and volumes as arrays: grids, CTF, slices, masks, noise, FSC, reconstruction."""

@@ -1,0 +1,19 @@
+"""Shared by all tests: shapes and types are checked, the large test data is found or skipped."""
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("emjax", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder beside the repository that holds the development data sets."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data" / "README.md").exists():
+        pytest.skip(f"development data not found: {folder.name}/data beside the repository")
+    return folder
