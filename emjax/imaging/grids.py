@@ -1,0 +1,192 @@
+"""Fourier grids: the independent pixels of an image and voxels of a volume up to a radius.
+
+Real images and volumes have Hermitian transforms, so half of the coefficients say everything.
+Frequencies are integers, in units of 1 / (box size × pixel size); the box centre is n // 2; DC and
+Nyquist are left out of images, and volumes keep what trilinear slices up to the radius touch.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Int, Num
+
+
+class FourierGrid(eqx.Module):
+    """Independent Fourier coefficients of images (p pixels) and volumes (v voxels)."""
+
+    kx: Int[Array, " p"]
+    ky: Int[Array, " p"]
+    kxyz: Int[Array, "v 3"]
+    lookup: Int[Array, "X Y Z"]
+    box_size: int = eqx.field(static=True)
+    radius: int = eqx.field(static=True)
+
+    @property
+    def pixel_shells(self) -> Int[Array, " p"]:
+        """Shell of each pixel: the radius rounded to the nearest integer."""
+        return jnp.round(jnp.sqrt(self.kx**2 + self.ky**2)).astype(jnp.int32)
+
+    @property
+    def voxel_shells(self) -> Int[Array, " v"]:
+        """Shell of each voxel: the radius rounded to the nearest integer."""
+        return jnp.round(jnp.sqrt(jnp.sum(self.kxyz**2, -1))).astype(jnp.int32)
+
+    @property
+    def n_shells(self) -> int:
+        """Number of shells that voxels of the grid fall in, DC included."""
+        return self.radius + 3
+
+
+def smooth_size(minimum: int) -> int:
+    """Smallest even number ≥ minimum without prime factors above 5 (fast transforms)."""
+    size = minimum + minimum % 2
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2
+
+
+def cropped_box_size(radius: int) -> int:
+    """Box size of volumes that hold all voxels of slices up to a radius, Nyquist unused."""
+    return smooth_size(2 * (radius + 2))
+
+
+def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """Frequencies (kx, ky) with kx ≥ 0 and 0 < |k| ≤ radius, of kx = 0 only ky > 0."""
+    ky, kx = np.mgrid[-radius : radius + 1, 0 : radius + 1]
+    keep = (kx**2 + ky**2 <= radius**2) & ((kx > 0) | (ky > 0))
+    return kx[keep].astype(np.int32), ky[keep].astype(np.int32)
+
+
+def make_grid(box_size: int, radius: int) -> FourierGrid:
+    """Grid of a box.
+
+    Args:
+        box_size: voxels along an edge of the real-space volume.
+        radius: the highest frequency kept, in Fourier pixels; radius + 1 < box_size / 2.
+
+    Raises:
+        ValueError: where slices up to the radius would touch the Nyquist plane.
+    """
+    if radius < 1 or 2 * (radius + 1) >= box_size + (box_size % 2):
+        raise ValueError(f"radius: found {radius} for a box of {box_size}, expected 1 … {box_size // 2 - 2}")
+    kx, ky = half_plane(radius)
+    edge = radius + 2
+    x, y, z = np.meshgrid(
+        np.arange(edge), np.arange(-edge + 1, edge), np.arange(-edge + 1, edge), indexing="ij"
+    )
+    # A corner of a trilinear cell lies at most √3 from its point.
+    keep = np.sqrt(x**2 + y**2 + z**2) <= radius + 1.7321
+    lookup = np.full(x.shape, 0, np.int32)
+    lookup[keep] = np.arange(keep.sum(), dtype=np.int32)
+    kxyz = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.int32)
+    return FourierGrid(
+        jnp.asarray(kx), jnp.asarray(ky), jnp.asarray(kxyz), jnp.asarray(lookup), box_size, radius
+    )
+
+
+def _centre(box_size: int, axes: int) -> tuple[int, ...]:
+    return (-(box_size // 2),) * axes
+
+
+def images_to_pixels(
+    images: Float[Array, "m d d"], kx: Int[Array, " p"], ky: Int[Array, " p"]
+) -> Complex[Array, "m p"]:
+    """Fourier coefficients of images, origin at the box centre, at the given frequencies."""
+    d = images.shape[-1]
+    rolled = jnp.roll(images, _centre(d, 2), (1, 2))
+    return jnp.fft.rfft2(rolled)[:, ky % d, kx]
+
+
+def pixels_to_images(
+    pixels: Complex[Array, "m p"], kx: Int[Array, " p"], ky: Int[Array, " p"], box_size: int
+) -> Float[Array, "m d d"]:
+    """Real images of given Fourier coefficients, zero elsewhere; inverse of `images_to_pixels`."""
+    half = jnp.zeros((pixels.shape[0], box_size, box_size // 2 + 1), pixels.dtype)
+    half = half.at[:, ky % box_size, kx].set(pixels)
+    half = half.at[:, -ky % box_size, 0].add(jnp.where(kx == 0, pixels.conj(), 0))
+    images = jnp.fft.irfft2(half, (box_size, box_size))
+    return jnp.roll(images, (box_size // 2,) * 2, (1, 2))
+
+
+def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
+    """Fourier coefficients (rows of the grid) of real volumes, axes z, y, x."""
+    d = grid.box_size
+    x, y, z = grid.kxyz.T
+    rolled = jnp.roll(volumes, _centre(d, 3), (-3, -2, -1))
+    return jnp.fft.rfftn(rolled, axes=(-3, -2, -1))[..., z % d, y % d, x]
+
+
+def to_real(values: Complex[Array, "*k v"], grid: FourierGrid) -> Float[Array, "*k d d d"]:
+    """Real volumes, axes z, y, x, of Fourier coefficients on the grid; zero beyond it."""
+    d = grid.box_size
+    x, y, z = grid.kxyz.T
+    half = jnp.zeros((*values.shape[:-1], d, d, d // 2 + 1), values.dtype)
+    half = half.at[..., z % d, y % d, x].set(values)
+    volumes = jnp.fft.irfftn(half, (d, d, d), axes=(-3, -2, -1))
+    return jnp.roll(volumes, (d // 2,) * 3, (-3, -2, -1))
+
+
+def friedel_mates(grid: FourierGrid) -> Int[Array, " v"]:
+    """Row of (0, −y, −z) for voxels on the plane x = 0, the voxel's own row elsewhere."""
+    x, y, z = grid.kxyz.T
+    edge = grid.lookup.shape[1] // 2
+    return jnp.where(x == 0, grid.lookup[0, edge - y, edge - z], jnp.arange(x.shape[0]))
+
+
+def add_friedel_mates(values: Num[Array, "*k v"], grid: FourierGrid) -> Num[Array, "*k v"]:
+    """Add to each voxel on the plane x = 0 the conjugate of its mate at (0, −y, −z).
+
+    Slices are folded to x ≥ 0, so on that plane one coefficient is gathered in two rows.
+    """
+    mates = jnp.conj(values[..., friedel_mates(grid)])
+    return values + jnp.where(grid.kxyz[:, 0] == 0, mates, 0)
+
+
+def gridding(box_size: int) -> Float[np.ndarray, "d d d"]:
+    """Πsinc²: the real-space window that trilinear interpolation in Fourier space imposes."""
+    axis = np.sinc((np.arange(box_size) - box_size // 2) / box_size) ** 2
+    return (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)
+
+
+def shell_means(
+    values: Num[Array, "*k v"], grid: FourierGrid, weights: Float[Array, " v"] | None = None
+) -> Num[Array, "*k s"]:
+    """Mean over each shell of the half volume."""
+    counts = shell_sums(jnp.ones_like(grid.kxyz[:, 0], jnp.float32), grid, weights)
+    return shell_sums(values, grid, weights) / jnp.maximum(counts, 1e-20)
+
+
+def shell_sums(
+    values: Num[Array, "*k v"], grid: FourierGrid, weights: Float[Array, " v"] | None = None
+) -> Num[Array, "*k s"]:
+    """Sum over each shell of the half volume."""
+    weighted = values if weights is None else values * weights
+    sums = jnp.zeros((*values.shape[:-1], grid.n_shells), weighted.dtype)
+    return sums.at[..., grid.voxel_shells].add(weighted)
+
+
+def resample(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:
+    """Resample a volume to another box size of the same extent by cropping or padding in Fourier space.
+
+    The box centre n // 2 stays on the same point where both sizes are even.
+    """
+    d = volume.shape[0]
+    spectrum = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume)))
+    common = min(d, box_size)
+    keep = [slice(d // 2 - common // 2, d // 2 - common // 2 + common)] * 3
+    if common % 2 == 0:
+        # The Nyquist planes have no partner of opposite sign.
+        for axis in range(3):
+            index = [slice(None)] * 3
+            index[axis] = slice(keep[axis].start, keep[axis].start + 1)
+            spectrum[tuple(index)] = 0
+    result = np.zeros((box_size,) * 3, np.complex128)
+    start = box_size // 2 - common // 2
+    result[(slice(start, start + common),) * 3] = spectrum[tuple(keep)]
+    real = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(result))).real
+    return (real * (box_size / d) ** 3).astype(np.float32)

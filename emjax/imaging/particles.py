@@ -1,0 +1,99 @@
+"""Aligned particles as the numerics see them: poses, CTFs, noise, and cropped images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Int
+
+from emjax.imaging.ctf import CTF, evaluate_ctf
+from emjax.imaging.grids import FourierGrid, make_grid
+
+
+@dataclass(frozen=True)
+class Particles:
+    """n aligned particles, cropped in Fourier space at the filter resolution.
+
+    `images` hold the independent Fourier pixels of the centred images times √(2/S), S the noise
+    power: a residual has unit variance in its real and in its imaginary part, and the
+    log-likelihood of a particle is −½ Σ|F − s·C·P·V·√(2/S)|². They may be memory-mapped.
+    """
+
+    images: Complex[np.ndarray, "n p"]
+    rotations: Float[np.ndarray, "n 3 3"]
+    ctf: CTF  # NumPy arrays of n
+    scale: Float[np.ndarray, " n"]
+    group: Int[np.ndarray, " n"]  # row of noise_power, 0-based
+    half: Int[np.ndarray, " n"]  # 1 or 2
+    noise_power: Float[np.ndarray, "g s"]
+    box_size: int  # of the cropped volumes
+    voxel_size: float  # Å, of the cropped volumes
+    radius: int  # the highest frequency kept, in Fourier pixels
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self.scale)
+
+    @property
+    def extent(self) -> float:
+        """Length of the box in Å; one Fourier pixel is 1 / extent."""
+        return self.box_size * self.voxel_size
+
+    @property
+    def grid(self) -> FourierGrid:
+        """Pixels and voxels of the cropped box."""
+        return make_grid(self.box_size, self.radius)
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> "Particles":
+        """Some of the particles, in the order given."""
+        ctf = CTF(**{name: np.asarray(value)[rows] for name, value in vars(self.ctf).items()})
+        return replace(
+            self,
+            images=self.images[rows],
+            rotations=self.rotations[rows],
+            ctf=ctf,
+            scale=self.scale[rows],
+            group=self.group[rows],
+            half=self.half[rows],
+        )
+
+
+def chunks(n: int, size: int) -> Iterator[Int[np.ndarray, " m"]]:
+    """Consecutive rows 0 … n−1 in pieces of at most `size`."""
+    for start in range(0, n, size):
+        yield np.arange(start, min(start + size, n))
+
+
+@eqx.filter_jit
+def contrast(ctf: CTF, grid: FourierGrid, extent: float | Float[Array, ""]) -> Float[Array, "n p"]:
+    """CTF of each particle at the grid's pixels."""
+    return evaluate_ctf(ctf, grid.kx / extent, grid.ky / extent)
+
+
+@eqx.filter_jit
+def pixel_weights(
+    ctf: CTF,
+    scale: Float[Array, " n"],
+    group: Int[Array, " n"],
+    noise_power: Float[Array, "g s"],
+    grid: FourierGrid,
+    extent: float | Float[Array, ""],
+) -> Float[Array, "n p"]:
+    """s·C·√(2/S): what a slice of a volume is multiplied with to be compared with `images`."""
+    whiten = jnp.sqrt(2 / noise_power)[:, grid.pixel_shells]
+    return contrast(ctf, grid, extent) * scale[:, None] * whiten[group]
+
+
+def weights_of(particles: Particles, grid: FourierGrid) -> Float[Array, "n p"]:
+    """`pixel_weights` of particles."""
+    return pixel_weights(
+        particles.ctf,
+        jnp.asarray(particles.scale),
+        jnp.asarray(particles.group),
+        jnp.asarray(particles.noise_power),
+        grid,
+        jnp.float32(particles.extent),
+    )

@@ -1,0 +1,385 @@
+"""From a stack to whitened, centred, Fourier-cropped images, a mean map and a noise spectrum.
+
+One pass reads the stack; what follows works on the cropped images, which the caller provides room
+for (an array in memory, or a memory-mapped file).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Int
+
+from emjax.imaging.ctf import CTF
+from emjax.imaging.fsc import fourier_shell_correlation, wiener_precision
+from emjax.imaging.grids import (
+    FourierGrid,
+    add_friedel_mates,
+    cropped_box_size,
+    gridding,
+    half_plane,
+    images_to_pixels,
+    make_grid,
+    shell_means,
+    to_fourier,
+    to_real,
+)
+from emjax.imaging.masks import solvent_mask, sphere
+from emjax.imaging.particles import Particles, chunks, weights_of
+from emjax.imaging.projector import (
+    insert_slices,
+    insert_weights,
+    make_slices,
+    shift_phases,
+    slice_volume,
+)
+
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class MeanMap:
+    """Mean of all particles on the cropped box."""
+
+    volume: Float[np.ndarray, "d d d"]
+    half_maps: tuple[Float[np.ndarray, "d d d"], Float[np.ndarray, "d d d"]]
+    fsc: Float[np.ndarray, " s"]
+    solvent_mask: Float[np.ndarray, "d d d"]
+
+
+def filter_radius(box_size: int, pixel_size: float, filter_resolution: float) -> int:
+    """Fourier pixels up to a resolution in Å.
+
+    Raises:
+        ValueError: where the resolution lies beyond Nyquist or leaves under 4 shells.
+    """
+    radius = int(np.floor(box_size * pixel_size / filter_resolution + 1e-6))
+    if radius > box_size // 2 - 1:
+        finest = box_size * pixel_size / (box_size // 2 - 1)
+        raise ValueError(
+            f"filter_resolution: found {filter_resolution} Å, beyond Nyquist of {pixel_size:g} Å"
+            f" pixels; expected at least {finest:.2f} Å"
+        )
+    if radius < 4:
+        raise ValueError(
+            f"filter_resolution: found {filter_resolution} Å, which leaves {radius} shells of a box"
+            f" of {box_size * pixel_size:g} Å; expected at most {box_size * pixel_size / 4:.1f} Å"
+        )
+    return radius
+
+
+@eqx.filter_jit
+def _crop(
+    images: Float[Array, "m d d"],
+    shifts: Float[Array, "m 2"],
+    grid: FourierGrid,
+    extent: Float[Array, ""],
+) -> tuple[Complex[Array, "m p"], Float[Array, "m s"]]:
+    """Centred Fourier pixels, and the mean power of each image over all shells below Nyquist."""
+    box_size = images.shape[-1]
+    kx, ky = half_plane(box_size // 2 - 1)
+    pixels = images_to_pixels(images, jnp.asarray(kx), jnp.asarray(ky))
+    shells = np.round(np.hypot(kx, ky)).astype(int)
+    counts = np.maximum(np.bincount(shells, minlength=box_size // 2), 1)
+    power = jnp.zeros((images.shape[0], box_size // 2)).at[:, shells].add(jnp.abs(pixels) ** 2)
+    kept = images_to_pixels(images, grid.kx, grid.ky) * shift_phases(shifts, grid, extent)
+    return kept, power / counts
+
+
+def crop_images(
+    read: Callable[[Int[np.ndarray, " m"]], Float[np.ndarray, "m n n"]],
+    shifts: Float[np.ndarray, "n 2"],
+    group: Int[np.ndarray, " n"],
+    pixel_size: float,
+    grid: FourierGrid,
+    out: Complex[np.ndarray, "n p"],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Float[np.ndarray, "g s"]:
+    """Fill `out` with the centred Fourier pixels of all images, in one pass.
+
+    Args:
+        read: returns the real images of given rows.
+        shifts: origins in Å.
+        group: row of the power table of each particle, 0-based.
+        pixel_size: Å, of the uncropped images.
+        grid: pixels to keep.
+        out: array to fill.
+        progress: called with particles done and in all.
+
+    Returns:
+        Mean power of the images of each group in each shell up to Nyquist.
+
+    Raises:
+        ValueError: where an image holds NaN or infinity, or nothing but one value.
+    """
+    n = len(shifts)
+    power: np.ndarray | None = None
+    for rows in chunks(n, CHUNK):
+        images = read(rows)
+        spread = images.std((1, 2))
+        bad = np.flatnonzero(~np.isfinite(spread) | (spread == 0))
+        if bad.size:
+            raise ValueError(
+                f"image of particle {rows[bad[0]] + 1}: found"
+                f" {'only one value' if spread[bad[0]] == 0 else 'NaN or infinity'},"
+                " expected finite, varying pixels"
+            )
+        pixels, each = _crop(
+            jnp.asarray(images),
+            jnp.asarray(shifts[rows], jnp.float32),
+            grid,
+            jnp.float32(images.shape[-1] * pixel_size),
+        )
+        out[rows] = np.asarray(pixels)
+        if power is None:
+            power = np.zeros((int(group.max()) + 1, each.shape[1]))
+        np.add.at(power, group[rows], np.asarray(each, np.float64))
+        progress(int(rows[-1]) + 1, n)
+    assert power is not None
+    return power / np.maximum(np.bincount(group, minlength=len(power)), 1)[:, None]
+
+
+@eqx.filter_jit
+def _accumulate(
+    images: Complex[Array, "m p"],
+    weights: Float[Array, "m p"],
+    rotations: Float[Array, "m 3 3"],
+    grid: FourierGrid,
+) -> tuple[Complex[Array, " v"], Float[Array, " v"]]:
+    slices = make_slices(rotations, grid)
+    n_voxels = grid.kxyz.shape[0]
+    numerator = insert_slices(images * weights, slices, n_voxels)
+    return numerator, insert_weights(weights**2, slices, n_voxels)
+
+
+def back_project(
+    particles: Particles, grid: FourierGrid
+) -> tuple[Complex[Array, "2 v"], Float[Array, "2 v"]]:
+    """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added."""
+    numerator = [jnp.zeros(grid.kxyz.shape[0], jnp.complex64)] * 2
+    denominator = [jnp.zeros(grid.kxyz.shape[0], jnp.float32)] * 2
+    for h in (0, 1):
+        members = np.flatnonzero(particles.half == h + 1)
+        for rows in chunks(len(members), CHUNK):
+            part = particles.take(members[rows])
+            num, den = _accumulate(
+                jnp.asarray(part.images),
+                weights_of(part, grid),
+                jnp.asarray(part.rotations, jnp.float32),
+                grid,
+            )
+            numerator[h], denominator[h] = numerator[h] + num, denominator[h] + den
+    return (
+        add_friedel_mates(jnp.stack(numerator), grid),
+        add_friedel_mates(jnp.stack(denominator), grid),
+    )
+
+
+@eqx.filter_jit
+def solve_map(
+    numerator: Complex[Array, "2 v"],
+    denominator: Float[Array, "2 v"],
+    mask: Float[Array, "d d d"],
+    grid: FourierGrid,
+    fsc_filter: bool = True,
+) -> tuple[Float[Array, "d d d"], Float[Array, "2 d d d"], Float[Array, " s"]]:
+    """Map and half-maps (real space, unmasked) with the FSC of the masked half-maps.
+
+    Each half is num/(den + floor); the joint map is (num₁+num₂)/(den₁+den₂+1/τ²), τ² from the FSC.
+    """
+    window = jnp.asarray(gridding(grid.box_size))
+    level = shell_means(jnp.sum(denominator, 0), grid)
+    floor = 1e-3 * level[grid.voxel_shells] + 1e-20
+    halves = to_real(numerator / (denominator + floor), grid) / window
+    masked = to_fourier(halves * mask, grid)
+    fsc = fourier_shell_correlation(masked[0], masked[1], grid)
+    prior = wiener_precision(fsc, level) if fsc_filter else 1e-3 * level
+    joint = jnp.sum(numerator, 0) / (jnp.sum(denominator, 0) + prior[grid.voxel_shells] + 1e-20)
+    return to_real(joint, grid) / window, halves, fsc
+
+
+def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
+    """Fourier coefficients to slice by trilinear interpolation, its real-space window divided out."""
+    return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
+
+
+@eqx.filter_jit
+def _compare(
+    images: Complex[Array, "m p"],
+    weights: Float[Array, "m p"],
+    rotations: Float[Array, "m 3 3"],
+    values: Complex[Array, " v"],
+    grid: FourierGrid,
+) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, "m s"]]:
+    """⟨F, CPV⟩ and ⟨CPV, CPV⟩ of each particle, and |F − a·CPV|² by shell with a their ratio."""
+    model = weights * slice_volume(values, make_slices(rotations, grid))
+    cross = jnp.sum(jnp.real(images * model.conj()), -1)
+    power = jnp.sum(jnp.abs(model) ** 2, -1)
+    amplitude = jnp.clip(cross / jnp.maximum(power, 1e-20), 0.0, 4.0)
+    residual = jnp.abs(images - amplitude[:, None] * model) ** 2
+    sums = jnp.zeros((images.shape[0], grid.n_shells)).at[:, grid.pixel_shells].add(residual)
+    return cross, power, sums
+
+
+def _measure(
+    particles: Particles, volume: Float[np.ndarray, "d d d"], grid: FourierGrid
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Amplitude of each particle against a map, its variance, and residual power by group, shell."""
+    values = slicing_values(jnp.asarray(volume), grid)
+    amplitude, variance = np.zeros(particles.n), np.zeros(particles.n)
+    residual = np.zeros((len(particles.noise_power), grid.n_shells))
+    for rows in chunks(particles.n, CHUNK):
+        part = particles.take(rows)
+        cross, power, sums = _compare(
+            jnp.asarray(part.images),
+            weights_of(part, grid),
+            jnp.asarray(part.rotations, jnp.float32),
+            values,
+            grid,
+        )
+        amplitude[rows] = np.asarray(cross) / np.maximum(np.asarray(power), 1e-12)
+        variance[rows] = 1 / np.maximum(np.asarray(power), 1e-12)
+        np.add.at(residual, part.group, np.asarray(sums, np.float64))
+    counts = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
+    members = np.bincount(particles.group, minlength=len(residual))
+    return amplitude, variance, residual / np.maximum(counts * members[:, None], 1)
+
+
+def shrink_scale(
+    amplitude: Float[np.ndarray, " n"], variance: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Per-particle scale of mean 1, pulled to 1 by how much of its spread is estimation noise.
+
+    Args:
+        amplitude: least-squares scale of each particle.
+        variance: its sampling variance.
+
+    Source: James & Stein (1961); the spread that is left once the noise is subtracted.
+    """
+    mean = np.average(amplitude, weights=1 / variance)
+    relative, noise = amplitude / mean, variance / mean**2
+    spread = max(np.average((relative - 1) ** 2 - noise, weights=1 / noise), 0.0)
+    return np.clip(1 + (relative - 1) * spread / (spread + noise), 0.1, 4.0).astype(np.float32)
+
+
+def estimate(
+    particles: Particles,
+    power: Float[np.ndarray, "g s"],
+    mask: Float[np.ndarray, "d d d"] | None = None,
+    scale: str = "optimal",
+    mask_options: dict[str, float] | None = None,
+    rounds: int = 2,
+) -> tuple[Particles, MeanMap]:
+    """Noise spectrum, per-particle scale and mean map of cropped but not yet whitened images.
+
+    The first guess of the noise is the power of the images; each round makes the mean map and takes
+    the noise from what it leaves unexplained (maximum likelihood).
+
+    Args:
+        particles: with `images` as `crop_images` leaves them; whitened in place.
+        power: mean power of the images by group and shell.
+        mask: solvent mask on the cropped box; made from the mean map where None.
+        scale: optimal (fitted to the mean map), input (kept as it is) or none (1).
+        mask_options: threshold, near and far of the automatic mask.
+        rounds: of mean map and noise.
+    """
+    grid = particles.grid
+    noise = np.maximum(_to_shells(power, grid.n_shells), 1e-30)
+    ones = np.ones(particles.n, np.float32)
+    particles = replace(
+        particles, noise_power=noise, scale=particles.scale if scale == "input" else ones
+    )
+    support = sphere(particles.box_size) if mask is None else mask
+    _whiten(particles, np.sqrt(2 / noise))
+    for _ in range(rounds):
+        volume = np.asarray(
+            solve_map(*back_project(particles, grid), jnp.asarray(support), grid)[0]
+        )
+        amplitude, variance, residual = _measure(particles, volume * support, grid)
+        if scale == "optimal":
+            relative = shrink_scale(amplitude * particles.scale, variance * particles.scale**2)
+            particles = replace(particles, scale=relative)
+        # Whitened residuals have power 2 where the noise was right.
+        correction = np.where(residual > 0, residual / 2, 1)
+        _whiten(particles, 1 / np.sqrt(correction))
+        particles = replace(
+            particles,
+            noise_power=(particles.noise_power * correction).astype(np.float32),
+        )
+        if mask is None:
+            support = solvent_mask(volume, particles.voxel_size, **(mask_options or {}))
+    volume, halves, fsc = solve_map(*back_project(particles, grid), jnp.asarray(support), grid)
+    half1, half2 = np.asarray(halves)
+    return particles, MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
+
+
+def _whiten(particles: Particles, factor: Float[np.ndarray, "g s"]) -> None:
+    shells = np.asarray(particles.grid.pixel_shells)
+    table = factor.astype(np.float32)[:, shells]
+    for rows in chunks(particles.n, CHUNK):
+        particles.images[rows] *= table[particles.group[rows]]
+
+
+def _to_shells(power: Float[np.ndarray, "g s"], n_shells: int) -> Float[np.ndarray, "g t"]:
+    """First shells of a power table; the last one repeated where the table is too short."""
+    padded = np.pad(power, ((0, 0), (0, max(0, n_shells - power.shape[1]))), mode="edge")
+    result = padded[:, :n_shells].astype(np.float32)
+    result[:, 0] = result[:, 1]
+    return result
+
+
+def cropped_particles(
+    images: Complex[np.ndarray, "n p"],
+    rotations: Float[np.ndarray, "n 3 3"],
+    ctf: CTF,
+    half: Int[np.ndarray, " n"],
+    group: Int[np.ndarray, " n"],
+    box_size: int,
+    pixel_size: float,
+    radius: int,
+    scale: Float[np.ndarray, " n"] | None = None,
+    noise_power: Float[np.ndarray, "g s"] | None = None,
+) -> Particles:
+    """Particles around an array of cropped images; box and pixel size are those of the stack."""
+    size = cropped_box_size(radius)
+    n = len(rotations)
+    return Particles(
+        images=images,
+        rotations=np.asarray(rotations, np.float32),
+        ctf=CTF(**{k: np.asarray(v, np.float32) for k, v in vars(ctf).items()}),
+        scale=np.ones(n, np.float32) if scale is None else np.asarray(scale, np.float32),
+        group=np.asarray(group, np.int32),
+        half=np.asarray(half, np.int8),
+        noise_power=np.ones((int(group.max()) + 1, radius + 3), np.float32)
+        if noise_power is None
+        else np.asarray(noise_power, np.float32),
+        box_size=size,
+        voxel_size=box_size * pixel_size / size,
+        radius=radius,
+    )
+
+
+def split_halves(half: Int[np.ndarray, " n"], identity: np.ndarray, seed: int) -> Int[np.ndarray, " n"]:
+    """Half-set 1 or 2 of each particle; those given are kept.
+
+    Copies of one image (symmetry expansion) come into one half.
+
+    Args:
+        half: 1 or 2, 0 where unknown.
+        identity: key of the image of each particle.
+        seed: of the random split.
+    """
+    unique, of_image = np.unique(identity, return_inverse=True)
+    draw = np.random.default_rng(seed).permutation(len(unique)) % 2 + 1
+    # Where a copy has a half, its siblings follow.
+    known = np.zeros(len(unique), np.int8)
+    np.maximum.at(known, of_image, half)
+    return np.where(known > 0, known, draw)[of_image].astype(np.int8)
+
+
+def grid_for(box_size: int, pixel_size: float, filter_resolution: float) -> FourierGrid:
+    """Grid of the cropped box at a filter resolution."""
+    radius = filter_radius(box_size, pixel_size, filter_resolution)
+    return make_grid(cropped_box_size(radius), radius)
