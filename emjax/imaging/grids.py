@@ -20,6 +20,7 @@ class FourierGrid(eqx.Module):
     lookup: Int[Array, "X Y Z"]
     box_size: int = eqx.field(static=True)
     radius: int = eqx.field(static=True)
+    padding: int = eqx.field(static=True, default=1)
 
     @property
     def pixel_shells(self) -> Int[Array, " p"]:
@@ -34,7 +35,7 @@ class FourierGrid(eqx.Module):
     @property
     def n_shells(self) -> int:
         """Number of shells that voxels of the grid fall in, DC included."""
-        return self.radius + 3
+        return self.padding * self.radius + 3
 
 
 def smooth_size(minimum: int) -> int:
@@ -62,31 +63,34 @@ def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"
     return kx[keep].astype(np.int32), ky[keep].astype(np.int32)
 
 
-def make_grid(box_size: int, radius: int) -> FourierGrid:
+def make_grid(box_size: int, radius: int, padding: int = 1) -> FourierGrid:
     """Grid of a box.
 
     Args:
-        box_size: voxels along an edge of the real-space volume.
-        radius: the highest frequency kept, in Fourier pixels; radius + 1 < box_size / 2.
+        box_size: voxels along an edge of the real-space volume, padding included.
+        radius: the highest frequency kept, in Fourier pixels of the images;
+            padding · radius + 1 < box_size / 2.
+        padding: voxels of the volume's transform to a pixel of the images'.
 
     Raises:
         ValueError: where slices up to the radius would touch the Nyquist plane.
     """
-    if radius < 1 or 2 * (radius + 1) >= box_size + (box_size % 2):
-        raise ValueError(f"radius: found {radius} for a box of {box_size}, expected 1 … {box_size // 2 - 2}")
+    reach = padding * radius
+    if radius < 1 or 2 * (reach + 1) >= box_size + (box_size % 2):
+        highest = (box_size // 2 - 2) // padding
+        raise ValueError(f"radius: found {radius} for a box of {box_size}, expected 1 … {highest}")
     kx, ky = half_plane(radius)
-    edge = radius + 2
+    edge = reach + 2
     x, y, z = np.meshgrid(
         np.arange(edge), np.arange(-edge + 1, edge), np.arange(-edge + 1, edge), indexing="ij"
     )
     # A corner of a trilinear cell lies at most √3 from its point.
-    keep = np.sqrt(x**2 + y**2 + z**2) <= radius + 1.7321
+    keep = np.sqrt(x**2 + y**2 + z**2) <= reach + 1.7321
     lookup = np.full(x.shape, 0, np.int32)
     lookup[keep] = np.arange(keep.sum(), dtype=np.int32)
     kxyz = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.int32)
-    return FourierGrid(
-        jnp.asarray(kx), jnp.asarray(ky), jnp.asarray(kxyz), jnp.asarray(lookup), box_size, radius
-    )
+    arrays = (jnp.asarray(a) for a in (kx, ky, kxyz, lookup))
+    return FourierGrid(*arrays, box_size, radius, padding)
 
 
 def _centre(box_size: int, axes: int) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ def radii(box_size: int) -> Float[np.ndarray, "d d d"]:
     return np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
 
 
-def sphere(box_size: int, edge: float = 3.0) -> Float[np.ndarray, "d d d"]:
-    """Largest soft sphere that fits the box; the edge in voxels."""
-    return soft_edge(radii(box_size), box_size / 2 - 1 - edge, box_size / 2 - 1)
+def sphere(box_size: int) -> Float[np.ndarray, "d d d"]:
+    """Largest sphere that fits the box, soft over the last voxel: particles may come close to it."""
+    return soft_edge(radii(box_size), box_size / 2 - 1, box_size / 2)
 
 
 def solvent_mask(

@@ -30,7 +30,7 @@ def make_slices(rotations: Float[Array, "n 3 3"], grid: FourierGrid) -> Slices:
         grid: pixels and voxels.
     """
     plane = jnp.stack([grid.kx, grid.ky], -1).astype(rotations.dtype)
-    points = jnp.einsum("pi,nix->npx", plane, rotations[:, :2, :])
+    points = jnp.einsum("pi,nix->npx", grid.padding * plane, rotations[:, :2, :])
     folded = points[..., 0] < 0
     points = jnp.where(folded[..., None], -points, points)
     corner = jnp.floor(points)
