@@ -1,0 +1,134 @@
+"""Files that appear whole or not at all: write beside, fsync, rename."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the block ends without an error.
+
+    The temporary name keeps the suffix, so that writers which look at it still work.
+
+    Args:
+        path: the file to write; its folder is made when missing.
+
+    Yields:
+        The name to write to.
+
+    Raises:
+        InputError: when the folder or the file cannot be written (read-only, disk full).
+    """
+    path = Path(path)
+    beside = path.parent / f".{path.stem}.{os.getpid()}.part{path.suffix}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        _sync(beside)
+        os.replace(beside, path)
+        _sync(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(path, "writing", reason, "a writable folder with free space") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends."""
+    with atomic_path(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_tsv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as tab-separated text; numbers keep all their digits, missing is empty."""
+    write_text(path, table.to_csv(sep="\t", index=False, lineterminator="\n"))
+
+
+def read_tsv(path: str | Path) -> pd.DataFrame:
+    """Read a table written by `write_tsv`.
+
+    Raises:
+        InputError: when the file is missing, empty or not tab-separated text.
+    """
+    try:
+        return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=[""])
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, None, reason, "a tab-separated table") from error
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON; NumPy numbers and arrays are allowed, NaN and infinities become null."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The value with NumPy types, paths and non-finite numbers replaced by what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: when the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, None, reason, "a JSON file") from error
+
+
+def write_npy(path: str | Path, array: np.ndarray) -> None:
+    """Write one array as `.npy`; object arrays are refused."""
+    with atomic_path(path) as beside, beside.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """Read one array from `.npy`, without pickle.
+
+    Raises:
+        InputError: when the file is missing, torn, or holds Python objects.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, None, reason, "a .npy file of numbers or strings") from error
+    return array

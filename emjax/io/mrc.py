@@ -1,0 +1,94 @@
+"""MRC headers: shape, voxel size, data type and byte order, checked against the file's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+
+from emjax.errors import InputError
+
+_DTYPE_OF_MODE = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_HEADER_BYTES = 1024
+_LONGEST_SIDE = 65536
+
+
+@dataclass(frozen=True)
+class MrcHeader:
+    """What an MRC file says about itself; `voxel_size` is None where the header leaves it open."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    offset: int
+    voxel_size: float | None
+
+    def open(self) -> np.ndarray:
+        """The data `[z, y, x]`, memory-mapped and read-only.
+
+        Raises:
+            InputError: when the file can no longer be read.
+        """
+        try:
+            return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
+        except (OSError, ValueError) as error:
+            raise InputError(self.path, None, str(error), "an MRC file") from error
+
+
+def read_header(path: str | Path) -> MrcHeader:
+    """Read and check an MRC header without reading the data.
+
+    Raises:
+        InputError: when the file is missing, is no MRC file, has a mode other than 0, 1, 2, 6 or
+            12, has its axes permuted, or is shorter than the header says.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_HEADER_BYTES)
+            size = stream.seek(0, 2)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(path, None, reason.lower(), "a readable MRC file") from error
+    if len(raw) < _HEADER_BYTES:
+        expected = f"an MRC header of {_HEADER_BYTES} bytes"
+        raise InputError(path, None, f"a file of {len(raw)} bytes", expected)
+    header = _in_file_order(path, raw)
+    mode = int(header["mode"])
+    if mode not in _DTYPE_OF_MODE:
+        raise InputError(path, "MRC header", f"mode {mode}", "mode 0, 1, 2, 6 or 12")
+    axes = tuple(int(header[name]) for name in ("mapc", "mapr", "maps"))
+    if axes not in ((1, 2, 3), (0, 0, 0)):
+        raise InputError(path, "MRC header, mapc mapr maps", axes, "axes (1, 2, 3)")
+    shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
+    dtype = np.dtype(_DTYPE_OF_MODE[mode]).newbyteorder(header.dtype["mode"].byteorder)
+    offset = _HEADER_BYTES + int(header["nsymbt"])
+    needed = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
+    if int(header["nsymbt"]) < 0 or size < needed:
+        found = f"{size} bytes (truncated)" if size < needed else "nsymbt < 0"
+        x, y, z = reversed(shape)
+        raise InputError(path, None, found, f"{needed} bytes for {x} x {y} x {z}, mode {mode}")
+    return MrcHeader(path, shape, dtype, offset, _voxel_size(header))
+
+
+def _in_file_order(path: Path, raw: bytes) -> np.ndarray:
+    """The header in the byte order that makes sense of it (older files carry no machine stamp)."""
+    orders = "><" if raw[212:213] == b"\x11" else "<>"
+    for order in orders:
+        header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
+        sides = [int(header[name]) for name in ("nx", "ny", "nz")]
+        sane = 0 < min(sides[:2]) and max(sides[:2]) <= _LONGEST_SIDE and 0 < sides[2] < 2**31
+        if sane and 0 <= int(header["mode"]) < 1024:
+            return header
+    expected = "an MRC file (sides and mode make no sense in either byte order)"
+    raise InputError(path, "MRC header", f"nx, ny, nz = {tuple(sides)}", expected)
+
+
+def _voxel_size(header: np.ndarray) -> float | None:
+    """Cell size over sampling along x in Å, or None where the header says nothing."""
+    cell, samples = float(header["cella"]["x"]), int(header["mx"])
+    if samples <= 0 or not np.isfinite(cell) or cell <= 0:
+        return None
+    return cell / samples
