@@ -164,9 +164,7 @@ def mask_volumes(maps: Float[Array, "k d d d"], scene: Scene) -> Float[Array, "k
     return scene.solvent_mask * inside
 
 
-def initial_responsibilities(
-    run: Run, n: int, members: int
-) -> Bool[np.ndarray, "n k"]:
+def initial_responsibilities(run: Run, n: int, members: int) -> Bool[np.ndarray, "n k"]:
     """Random subsets, one a class: which particles make its first map."""
     rng = np.random.default_rng((run.seed, run.n_classes))
     chosen = np.zeros((n, run.n_classes), bool)
@@ -343,7 +341,10 @@ def _advance(
     k = state.run.n_classes
     flow = state.flow
     if not first:
-        flow = (*flow, np.bincount(state.labels * k + gathered.labels, minlength=k * k).reshape(k, k))
+        flow = (
+            *flow,
+            np.bincount(state.labels * k + gathered.labels, minlength=k * k).reshape(k, k),
+        )
     similarity = options.similarity(state.iteration + 1)
     record = {
         "iteration": state.iteration + 1,
@@ -379,7 +380,10 @@ def finish(
     n, grid = engine.particles.n, engine.grid
     accumulator = Accumulator(sums.numerator.shape[1], grid.kxyz.shape[0])
     hard = np.concatenate(
-        [np.eye(s.run.n_classes, dtype=np.float32)[p.labels] for s, p in zip(states, passes, strict=True)],
+        [
+            np.eye(s.run.n_classes, dtype=np.float32)[p.labels]
+            for s, p in zip(states, passes, strict=True)
+        ],
         1,
     )
     for rows, block in engine.blocks():

@@ -202,10 +202,11 @@ def insert(
 def to_tiles(values: Complex[Array, "c v"]) -> list[Float[Array, "v w"]]:
     """Tables of TILE classes each (the last filled up with zeros) from volumes' coefficients."""
     n_tiles = -(-values.shape[0] // TILE)
-    padded = jnp.zeros((n_tiles * TILE, values.shape[1]), values.dtype).at[: len(values)].set(values)
+    padded = (
+        jnp.zeros((n_tiles * TILE, values.shape[1]), values.dtype).at[: len(values)].set(values)
+    )
     return [
-        jnp.concatenate([part.real.T, part.imag.T], 1)
-        for part in padded.reshape(n_tiles, TILE, -1)
+        jnp.concatenate([part.real.T, part.imag.T], 1) for part in padded.reshape(n_tiles, TILE, -1)
     ]
 
 

@@ -31,9 +31,7 @@ def electron_wavelength(voltage: Float[Array, "*n"]) -> Float[Array, "*n"]:
     return 12.2642598 / jnp.sqrt(volts * (1 + 9.784755e-7 * volts))
 
 
-def evaluate_ctf(
-    ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]
-) -> Float[Array, "n p"]:
+def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Float[Array, "n p"]:
     """Contrast transfer √(1−w²)·sin χ + w·cos χ, χ = πλΔf k² − (π/2)·Cs·λ³k⁴ + phase shift.
 
     Args:

@@ -26,20 +26,21 @@ def fourier_shell_correlation(
     return jnp.where(power > 0, cross / jnp.sqrt(jnp.where(power > 0, power, 1)), 0)
 
 
-def volume_fsc(a: Float[np.ndarray, "d d d"], b: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, " s"]:
+def volume_fsc(
+    a: Float[np.ndarray, "d d d"], b: Float[np.ndarray, "d d d"]
+) -> Float[np.ndarray, " s"]:
     """FSC of two real-space volumes for shells 0 … d/2 − 1 (NumPy, double precision)."""
     d = a.shape[0]
     fa, fb = np.fft.rfftn(a.astype(np.float64)), np.fft.rfftn(b.astype(np.float64))
     axis = np.fft.fftfreq(d, 1 / d)
-    radius = np.sqrt(
-        axis[:, None, None] ** 2 + axis[:, None] ** 2 + np.arange(d // 2 + 1) ** 2
-    )
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + np.arange(d // 2 + 1) ** 2)
     shell = np.round(radius).astype(int).ravel()
     # x = 0 and, in even boxes, Nyquist stand for themselves, the rest for two coefficients.
     weight = np.full(fa.shape, 2.0)
     weight[..., 0] = 1
     if d % 2 == 0:
         weight[..., -1] = 1
+
     def sums(values: np.ndarray) -> np.ndarray:
         return np.bincount(shell, (values * weight).ravel(), shell.max() + 1)[: d // 2]
 
@@ -48,9 +49,7 @@ def volume_fsc(a: Float[np.ndarray, "d d d"], b: Float[np.ndarray, "d d d"]) -> 
     return np.where(power > 0, cross / np.sqrt(np.where(power > 0, power, 1)), 0)
 
 
-def resolution_at(
-    fsc: Float[np.ndarray, " s"], extent: float, threshold: float = 0.143
-) -> float:
+def resolution_at(fsc: Float[np.ndarray, " s"], extent: float, threshold: float = 0.143) -> float:
     """Resolution in Å where the FSC first falls below a threshold, interpolated between shells.
 
     Args:

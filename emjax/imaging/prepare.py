@@ -201,7 +201,7 @@ def solve_map(
 
 
 def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
-    """Fourier coefficients to slice by trilinear interpolation, its real-space window divided out."""
+    """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
     return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
 
 
@@ -226,7 +226,7 @@ def _compare(
 def _measure(
     particles: Particles, volume: Float[np.ndarray, "d d d"], grid: FourierGrid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Amplitude of each particle against a map, its variance, and residual power by group, shell."""
+    """Amplitude of each particle against a map, its variance; residual power by group."""
     values = slicing_values(jnp.asarray(volume), grid)
     amplitude, variance = np.zeros(particles.n), np.zeros(particles.n)
     residual = np.zeros((len(particles.noise_power), grid.n_shells))
@@ -361,7 +361,9 @@ def cropped_particles(
     )
 
 
-def split_halves(half: Int[np.ndarray, " n"], identity: np.ndarray, seed: int) -> Int[np.ndarray, " n"]:
+def split_halves(
+    half: Int[np.ndarray, " n"], identity: np.ndarray, seed: int
+) -> Int[np.ndarray, " n"]:
     """Half-set 1 or 2 of each particle; those given are kept.
 
     Copies of one image (symmetry expansion) come into one half.

@@ -7,7 +7,6 @@ real-space volume by Πsinc² (`grids.gridding`): divide by it before slicing.
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float, Int
 
@@ -68,7 +67,9 @@ def insert_slices(
     return jnp.zeros(n_voxels, pixels.dtype).at[slices.voxels].add(values)
 
 
-def insert_weights(weights: Float[Array, "n p"], slices: Slices, n_voxels: int) -> Float[Array, " v"]:
+def insert_weights(
+    weights: Float[Array, "n p"], slices: Slices, n_voxels: int
+) -> Float[Array, " v"]:
     """Add real pixel weights into the half volume: the diagonal that normalises an insertion."""
     values = weights[..., None] * slices.weights
     return jnp.zeros(n_voxels, weights.dtype).at[slices.voxels].add(values)

@@ -83,7 +83,12 @@ def reconstruct(
             # One compiled shape: the last chunk is filled up with particles of zero weight.
             rows = np.resize(members[part], size)
             weights = pixel_weights(
-                CTF(**{k: jnp.asarray(np.asarray(v)[rows], jnp.float32) for k, v in vars(ctf).items()}),
+                CTF(
+                    **{
+                        k: jnp.asarray(np.asarray(v)[rows], jnp.float32)
+                        for k, v in vars(ctf).items()
+                    }
+                ),
                 jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
                 jnp.asarray(group[rows]),
                 jnp.asarray(noise_power, jnp.float32),
