@@ -33,12 +33,12 @@ class CsParticles:
 
     def __contains__(self, name: str) -> bool:
         """Whether a field of this name is in the table or its passthrough files."""
-        return any(name in table.dtype.names for table in self._tables)
+        return any(name in (table.dtype.names or ()) for table in self._tables)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """One field; the table itself comes before its passthrough files."""
         for table in self._tables:
-            if name in table.dtype.names:
+            if name in (table.dtype.names or ()):
                 return table[name]
         raise InputError(self.file, None, f"no field {name}", f"{name} here or in a passthrough")
 

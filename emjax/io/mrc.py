@@ -77,7 +77,7 @@ def _in_file_order(path: Path, raw: bytes) -> np.ndarray:
     """The header in the byte order that makes sense of it (older files carry no machine stamp)."""
     orders = "><" if raw[212:213] == b"\x11" else "<>"
     for order in orders:
-        header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
+        header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]  # pyright: ignore
         sides = [int(header[name]) for name in ("nx", "ny", "nz")]
         sane = 0 < min(sides[:2]) and max(sides[:2]) <= _LONGEST_SIDE and 0 < sides[2] < 2**31
         if sane and 0 <= int(header["mode"]) < 1024:

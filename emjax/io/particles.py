@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc import CsParticles, cryosparc_fields, read_cs_particles
+from emjax.io.cryosparc import CsParticles, cryosparc_fields, read_cs_particles, write_cs
 from emjax.io.mrc import MrcHeader, read_header
 from emjax.io.relion import StarParticles, job_particles, read_star_particles, relion_fields
 from emjax.io.resample import common_grid
+from emjax.io.star import write_star
+from emjax.io.translate import (
+    cs_from_star,
+    reroot_images,
+    star_from_cs,
+    with_cs_columns,
+    with_star_columns,
+)
 
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
 _PIXEL_SIZE_TOLERANCE = 0.1
@@ -27,6 +35,9 @@ class ParticleSet:
     identity: np.ndarray
     """`[n]` str: the key that joins runs (uid where there is one, else the image name)."""
     stack_paths: tuple[Path, ...]
+    """Where the stacks are."""
+    stack_names: tuple[str, ...]
+    """As the file names them."""
     stack_of: np.ndarray
     """`[n]` int32: index into stack_paths."""
     index_in_stack: np.ndarray
@@ -112,9 +123,6 @@ def read_particles(
         fields = relion_fields(source, require_poses)
     names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)
     stacks = tuple(Path(name) for name in names.tolist())
-    keys = _image_keys(names, stack_of, fields["index_in_stack"])
-    fields.setdefault("identity", keys)
-    fields.setdefault("micrograph", None)
     box = fields.pop("image_box_size")
     if check_images:
         stacks = resolve_images(stacks, path, image_root)
@@ -124,17 +132,13 @@ def read_particles(
     return ParticleSet(
         source=source,
         stack_paths=stacks,
+        stack_names=tuple(names.tolist()),
         stack_of=stack_of.astype(np.int32),
         box_size=box_size,
         pixel_size=pixel_size,
+        micrograph=fields.pop("micrograph", None),
         **fields,
     )
-
-
-def _image_keys(names: np.ndarray, stack_of: np.ndarray, index: np.ndarray) -> np.ndarray:
-    pairs = zip(index.tolist(), stack_of.tolist(), strict=True)
-    spelled = names.tolist()
-    return np.array([f"{i + 1:06d}@{spelled[k]}" for i, k in pairs])
 
 
 def resolve_images(
@@ -237,3 +241,42 @@ def _common_size(
 
 def _where(source: StarParticles | CsParticles, row: int) -> str:
     return source.particles.where(row) if isinstance(source, StarParticles) else f"row {row + 1}"
+
+
+def write_particles(
+    path: str | Path, particles: ParticleSet, columns: dict[str, np.ndarray] | None = None
+) -> None:
+    """Write the particles with the rows, order, columns and optics they came with, and more.
+
+    A STAR file for RELION must find its stacks from the current folder: names that do not are
+    written as absolute paths, with the original name in `emjaxImageName`.
+
+    Args:
+        path: `.cs` for CryoSPARC, anything else for STAR; the other program's input is translated.
+        particles: as read.
+        columns: STAR label (without underscore) to one value a particle, new or replacing.
+
+    Raises:
+        InputError: when a column has the wrong length, or the file cannot be written.
+    """
+    source = particles.source
+    columns = columns or {}
+    if Path(path).suffix == ".cs":
+        if isinstance(source, StarParticles):
+            source = cs_from_star(source, particles.box_size)
+        write_cs(path, with_cs_columns(source, columns))
+        return
+    if isinstance(source, CsParticles):
+        source = star_from_cs(source)
+    source = with_star_columns(reroot_images(source, _moved_stacks(particles)), columns)
+    write_star(path, source.star)
+
+
+def _moved_stacks(particles: ParticleSet) -> dict[str, Path]:
+    """Stacks that are not where their written name says, seen from the current folder."""
+    here = Path.cwd()
+    moved = {}
+    for name, stack in zip(particles.stack_names, particles.stack_paths, strict=True):
+        if Path(name) != stack and here / name != stack:
+            moved[name] = stack.absolute()
+    return moved

@@ -17,6 +17,7 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 UID = "emjaxUid"
 CONTRAST = "emjaxContrastSign"
+ORIGINAL_NAME = "emjaxImageName"
 _NOT_PARTICLES = ("optics", "general", "model_general", "job")
 
 
@@ -124,8 +125,7 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
         "half": _half(table),
         **_ctf(source, group),
     }
-    if UID in table:
-        fields["identity"] = np.array(table.text(UID))
+    fields["identity"] = particle_keys(table)
     if CONTRAST in table:
         fields["contrast"] = np.where(table.numbers(CONTRAST) < 0, -1, 1).astype(np.int8)
     else:
@@ -133,6 +133,13 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
     if "rlnMicrographName" in table:
         fields["micrograph"] = np.array(table.text("rlnMicrographName"))
     return fields
+
+
+def particle_keys(table: StarTable) -> np.ndarray:
+    """What joins particles of several runs: the uid, else the (first) image name."""
+    if UID in table:
+        return np.array(table.text(UID))
+    return image_keys(table, ORIGINAL_NAME if ORIGINAL_NAME in table else "rlnImageName")
 
 
 def image_keys(table: StarTable, label: str = "rlnImageName") -> np.ndarray:

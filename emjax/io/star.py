@@ -7,7 +7,7 @@ reformat columns that nobody touched; `starfile` and pandas turn them into numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.atomic import write_text
 
+Columns = Mapping[str, Sequence[str] | np.ndarray]
 _TOKEN = re.compile(r"\"[^\"]*\"(?=[ \t]|$)|'[^']*'(?=[ \t]|$)|[^ \t]+")
 
 
@@ -92,7 +93,7 @@ class StarTable:
         numbers = [self.line_numbers[i] for i in rows] if len(self.line_numbers) else ()
         return replace(self, rows=tuple(self.rows[i] for i in rows), line_numbers=numbers)
 
-    def with_columns(self, columns: dict[str, Sequence[str] | np.ndarray]) -> StarTable:
+    def with_columns(self, columns: Columns) -> StarTable:
         """The table with columns replaced or appended; all other text stays as it was.
 
         Args:
@@ -159,9 +160,7 @@ def format_column(values: Sequence[str] | np.ndarray) -> list[str]:
     return [_quote(str(value)) for value in values]
 
 
-def make_table(
-    name: str, columns: dict[str, Sequence[str] | np.ndarray], loop: bool = True
-) -> StarTable:
+def make_table(name: str, columns: Columns, loop: bool = True) -> StarTable:
     """A new block from columns of equal length."""
     count = len(next(iter(columns.values()))) if columns else 0
     empty = StarTable(name, (), ("",) * count, loop, comments=("# version 30001",))
