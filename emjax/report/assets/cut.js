@@ -1,0 +1,97 @@
+// The movable cut of the tree: branches take the colour of their class, the table follows.
+(() => {
+  const source = $("#tree");
+  if (!source) return;
+  const tree = JSON.parse(source.textContent);
+  const n = tree.order.length;
+  const slider = $("#cut"), line = $("#cut-line"), figure = $("#figure-dendrogram");
+  const svg = $("svg", figure);
+  const marks = $$("[data-node]", svg);
+  const lineAt = svg.viewBox.baseVal;
+  const bottom = lineAt.height - 92, top = 14;
+  const heights = [...Array(n).fill(0), ...tree.merges.map((merge) => merge[2])];
+  const colour = (i) => `var(--c${i % 8})`;
+  const count = (value) => value.toLocaleString("en");
+
+  const classesAt = (k) => {
+    const owner = Array(2 * n - 1).fill(-1);
+    for (let node = 2 * n - k - 1; node >= 0; node -= 1) {
+      if (owner[node] < 0) owner[node] = node;
+      if (node >= n) for (const child of tree.merges[node - n].slice(0, 2)) owner[child] = owner[node];
+    }
+    const names = new Map();
+    for (const leaf of tree.order) if (!names.has(owner[leaf])) names.set(owner[leaf], names.size);
+    return owner.map((o) => (o < 0 ? -1 : names.get(o)));
+  };
+  const cutHeight = (k) => {
+    const low = heights[2 * n - 1 - k];
+    return (low + (k > 1 ? heights[2 * n - k] : tree.top)) / 2;
+  };
+  const cells = (row, values) => {
+    for (const value of values) row.insertCell().textContent = value;
+  };
+
+  const show = (k) => {
+    const part = classesAt(k);
+    for (const mark of marks) {
+      const own = part[+mark.dataset.node];
+      mark.style[mark.tagName === "path" ? "stroke" : "fill"] = own < 0 ? "" : colour(own);
+    }
+    const y = bottom - (bottom - top) * cutHeight(k) / tree.top;
+    line.setAttribute("y1", y);
+    line.setAttribute("y2", y);
+    const found = Array.from({ length: k }, () => ({ size: 0, groups: 0, q: Infinity, held: new Map() }));
+    for (let leaf = 0; leaf < n; leaf += 1) {
+      const entry = found[part[leaf]], size = tree.size[leaf], used = tree.class[leaf];
+      entry.size += size;
+      entry.groups += 1;
+      if (tree.q[leaf] !== null) entry.q = Math.min(entry.q, tree.q[leaf]);
+      entry.held.set(used, (entry.held.get(used) || 0) + size);
+    }
+    const body = $("#cut-table tbody");
+    body.replaceChildren();
+    found.forEach((entry, i) => {
+      const row = body.insertRow(), name = row.insertCell();
+      const swatch = document.createElement("i");
+      swatch.style.background = colour(i);
+      name.append(swatch, String(i + 1));
+      const held = [...entry.held].sort((a, b) => b[1] - a[1]).slice(0, 4)
+        .map(([used, size]) => `${used ? "class " + used : "unassigned"}: ${Math.round(100 * size / entry.size)} %`);
+      cells(row, [
+        count(entry.size), (100 * entry.size / tree.total).toFixed(1) + " %", entry.groups,
+        Number.isFinite(entry.q) ? entry.q.toPrecision(2) : "–", held.join(", "),
+      ]);
+    });
+    const all = found.reduce((sum, entry) => sum + entry.size, 0);
+    $("#cut-caption").textContent =
+      `${k} ${k === 1 ? "class" : "classes"} with ${count(all)} of ${count(tree.total)} particles`;
+    $("#cut-count").textContent = k;
+    $("#cut-code").textContent = `consensus: {n_classes: ${k}}`;
+    slider.value = k;
+  };
+
+  slider.addEventListener("input", () => show(+slider.value));
+  const drag = (event) => {
+    const box = svg.getBoundingClientRect();
+    const y = (event.clientY - box.top) * lineAt.height / box.height;
+    const height = (bottom - y) / (bottom - top) * tree.top;
+    const above = tree.merges.filter((merge) => merge[2] > height).length;
+    show(Math.max(1, Math.min(above + 1, +slider.max)));
+  };
+  let dragging = false;
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.target !== line) return;
+    dragging = true;
+    svg.setPointerCapture(event.pointerId);
+  });
+  svg.addEventListener("pointermove", (event) => dragging && drag(event));
+  svg.addEventListener("pointerup", () => { dragging = false; });
+  $("#cut-copy").addEventListener("click", () => {
+    const range = document.createRange();
+    range.selectNodeContents($("#cut-code"));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    document.execCommand("copy");
+  });
+  show(tree.chosen >= 1 ? Math.min(tree.chosen, +slider.max) : 1);
+})();

@@ -1,0 +1,32 @@
+"""A figure of the report: what it shows in a sentence, the drawing, and its numbers."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure; `title` states what was found, `reading` how to see it."""
+
+    name: str
+    title: str
+    drawing: Markup
+    reading: str
+    data: pd.DataFrame
+    wide: bool = False
+    scripted: bool = False  # carries a data-name that page.js brings to life
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in words: 12 %, < 1 %."""
+    if not whole:
+        return "0 %"
+    value = 100 * part / whole
+    return "< 1 %" if 0 < value < 1 else "> 99 %" if 99.5 <= value < 100 else f"{value:.0f} %"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """`1 class`, `4 classes`, `8,000 particles`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

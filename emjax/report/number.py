@@ -1,0 +1,221 @@
+"""How many classes: the cost of merging, the tree of groups with its cut, the rules' numbers."""
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from emjax.report.campaign import Campaign, column
+from emjax.report.figure import Figure, plural
+from emjax.report.svg import Chart, colour, number, ticks
+
+RULES = {
+    "profile_likelihood": "Profile likelihood: where the costs split best into two populations.",
+    "origin": "Origin: the point of the scaled cost curve nearest to its corner.",
+    "distance_line": "Distance to the line: farthest from the chord between the curve's ends.",
+    "slope": "Slope: where the curve becomes flatter than its average.",
+    "angle": "Angle (COSS): the sharpest bend of the older entropy cost.",
+    "pll": "Profile log-likelihood of the older entropy cost (COSS).",
+}
+MOST_POINTS = 40  # of the cost curve: nobody reads a choice beyond this many classes
+
+
+def rules(elbows: dict) -> dict[str, int]:
+    """The elbow rules' numbers by name, wherever elbows.json holds them."""
+    nested = elbows.get("elbows")
+    found = nested if isinstance(nested, dict) else elbows
+    return {
+        name: int(value)
+        for name, value in found.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (name in RULES or (nested is found))
+    }
+
+
+def chosen_number(campaign: Campaign) -> int:
+    """Number of classes the consensus was written with."""
+    value = campaign.elbows.get("chosen")
+    if isinstance(value, int):
+        return value
+    return len(campaign.class_numbers) or int(campaign.elbows.get("recommended", 1) or 1)
+
+
+def recommended_number(campaign: Campaign) -> int:
+    """Number of classes the consensus recommends."""
+    value = campaign.elbows.get("recommended")
+    if isinstance(value, dict):
+        value = value.get("n_classes")
+    return int(value) if isinstance(value, int | float) else chosen_number(campaign)
+
+
+def reasons(elbows: dict) -> list[str]:
+    """Why, in the consensus's own sentences."""
+    for name in ("reasons", "why", "reason"):
+        if name in elbows:
+            value = elbows[name]
+            return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    return []
+
+
+def leaves(campaign: Campaign) -> pd.DataFrame | None:
+    """The groups at the tree's leaves, in the tree's order; None where they do not fit."""
+    tree, table = campaign.linkage, campaign.intersections
+    if tree is None or table.empty:
+        return None
+    if "kept" in table:
+        table = table[table["kept"].astype(str).str.lower().isin(["true", "1"])]
+    return table.reset_index(drop=True) if len(table) == len(tree) + 1 else None
+
+
+def cost_figure(campaign: Campaign) -> Figure | None:
+    """Cost of each further merge against the number of classes left."""
+    tree = campaign.linkage
+    if tree is None or not len(tree):
+        return None
+    costs = tree[::-1, 2]  # costs[j]: going from j + 2 classes to j + 1
+    numbers = np.arange(1, len(costs) + 1)
+    shown = slice(0, MOST_POINTS)
+    chosen, best = chosen_number(campaign), recommended_number(campaign)
+    top = float(costs[shown].max()) or 1.0
+    chart = Chart((0.5, numbers[shown][-1] + 0.5), (0, top * 1.06), label="Cost of merging")
+    whole = [t for t in ticks(1, float(numbers[shown][-1]), 6) if t == int(t)]
+    chart.axes("classes left after the merge", "cost of the merge", [(t, number(t)) for t in whole])
+    chart.line(numbers[shown].tolist(), costs[shown].tolist())
+    for n, cost in zip(numbers[shown], costs[shown], strict=True):
+        chart.dot(n, cost, f"Merging {n + 1} classes into {n} costs {number(cost)}")
+    if best <= numbers[shown][-1]:
+        chart.rule(x=best, name=f"{best} recommended")
+    if chosen != best and chosen <= numbers[shown][-1]:
+        chart.rule(x=chosen, name=f"{chosen} used")
+    spread = sorted(set(rules(campaign.elbows).values()))
+    title = f"{plural(best, 'class', 'classes')} recommended"
+    if spread:
+        span = f"{spread[0]}" if len(spread) == 1 else f"{spread[0]} to {spread[-1]}"
+        title += f"; the simple elbow rules say {span}"
+    return Figure(
+        "cost-curve", title, chart.svg(),
+        "Reading from the right: groups that the runs keep together merge cheaply; a merge that "
+        "costs much more than the one before joins groups that the runs keep apart.",
+        pd.DataFrame({"classes": numbers, "cost_of_merge": costs}),
+    )
+
+
+def tree_layout(tree: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Leaves from left to right, and the horizontal place of every node."""
+    n = len(tree) + 1
+    order, stack = [], [2 * n - 2]
+    while stack:
+        node = stack.pop()
+        if node < n:
+            order.append(node)
+        else:
+            stack += [int(tree[node - n, 1]), int(tree[node - n, 0])]
+    place = np.zeros(2 * n - 1)
+    place[order] = np.arange(n)
+    for i, (a, b) in enumerate(tree[:, :2].astype(int)):
+        place[n + i] = (place[a] + place[b]) / 2
+    return order, place
+
+
+def cut_tree(tree: np.ndarray, n_classes: int) -> np.ndarray:
+    """Which class (0-based, from left to right) each node is in when `n_classes` are left; −1 above."""
+    n = len(tree) + 1
+    merged = max(n - n_classes, 0)
+    top = np.full(2 * n - 1, -1)
+    for node in range(n + merged - 1, -1, -1):
+        if top[node] < 0:
+            top[node] = node
+        if node >= n:
+            top[tree[node - n, :2].astype(int)] = top[node]
+    order, _ = tree_layout(tree)
+    names: dict[int, int] = {}
+    for leaf in order:
+        names.setdefault(int(top[leaf]), len(names))
+    return np.array([names.get(int(t), -1) if t >= 0 else -1 for t in top])
+
+
+def dendrogram_figure(campaign: Campaign) -> Figure | None:
+    """The tree of groups, coloured by the classes in use; page.js moves its cut."""
+    tree, groups = campaign.linkage, leaves(campaign)
+    if tree is None or not len(tree) or groups is None:
+        return None
+    n = len(groups)
+    chosen = min(max(chosen_number(campaign), 1), n)
+    order, place = tree_layout(tree)
+    part = cut_tree(tree, chosen)
+    height = np.concatenate([np.zeros(n), tree[:, 2]])
+    top = float(height.max()) or 1.0
+    chart = Chart(
+        (-0.7, n - 0.3), (0, top * 1.05), width=960, height=380, bottom=92, label="Tree of groups"
+    )
+    chart.axes("groups of particles that every run kept together", "cost of the merge", [])
+    for i, (a, b) in enumerate(tree[:, :2].astype(int)):
+        h = height[n + i]
+        path = (
+            f"M{chart.px(place[a]):.1f} {chart.py(height[a]):.1f}V{chart.py(h):.1f}"
+            f"H{chart.px(place[b]):.1f}V{chart.py(height[b]):.1f}"
+        )
+        style = f"stroke:{colour(part[n + i])}" if part[n + i] >= 0 else None
+        chart.add("path", d=path, class_="link", data_node=n + i, style=style)
+    _leaf_bars(chart, groups, order, part)
+    low, high = height[2 * n - 1 - chosen], height[2 * n - chosen] if chosen > 1 else top * 1.05
+    y = chart.py((low + high) / 2)
+    chart.add("line", x1=chart.left, x2=946, y1=y, y2=y, class_="cut", id="cut-line")
+    joined = "the classes in use" if chosen == recommended_number(campaign) else "your choice"
+    return Figure(
+        "dendrogram",
+        f"Cutting the tree at {plural(chosen, 'class', 'classes')} gives {joined}",
+        chart.svg(),
+        "Each leaf is a group of particles that every run put together; its bar is the group's "
+        "size. Groups join from the bottom up, the most alike first. Drag the dashed line, or use "
+        "the slider, to see other numbers of classes; the table follows.",
+        groups, wide=True, scripted=True,
+    )
+
+
+def _leaf_bars(chart: Chart, groups: pd.DataFrame, order: list[int], part: np.ndarray) -> None:
+    """The size of every group, hanging below its leaf (square root, so that small ones show)."""
+    size = np.asarray(column(groups, "size"))
+    classes, q = column(groups, "consensus_class"), column(groups, "q_value")
+    base = chart.height - chart.bottom
+    width = max(min((chart.px(1) - chart.px(0)) * 0.8, 14), 0.6)
+    for x, leaf in enumerate(order):
+        tip = f"Group {groups['id'][leaf] if 'id' in groups else leaf + 1}: {number(size[leaf])} particles"
+        if classes is not None:
+            tip += f", consensus class {int(classes[leaf])}"
+        if q is not None:
+            tip += f", q = {number(q[leaf])}"
+        chart.add(
+            "rect", x=chart.px(x) - width / 2, y=base + 3, width=width,
+            height=max(46 * float(np.sqrt(size[leaf] / size.max())), 0.6),
+            style=f"fill:{colour(max(part[leaf], 0))}", data_tip=tip, data_node=leaf,
+        )
+
+
+def tree_data(campaign: Campaign) -> dict | None:
+    """What page.js needs to cut the tree elsewhere."""
+    tree, groups = campaign.linkage, leaves(campaign)
+    if tree is None or not len(tree) or groups is None:
+        return None
+    order, _ = tree_layout(tree)
+    q, classes = column(groups, "q_value"), column(groups, "consensus_class")
+    zero = np.zeros(len(groups))
+    return {
+        "merges": [[int(a), int(b), float(h)] for a, b, h in tree[:, :3]],
+        "order": order,
+        "size": np.asarray(column(groups, "size")).astype(int).tolist(),
+        "q": [None if not np.isfinite(v) else float(v) for v in (zero if q is None else q)],
+        "class": (zero if classes is None else np.nan_to_num(classes)).astype(int).tolist(),
+        "chosen": chosen_number(campaign),
+        "total": int(len(campaign.particles.get("rlnClassNumber", ())))
+        or int(np.nansum(column(campaign.intersections, "size"))),
+        "top": float(tree[:, 2].max()) * 1.05 or 1.05,
+    }
+
+
+def rule_rows(campaign: Campaign) -> list[dict]:
+    """The rules, their numbers and what they look for."""
+    return [
+        {"name": name.replace("_", " "), "n": value, "meaning": Markup.escape(RULES.get(name, ""))}
+        for name, value in rules(campaign.elbows).items()
+    ]

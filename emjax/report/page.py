@@ -1,0 +1,145 @@
+"""One self-contained page about a campaign: opens offline, prints, asks nothing of a network."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from emjax.report import audit, classes, extras, number, provenance, runs
+from emjax.report.campaign import Campaign
+from emjax.report.figure import Figure, plural
+from emjax.report.verdict import judge
+
+SCRIPTS = ("ui.js", "figures.js", "cut.js", "surface.js")
+MOST_CSV = 400_000  # characters of one figure's table inside the page
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A part of the page that is there only when it has something to show."""
+
+    key: str
+    name: str
+    lead: str
+
+
+def asset(name: str) -> str:
+    """Text of a file that is part of the page."""
+    return (files("emjax.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def embed(value: Any) -> Markup:
+    """A value as JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def csv_of(figure: Figure) -> str:
+    """A figure's numbers as CSV, cut where a page should not carry them all."""
+    text = figure.data.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    if len(text) <= MOST_CSV:
+        return text
+    kept = text[:MOST_CSV].rsplit("\n", 1)[0]
+    return f"{kept}\n# cut here: {len(figure.data):,} rows in the campaign's files\n"
+
+
+def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
+    """Every figure the campaign's files allow, by the part of the page it stands in."""
+    groups = {
+        "classes": [classes.occupancy_figure(campaign)],
+        "number": [
+            number.dendrogram_figure(campaign),
+            number.cost_figure(campaign),
+            extras.evidence_figure(campaign),
+        ],
+        "runs": runs.run_figures(campaign),
+        "landscape": [extras.landscape_figure(campaign), extras.seed_figure(campaign)],
+        "maps": extras.affinity_figures(campaign),
+        "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
+    }
+    return {key: [f for f in found if f is not None] for key, found in groups.items()}
+
+
+def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
+    several = len(cards) > 1
+    every = [
+        Tab("classes", "Classes" if several else "The map", "What the classes look like, how large and how sure each is."),
+        Tab("number", "How many", "Why this number of classes, and what another would give."),
+        Tab("runs", "Runs", "Whether independent runs from different random starts tell the same story."),
+        Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
+        Tab("maps", "Superclasses", "Which references show the same thing, and how particles were rebalanced."),
+        Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
+        Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
+    ]
+    return [
+        tab for tab in every
+        if figures.get(tab.key) or tab.key == "provenance" or (tab.key == "classes" and cards)
+    ]
+
+
+def render_report(campaign_dir: Path, config: dict) -> str:
+    """The report of a finished campaign as one HTML text.
+
+    Args:
+        campaign_dir: the campaign's folder (results/<campaign>).
+        config: the options it was run with.
+    """
+    campaign = Campaign(Path(campaign_dir), config)
+    cards = classes.class_cards(campaign)
+    figures = all_figures(campaign)
+    script = "\n".join(asset(name) for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    class_head, class_rows = classes.class_table(campaign)
+    run_head, run_rows = provenance.run_table(campaign)
+    super_head, super_rows = extras.rebalance_rows(campaign)
+    environment = Environment(
+        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )
+    environment.filters.update(embed=embed, csv=csv_of)
+    environment.globals.update(plural=plural)
+    page = environment.from_string(asset("page.html.j2"))
+    return page.render(
+        campaign=campaign, verdict=judge(campaign), cards=cards, figures=figures,
+        tabs=_tabs(figures, cards), tree=number.tree_data(campaign),
+        rules=number.rule_rows(campaign), reasons=number.reasons(campaign.elbows),
+        recommended=number.recommended_number(campaign), chosen=number.chosen_number(campaign),
+        class_head=class_head, class_rows=class_rows, run_head=run_head, run_rows=run_rows,
+        super_head=super_head, super_rows=super_rows, facts=provenance.facts(campaign),
+        options=provenance.options(config), benchmarks=provenance.benchmarks(campaign),
+        version=version("emjax"), style=Markup(asset("page.css")),
+        chart_style=Markup(asset("chart.css")), script=Markup(script), digest=digest,
+    )
+
+
+def write_figures(campaign_dir: Path, config: dict, folder: Path) -> list[Path]:
+    """Every figure as an SVG file of its own, for Snakemake's report.
+
+    Args:
+        campaign_dir: the campaign's folder.
+        config: the options it was run with.
+        folder: where the files go.
+
+    Returns:
+        The files, one a figure.
+    """
+    campaign = Campaign(Path(campaign_dir), config)
+    folder.mkdir(parents=True, exist_ok=True)
+    style = f"<style>{asset('chart.css')}</style>"
+    written = []
+    for figure in [f for group in all_figures(campaign).values() for f in group]:
+        head, body = str(figure.drawing).split(">", 1)
+        path = folder / f"{figure.name}.svg"
+        title = f"<title>{Markup.escape(figure.title)}</title>"
+        path.write_text(f"{head}>{title}{style}{body}", encoding="utf-8")
+        written.append(path)
+    return written

@@ -1,0 +1,92 @@
+"""Where the numbers come from: versions, checksums, seeds, options, time and memory."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emjax.report.campaign import Campaign
+from emjax.report.svg import number
+
+RUN_COLUMNS = {
+    "run": "Run", "method": "Method", "n_classes": "Classes", "seed": "Seed",
+    "iterations": "Iterations", "converged": "Converged", "log_likelihood": "Log-likelihood a particle",
+    "seconds": "Seconds",
+}
+MOST_ROWS = 200
+
+
+def facts(campaign: Campaign) -> list[tuple[str, str]]:
+    """Versions, checksums and devices of the campaign."""
+    prepared = campaign.preparation
+    metrics = list(campaign.metrics.values())
+    rows = [
+        ("Campaign", campaign.name),
+        ("Particles", str(campaign.config.get("particles", ""))),
+        ("emjax", _distinct([prepared, *metrics], "emjax_version")),
+        ("Input checksum", _distinct([prepared, *metrics], "input_checksum", "checksum")),
+        ("Devices", _distinct(metrics, "devices", "device")),
+        ("Box in the file", _with_unit(prepared, "box_size", "px", "pixel_size")),
+        ("Box while classifying", _with_unit(prepared, "cropped_box_size", "px", "voxel_size")),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _distinct(records: list[dict], *names: str) -> str:
+    found = [r[n] for r in records for n in names if n in r]
+    texts = [", ".join(map(str, v)) if isinstance(v, list) else str(v) for v in found]
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _with_unit(record: dict, size: str, unit: str, pixel: str) -> str:
+    if size not in record:
+        return ""
+    text = f"{record[size]} {unit}"
+    return f"{text} of {float(record[pixel]):.4g} Å" if pixel in record else text
+
+
+def options(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """The config as dotted names and values."""
+    return list(_flatten(config, ""))
+
+
+def _flatten(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, json.dumps(value, default=str, ensure_ascii=False)
+
+
+def run_table(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
+    """runs.tsv for reading."""
+    table = campaign.runs
+    present = [c for c in RUN_COLUMNS if c in table]
+    rows = []
+    for _, row in table.head(MOST_ROWS).iterrows():
+        rows.append([_cell(c, row[c]) for c in present])
+    return [RUN_COLUMNS[c] for c in present], rows
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == "log_likelihood" and isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return "yes" if value else "no"
+    return number(float(value)) if isinstance(value, int | float) and name != "seed" else str(value)
+
+
+def benchmarks(campaign: Campaign) -> list[list[str]]:
+    """Time and memory of every rule, from Snakemake's benchmark files where they are."""
+    folders = [campaign.folder / "benchmarks", campaign.folder / "logs", Path("benchmarks") / campaign.name]
+    rows = []
+    for path in sorted(p for folder in folders for p in folder.glob("**/*.tsv")):
+        table = pd.read_csv(path, sep="\t")
+        if "s" not in table or table.empty:
+            continue
+        memory = pd.to_numeric(table.get("max_rss", pd.Series([float("nan")])), errors="coerce").max()
+        seconds = pd.to_numeric(table["s"], errors="coerce").sum()
+        rows.append([path.stem, number(float(seconds)), number(float(memory))])
+    return rows

@@ -1,0 +1,86 @@
+"""Arrays as small pictures inside the page: slices, differences, a shaded surface, heat maps."""
+
+import base64
+import struct
+import zlib
+
+import numpy as np
+
+# Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
+# told apart by every common kind of colour blindness.
+_LESS, _SAME, _MORE = np.array([[0, 90, 160], [247, 247, 247], [200, 80, 0]], float)
+
+
+def png_uri(image: np.ndarray) -> str:
+    """An [h, w] grey or [h, w, 3] colour uint8 image as a data URI."""
+    image = np.ascontiguousarray(image, np.uint8)
+    height, width = image.shape[:2]
+    colour = 2 if image.ndim == 3 else 0
+    rows = np.zeros((height, 1 + image[0].size), np.uint8)
+    rows[:, 1:] = image.reshape(height, -1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
+    data = b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Density as grey, `low` black and `high` white."""
+    scaled = (image - low) / max(high - low, 1e-12)
+    return (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+
+
+def diverging(image: np.ndarray, limit: float) -> np.ndarray:
+    """Signed values as blue (−limit), white (0) and orange (+limit)."""
+    t = np.clip(image / max(limit, 1e-12), -1, 1)[..., None]
+    end = np.where(t < 0, _LESS, _MORE)
+    return (_SAME + np.abs(t) * (end - _SAME)).astype(np.uint8)
+
+
+def central_slices(volume: np.ndarray) -> list[np.ndarray]:
+    """The three central slices of a [z, y, x] map, seen along z, y and x."""
+    z, y, x = (n // 2 for n in volume.shape)
+    return [volume[z], volume[:, y], volume[:, :, x]]
+
+
+def shrink(volume: np.ndarray, box: int) -> np.ndarray:
+    """The map averaged over whole blocks until it is at most `box` wide."""
+    step = -(-volume.shape[0] // box)
+    if step == 1:
+        return volume
+    pad = -volume.shape[0] % step
+    volume = np.pad(volume, [(0, pad)] * 3)
+    n = volume.shape[0] // step
+    return volume.reshape(n, step, n, step, n, step).mean(axis=(1, 3, 5))
+
+
+def surface_level(volume: np.ndarray, inside: float = 0.08) -> float:
+    """A density that encloses about `inside` of the box, so that a first look shows a particle."""
+    return float(np.quantile(volume, 1 - inside))
+
+
+def shaded_surface(volume: np.ndarray, level: float, axis: int = 0, size: int = 160) -> np.ndarray:
+    """The isosurface at `level` seen along `axis`, lit from the upper left, as RGB on white."""
+    volume = np.moveaxis(volume, axis, 0)
+    above = volume > level
+    hit = above.any(axis=0)
+    first = np.argmax(above, axis=0)
+    before = np.maximum(first - 1, 0)
+    rows, columns = np.indices(first.shape)
+    v1, v0 = volume[first, rows, columns], volume[before, rows, columns]
+    part = np.where(first > 0, (level - v0) / np.where(v1 == v0, 1, v1 - v0), 1)
+    depth = before + np.clip(part, 0, 1)
+    gradient = np.stack(np.gradient(volume), axis=-1)[first, rows, columns]
+    normal = -gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
+    light = np.array([-0.75, -0.5, -0.43])
+    shade = 0.35 + 0.65 * np.clip(normal @ light, 0, 1)
+    fog = 1 - 0.35 * depth / volume.shape[0]
+    tone = np.array([150, 190, 225.0])
+    picture = np.where(hit[..., None], tone * (shade * fog)[..., None], 255)
+    zoom = max(1, size // picture.shape[0])
+    return np.clip(picture, 0, 255).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)

@@ -1,0 +1,174 @@
+"""Plots as SVG text: one chart with axes, marks that carry their numbers, nothing to install."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor, isfinite, log10
+
+from markupsafe import Markup, escape
+
+N_COLOURS = 8  # the class colours --c0 … --c7 of page.css
+
+
+def colour(index: int) -> str:
+    """The CSS colour of a class or series (0-based)."""
+    return f"var(--c{index % N_COLOURS})"
+
+
+def number(value: float) -> str:
+    """A number as one would write it by hand: 8,000 · 0.97 · 3.2e-7."""
+    if value is None or not isfinite(value):
+        return "–"
+    if value == int(value) and abs(value) < 1e7:
+        return f"{int(value):,}"
+    if abs(value) >= 1e5 or abs(value) < 1e-3:
+        return f"{value:.2g}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`."""
+    if not high > low:
+        return [low]
+    step = 10 ** floor(log10((high - low) / count))
+    step *= min((1, 2, 2.5, 5, 10), key=lambda m: abs((high - low) / (step * m) - count))
+    first = ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, floor(high / step + 1e-9) + 1)]
+
+
+def _attributes(values: dict) -> str:
+    return "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def element(tag: str, content: str = "", **attributes) -> str:
+    """One SVG element; attribute values are escaped, `content` must be so already."""
+    for name, value in attributes.items():
+        if isinstance(value, float):
+            attributes[name] = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"<{tag}{_attributes(attributes)}>{content}</{tag}>"
+
+
+@dataclass
+class Chart:
+    """A drawing with a linear x and y axis; coordinates given in data units."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    width: int = 480
+    height: int = 300
+    left: int = 58
+    right: int = 14
+    top: int = 14
+    bottom: int = 46
+    label: str = ""
+    parts: list[str] = field(default_factory=list)
+
+    def px(self, x: float) -> float:
+        low, high = self.x
+        span = self.width - self.left - self.right
+        return self.left + span * (x - low) / ((high - low) or 1)
+
+    def py(self, y: float) -> float:
+        low, high = self.y
+        span = self.height - self.top - self.bottom
+        return self.height - self.bottom - span * (y - low) / ((high - low) or 1)
+
+    def add(self, tag: str, content: str = "", **attributes) -> None:
+        self.parts.append(element(tag, content, **attributes))
+
+    def text(self, x: float, y: float, text: str, anchor: str = "middle", **attributes) -> None:
+        """Words at a pixel position."""
+        self.add("text", str(escape(text)), x=x, y=y, text_anchor=anchor, **attributes)
+
+    def axes(
+        self,
+        x_label: str,
+        y_label: str,
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+        y_ticks: Sequence[tuple[float, str]] | None = None,
+    ) -> None:
+        """Grid lines, tick numbers and the two axis titles (with their units)."""
+        if x_ticks is None:
+            x_ticks = [(v, number(v)) for v in ticks(*self.x)]
+        if y_ticks is None:
+            y_ticks = [(v, number(v)) for v in ticks(*self.y)]
+        end, base = self.width - self.right, self.height - self.bottom
+        for value, name in y_ticks:
+            y = self.py(value)
+            self.add("line", x1=self.left, x2=end, y1=y, y2=y, class_="grid")
+            self.text(self.left - 7, y + 4, name, "end", class_="tick")
+        self.add("line", x1=self.left, x2=end, y1=base, y2=base, class_="axis")
+        for value, name in x_ticks:
+            self.text(self.px(value), base + 17, name, class_="tick")
+        self.text((self.left + end) / 2, self.height - 8, x_label, class_="label")
+        y = (self.top + base) / 2
+        self.text(15, y, y_label, class_="label", transform=f"rotate(-90 15 {y:.1f})")
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], index: int = 0, **attributes) -> None:
+        """A curve; breaks where a value is missing."""
+        path, pen = [], "M"
+        for x, y in zip(xs, ys, strict=True):
+            if not (isfinite(x) and isfinite(y)):
+                pen = "M"
+                continue
+            path.append(f"{pen}{self.px(x):.1f} {self.py(y):.1f}")
+            pen = "L"
+        attributes.setdefault("style", f"stroke:{colour(index)}")
+        self.add("path", d="".join(path), class_="curve", **attributes)
+
+    def dot(self, x: float, y: float, tip: str, index: int = 0, r: float = 4.5, **more) -> None:
+        """A point that tells its numbers under the pointer."""
+        if isfinite(x) and isfinite(y):
+            style = f"fill:{colour(index)}"
+            self.add(
+                "circle", cx=self.px(x), cy=self.py(y), r=r, style=style, data_tip=tip, **more
+            )
+
+    def bar(self, x0: float, x1: float, y0: float, y1: float, tip: str, fill: str, **more) -> None:
+        """A filled box between data coordinates."""
+        a, b = sorted((self.px(x0), self.px(x1)))
+        c, d = sorted((self.py(y0), self.py(y1)))
+        size = {"width": max(b - a, 0.1), "height": max(d - c, 0.1)}
+        self.add("rect", x=a, y=c, **size, style=f"fill:{fill}", data_tip=tip, **more)
+
+    def rule(self, x: float | None = None, y: float | None = None, name: str = "") -> None:
+        """A dashed reference line with its name."""
+        end, base = self.width - self.right, self.height - self.bottom
+        if y is not None:
+            p = self.py(y)
+            self.add("line", x1=self.left, x2=end, y1=p, y2=p, class_="rule")
+            self.text(end - 2, p - 4, name, "end", class_="note")
+        if x is not None:
+            p = self.px(x)
+            self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
+            self.text(p + 4, self.top + 10, name, "start", class_="note")
+
+    def legend(self, names: Sequence[str], columns: int = 4) -> None:
+        """Series names above the plot."""
+        cell = (self.width - self.left) / columns
+        for i, name in enumerate(names):
+            x, y = self.left + (i % columns) * cell, 10 + 16 * (i // columns)
+            self.add("rect", x=x, y=y - 7, width=12, height=6, style=f"fill:{colour(i)}")
+            self.text(x + 16, y, name, "start", class_="tick")
+
+    def svg(self) -> Markup:
+        """The whole drawing."""
+        return Markup(
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
+            f'viewBox="0 0 {self.width} {self.height}" aria-label="{escape(self.label)}">'
+            + "".join(self.parts)
+            + "</svg>"
+        )
+
+
+def heat_colour(value: float) -> tuple[str, bool]:
+    """Colour of a value in 0..1 (dark blue to yellow, cividis-like) and whether ink is light."""
+    stops = [(0, 34, 78), (65, 77, 107), (124, 123, 120), (188, 174, 108), (254, 232, 56)]
+    position = min(max(value, 0.0), 1.0) * (len(stops) - 1)
+    i = min(int(position), len(stops) - 2)
+    t = position - i
+    rgb = [round(a + t * (b - a)) for a, b in zip(stops[i], stops[i + 1], strict=True)]
+    return f"#{rgb[0]:02x}{rgb[1]:02x}{rgb[2]:02x}", value < 0.55

@@ -1,0 +1,168 @@
+"""The verdict: what was found, what to distrust, what to do next; in sentences."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emjax.report.audit import MATTERS, flagged, say
+from emjax.report.campaign import Campaign, column
+from emjax.report.classes import sentence_of_sizes
+from emjax.report.figure import percent, plural
+from emjax.report.number import chosen_number, recommended_number
+from emjax.report.runs import agreement_matrix
+
+UNSTABLE = 0.7  # mean stability of a class below which it is named
+DEAD = 0.005  # share of the particles below which a class of a run counts as dead
+
+
+@dataclass
+class Verdict:
+    """`mood` is found, warn or nothing; the page colours and words the headline by it."""
+
+    mood: str
+    headline: str
+    found: list[str] = field(default_factory=list)
+    distrust: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+def continuum(campaign: Campaign) -> bool:
+    """Whether the consensus calls the differences gradual."""
+    elbows = campaign.elbows
+    kind = str(elbows.get("verdict") or elbows.get("kind") or elbows.get("structure") or "")
+    return bool(elbows.get("continuum")) or "continu" in kind.lower()
+
+
+def significant_classes(campaign: Campaign) -> int:
+    """Consensus classes whose q-value is below the false-discovery rate."""
+    q = column(campaign.stability, "q_value", "q")
+    if q is not None and np.isfinite(q).any():
+        return int((q < campaign.fdr).sum())
+    groups = campaign.intersections
+    if "consensus_class" not in groups or "q_value" not in groups:
+        return len(campaign.class_numbers)
+    good = groups[(groups["q_value"] < campaign.fdr) & (groups["consensus_class"] > 0)]
+    return int(good["consensus_class"].nunique())
+
+
+def judge(campaign: Campaign) -> Verdict:
+    """The verdict on a campaign."""
+    count, significant = len(campaign.class_numbers), significant_classes(campaign)
+    best = recommended_number(campaign)
+    rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
+    hits = flagged(campaign)
+    if continuum(campaign):
+        verdict = Verdict("warn", "The particles differ gradually: no separate classes found.")
+        verdict.found.append(
+            "The runs cut a continuum at different places. Any number of classes would be "
+            "arbitrary, however similar the seeds look."
+        )
+    elif min(count, best) <= 1 or significant <= 1:
+        verdict = Verdict("nothing", "No reproducible classes: as far as these runs can tell, one state.")
+        verdict.found.append(
+            f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
+            "single runs are noise; do not interpret their maps."
+        )
+    else:
+        verdict = Verdict("warn" if len(hits) else "found", f"{sentence_of_sizes(campaign)}.")
+        verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
+        verdict.found.append(
+            f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: so many particles "
+            "would not have been put together so consistently by unrelated runs."
+        )
+    _add_reasons(verdict, campaign)
+    _add_distrust(verdict, campaign, hits)
+    _add_advice(verdict, campaign, bool(len(hits)))
+    return verdict
+
+
+def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
+    chosen, best = chosen_number(campaign), recommended_number(campaign)
+    if chosen != best:
+        verdict.found.append(
+            f"You asked for {plural(chosen, 'class', 'classes')}; {best} would be recommended."
+        )
+    runs = len(campaign.run_names())
+    agreement = agreement_matrix(campaign)
+    if runs:
+        text = f"Based on {plural(runs, 'run')}"
+        if agreement is not None and len(agreement[0]) > 1:
+            off = agreement[1][~np.eye(len(agreement[0]), dtype=bool)]
+            text += f", whose typical agreement is {np.nanmedian(off):.2f} of 1"
+        resolution = campaign.preparation.get("filter_resolution") or campaign.config.get("filter_resolution")
+        if resolution:
+            text += f"; differences finer than {float(resolution):g} Å were not looked at"
+        verdict.found.append(text + ".")
+
+
+def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
+    for nuisance, rows in hits.groupby("nuisance", sort=False):
+        names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
+        effect = float(np.nanmax(np.abs(column(rows, "effect_size"))))
+        verdict.distrust.append(
+            f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
+            f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
+            "still be artefacts, of pose errors for example."
+        )
+    stability, classes = column(campaign.stability, "mean_stability"), column(campaign.stability, "class")
+    if stability is not None and classes is not None and verdict.mood != "nothing":
+        weak = [int(c) for c, s in zip(classes, stability, strict=True) if s < UNSTABLE]
+        if weak:
+            names = ", ".join(map(str, weak))
+            verdict.distrust.append(f"Particles of class {names} move between classes from run to run.")
+    particles = campaign.particles.get("emjaxStability")
+    if particles is not None and len(particles) and verdict.mood != "nothing":
+        loose = int((particles < 0.5).sum())
+        if loose > 0.02 * len(particles):
+            verdict.distrust.append(
+                f"{loose:,} particles ({percent(loose, len(particles))}) belong to no class for "
+                "more than half of the evidence (stability below 0.5)."
+            )
+    dead = _dead_classes(campaign)
+    if dead:
+        verdict.distrust.append(f"{plural(dead, 'class', 'classes')} of single runs died (under 0.5 % of the particles).")
+    converged = campaign.runs["converged"].astype(str).str.lower() if "converged" in campaign.runs else None
+    if converged is not None and (converged == "false").any():
+        count = int((converged == "false").sum())
+        verdict.distrust.append(
+            f"{plural(count, 'run')} of {len(converged)} had not converged when the iterations ran out."
+        )
+
+
+def _dead_classes(campaign: Campaign) -> int:
+    dead = 0
+    for metrics in campaign.metrics.values():
+        rows = metrics.get("history") or []
+        sizes = np.asarray(rows[-1].get("class_sizes", []) if rows else [], float)
+        if sizes.size > 1 and sizes.sum():
+            dead += int((sizes / sizes.sum() < DEAD).sum())
+    return dead
+
+
+def _add_advice(verdict: Verdict, campaign: Campaign, confounded: bool) -> None:
+    if verdict.mood == "nothing":
+        verdict.advice += [
+            "Refine all particles together; there is no reason to split them.",
+            "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
+            "(masks.focus) or a finer filter_resolution, and more particles.",
+        ]
+        return
+    if confounded:
+        verdict.advice += [
+            "Refine the poses first (a local angular refinement), then run the campaign again: "
+            "real classes stay, pose artefacts change or vanish.",
+        ]
+    if continuum(campaign):
+        verdict.advice.append(
+            "Use a method for continuous motion, or cut the continuum on purpose with consensus.n_classes."
+        )
+        return
+    verdict.advice += [
+        "Look at the difference maps below: is each where biology would put it?",
+        "Refine each class by itself from consensus/particles.star (rlnClassNumber), half-sets "
+        "kept, poses free.",
+    ]
+    if "emjaxStability" in campaign.particles:
+        verdict.advice.append(
+            "For the cleanest maps keep only particles with emjaxStability above 0.8 or so."
+        )
