@@ -1,7 +1,7 @@
 """One pass of the data for every class of every run.
 
-Poses, CTFs and images are the same in all iterations, classes and seeds, so the classes of all runs
-are columns of one table. Slicing is a sparse matrix W (CTF, scale and noise inside its weights)
+Poses, CTFs and images are the same in all iterations, classes and seeds, so the classes of all
+runs are columns of one table. Slicing is a sparse matrix W (CTF, scale and noise inside its weights)
 times that table; inserting is a sparse voxel-major matrix T, in which the pixels of a particle that
 touch one voxel are merged, times the posteriors: no scatter, no atomics, the same sums in the same
 order each time. Particles come in blocks of a fixed size from one half-set each, columns in tiles of
@@ -47,13 +47,14 @@ class BlockRows:
 
 @dataclass
 class Engine:
-    """All particles as blocks of operators, kept where they fit in memory, else made when needed."""
+    """Particles as blocks of operators, kept where they fit in memory, else made when needed."""
 
     particles: Particles
     grid: FourierGrid
     block_size: int
     layout: list[BlockRows]
     keep: bool
+    lowest_frequency: float = 0.0
     _blocks: list[Block | None] = field(default_factory=list)
 
     def block(self, index: int) -> Block:
@@ -61,7 +62,8 @@ class Engine:
         kept = self._blocks[index]
         if kept is not None:
             return kept
-        made = make_block(self.particles, self.layout[index].rows, self.grid, self.block_size)
+        rows = self.layout[index].rows
+        made = make_block(self.particles, rows, self.grid, self.block_size, self.lowest_frequency)
         if self.keep:
             self._blocks[index] = made
         return made
@@ -79,17 +81,25 @@ def operator_gigabytes(n: int, grid: FourierGrid) -> float:
     return n * pixels * (8 * 8 + 3.3 * 16 + 8) / 1e9
 
 
-def make_engine(particles: Particles, max_memory_gb: float = 8.0, seed: int = 0) -> Engine:
+def make_engine(
+    particles: Particles,
+    max_memory_gb: float = 8.0,
+    seed: int = 0,
+    highpass_resolution: float | None = None,
+    particle_limit: int | None = None,
+) -> Engine:
     """Blocks over all particles in a seeded order, the half-sets taking turns.
 
     Args:
         particles: prepared particles.
         max_memory_gb: where the operators need more, they are made anew in each iteration.
         seed: of the order of the particles.
+        highpass_resolution: frequencies coarser than this (Å) are ignored.
+        particle_limit: at most so many of the particles (the first in the seeded order).
     """
     grid = particles.grid
     size = max(16, BLOCK_PIXELS // int(grid.kx.shape[0]) // 16 * 16)
-    order = np.random.default_rng(seed).permutation(particles.n)
+    order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
     halves = [
         [BlockRows(np.sort(part), h) for part in np.split(members, range(size, len(members), size))]
         for h in (1, 2)
@@ -97,17 +107,28 @@ def make_engine(particles: Particles, max_memory_gb: float = 8.0, seed: int = 0)
     ]
     longest = max(len(blocks) for blocks in halves)
     layout = [blocks[i] for i in range(longest) for blocks in halves if i < len(blocks)]
-    keep = operator_gigabytes(particles.n, grid) <= max_memory_gb
-    return Engine(particles, grid, size, layout, keep, [None] * len(layout))
+    keep = operator_gigabytes(len(order), grid) <= max_memory_gb
+    lowest = particles.extent / highpass_resolution if highpass_resolution else 0.0
+    if lowest > particles.radius:
+        raise ValueError(
+            f"highpass_resolution: found {highpass_resolution} Å, expected coarser than the"
+            f" filter resolution of {particles.extent / particles.radius:.1f} Å"
+        )
+    return Engine(particles, grid, size, layout, keep, lowest, [None] * len(layout))
 
 
 def make_block(
-    particles: Particles, rows: Int[np.ndarray, " m"], grid: FourierGrid, size: int
+    particles: Particles,
+    rows: Int[np.ndarray, " m"],
+    grid: FourierGrid,
+    size: int,
+    lowest_frequency: float = 0.0,
 ) -> Block:
     """Operators of the particles `rows`, padded to `size` particles of zero weight."""
     padded = np.concatenate([rows, np.repeat(rows[:1], size - len(rows))])
     part = particles.take(padded)
     weights = weights_of(part, grid) * (np.arange(size) < len(rows))[:, None]
+    weights = weights * (jnp.hypot(grid.kx, grid.ky) >= lowest_frequency)
     voxels, slicing, numerators, denominator, pixels = _entries(
         jnp.asarray(part.images), weights, jnp.asarray(part.rotations), grid
     )

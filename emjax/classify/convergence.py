@@ -1,0 +1,92 @@
+"""What an iteration changed, its record, and whether a run has converged."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from emjax.classify.runs import Em3dOptions, RunState, Scene, Tally
+
+
+def rms_change(
+    volumes: Float[np.ndarray, "k d d d"],
+    previous: Float[np.ndarray, "k d d d"],
+    class_weights: Float[np.ndarray, " k"],
+    scene: Scene,
+) -> float:
+    """RMS change of the class maps over the RMS of the mean map, weighted by class size."""
+    change = np.sqrt(np.mean((volumes - previous) ** 2, (1, 2, 3)))
+    reference = np.sqrt(np.mean(np.asarray(scene.mean_map * scene.solvent_mask) ** 2))
+    return float(np.sum(class_weights * change) / reference)
+
+
+def advance(
+    state: RunState,
+    tally: Tally,
+    volumes: Float[np.ndarray, "k d d d"],
+    fsc: Float[np.ndarray, "k s"],
+    scene: Scene,
+    options: Em3dOptions,
+    online: bool = False,
+) -> RunState:
+    """The state after an iteration, with its record and the stopping rules applied.
+
+    Only full iterations, once the annealing has ended, can converge: fewer than
+    `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
+    is below `rms_convergence`.
+    """
+    seen = tally.labels >= 0
+    n, k = int(seen.sum()), state.run.n_classes
+    weights = (tally.mass / n).astype(np.float32)
+    both = seen & (state.labels >= 0) if len(state.labels) else np.zeros_like(seen)
+    switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
+    rms = rms_change(volumes, state.volumes, weights, scene)
+    similarity = options.similarity(state.iteration + 1)
+    record = {
+        "iteration": state.iteration + 1,
+        "stage": "online" if online else "full",
+        "particles": n,
+        "log_likelihood": tally.log_likelihood / n,
+        "class_similarity": similarity,
+        "switched": switched,
+        "rms_change": rms,
+        "class_sizes": np.bincount(tally.labels[seen], minlength=k).tolist(),
+        "class_mass": tally.mass.tolist(),
+        "ess_histogram": tally.ess.tolist(),
+        "fsc": np.round(fsc, 4).tolist(),
+    }
+    flow = state.flow
+    full_before = any(h["stage"] == "full" for h in state.history)
+    if not online and full_before:
+        pairs = state.labels[both] * k + tally.labels[both]
+        flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
+    recent = [h["rms_change"] for h in state.history[-1:] if h["stage"] == "full"] + [rms]
+    settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
+    still = full_before and switched < options.switch_convergence
+    labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
+    return replace(
+        state,
+        volumes=volumes,
+        class_weights=weights,
+        labels=labels,
+        iteration=state.iteration + 1,
+        converged=not online and similarity == 0 and (still or settled),
+        history=(*state.history, record),
+        flow=flow,
+    )
+
+
+def dead_classes(class_mass: Float[np.ndarray, " k"], n: int) -> list[int]:
+    """Classes (0-based) with fewer than 10 particles or 0.1 % of them."""
+    return [int(k) for k in np.flatnonzero(class_mass < max(10.0, 0.001 * n))]
+
+
+def warnings_of(state: RunState, class_mass: Float[np.ndarray, " k"], n: int) -> tuple[str, ...]:
+    """Named warnings of a finished run."""
+    found = [
+        f"class {k + 1} is dead: {class_mass[k]:.0f} of {n} particles"
+        for k in dead_classes(class_mass, n)
+    ]
+    if not state.converged:
+        found.append(f"not converged after {state.iteration} iterations")
+    return tuple(found)
