@@ -121,6 +121,8 @@ def read_particles(
     else:
         source = read_star_particles(path)
         fields = relion_fields(source, require_poses)
+    if check_images:
+        _check_doubles(source, fields)
     names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)
     stacks = tuple(Path(name) for name in names.tolist())
     box = fields.pop("image_box_size")
@@ -128,6 +130,7 @@ def read_particles(
         stacks = resolve_images(stacks, path, image_root)
         headers = [read_header(stack) for stack in stacks]
         box = _check_stacks(source, headers, stack_of, fields, box)
+    on_mixed_optics = on_mixed_optics if check_images else "resample"
     box_size, pixel_size = _common_size(source, fields, box, on_mixed_optics)
     return ParticleSet(
         source=source,
@@ -139,6 +142,21 @@ def read_particles(
         micrograph=fields.pop("micrograph", None),
         **fields,
     )
+
+
+def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
+    """Refuse a particle that is there twice; copies with other poses (expansion) are fine."""
+    doubled = np.char.find(fields["identity"], "#") >= 0
+    if not doubled.any():
+        return
+    seen: dict[tuple, int] = {}
+    base = np.char.partition(fields["identity"], "#")[:, 0]
+    for row in np.flatnonzero(np.isin(base, base[doubled])).tolist():
+        pose = (fields["rotations"][row].tobytes(), fields["shifts"][row].tobytes())
+        first = seen.setdefault((base[row], *pose), row)
+        if first != row:
+            found = f"{base[row]} again, as in row {first + 1}, with the same pose"
+            raise InputError(source.file, _where(source, row), found, "each particle once")
 
 
 def resolve_images(
@@ -229,7 +247,7 @@ def _common_size(
         # Rounding differences between groups are not worth a resampling.
         fields["image_pixel_size"] = np.full(len(size), sizes[0])
         return int(boxes[0]), float(sizes[0])
-    if on_mixed == "resample" and boxes.min() > 0:
+    if on_mixed == "resample":
         return common_grid(boxes, sizes)
     groups = fields["optics_group"][first]
     listed = "; ".join(

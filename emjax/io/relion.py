@@ -110,6 +110,8 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
     Raises:
         InputError: for missing columns and values that cannot be.
     """
+    # The copy's split columns go away with it.
+    source = source.with_particles(replace(source.particles))
     table = source.particles
     n = len(table)
     group, pixel_size, box_size = _optics(source)
@@ -125,7 +127,10 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
         "half": _half(table),
         **_ctf(source, group),
     }
-    fields["identity"] = particle_keys(table)
+    if UID in table or ORIGINAL_NAME in table:
+        fields["identity"] = particle_keys(table)
+    else:
+        fields["identity"] = _distinct(_keys(image_path, index))
     if CONTRAST in table:
         fields["contrast"] = np.where(table.numbers(CONTRAST) < 0, -1, 1).astype(np.int8)
     else:
@@ -136,7 +141,10 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
 
 
 def particle_keys(table: StarTable) -> np.ndarray:
-    """What joins particles of several runs: the uid, else the (first) image name."""
+    """What joins particles of several runs: the uid, else the (first) image name.
+
+    Images that occur more than once (symmetry expansion) are told apart by `#2`, `#3` ….
+    """
     if UID in table:
         return np.array(table.text(UID))
     return image_keys(table, ORIGINAL_NAME if ORIGINAL_NAME in table else "rlnImageName")
@@ -144,8 +152,24 @@ def particle_keys(table: StarTable) -> np.ndarray:
 
 def image_keys(table: StarTable, label: str = "rlnImageName") -> np.ndarray:
     """Image names in one spelling: six digits, no `./`, so that files of several runs join."""
-    paths, index = _image_names(table, label)
-    return np.array([f"{i + 1:06d}@{p}" for i, p in zip(index.tolist(), paths, strict=True)])
+    return _distinct(_keys(*_image_names(table, label)))
+
+
+def _keys(paths: np.ndarray, index: np.ndarray) -> np.ndarray:
+    pairs = zip((index + 1).tolist(), paths.tolist(), strict=True)
+    return np.array([f"{number:06d}@{path}" for number, path in pairs])
+
+
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """The keys with `#2`, `#3` … after the second, third … occurrence of one."""
+    unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    if len(unique) == len(keys):
+        return keys
+    order = np.argsort(inverse, kind="stable")
+    occurrence = np.empty(len(keys), np.int64)
+    occurrence[order] = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
+    pairs = zip(keys.tolist(), occurrence.tolist(), strict=True)
+    return np.array([f"{key}#{k + 1}" if k else key for key, k in pairs])
 
 
 def _image_names(table: StarTable, label: str = "rlnImageName") -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,19 @@ class StarTable:
     def _raw(self, label: str) -> list[str]:
         if label not in self.labels:
             raise InputError(self.file, f"data_{self.name}", f"no column _{label}", f"_{label}")
-        return list(map(itemgetter(self.labels.index(label)), map(_split, self.rows)))
+        return self._columns[self.labels.index(label)]
+
+    @cached_property
+    def _columns(self) -> list[list[str]]:
+        """All values by column; large, so callers that read many columns work on a copy."""
+        text = any(not row.isascii() or '"' in row or "'" in row for row in self.rows)
+        flat = (
+            list(chain.from_iterable(map(_split, self.rows)))
+            if text
+            else " ".join(self.rows).split()
+        )
+        count = len(self.labels)
+        return [flat[i::count] for i in range(count)]
 
     def numbers(self, label: str) -> np.ndarray:
         """One column as float64.
@@ -64,7 +77,7 @@ class StarTable:
         tokens = self._raw(label)
         try:
             values = np.fromiter(map(float, tokens), np.float64, len(tokens))
-            good = bool(np.isfinite(values).all()) and not any("_" in token for token in tokens)
+            good = bool(np.isfinite(values).all()) and "_" not in "".join(tokens)
         except ValueError:
             good = False
         if not good:
