@@ -77,7 +77,7 @@ def make_grid(box_size: int, radius: int, padding: int = 1) -> FourierGrid:
     """
     reach = padding * radius
     if radius < 1 or 2 * (reach + 1) >= box_size + (box_size % 2):
-        highest = (box_size // 2 - 2) // padding
+        highest = ((box_size + 1) // 2 - 2) // padding
         raise ValueError(f"radius: found {radius} for a box of {box_size}, expected 1 … {highest}")
     kx, ky = half_plane(radius)
     edge = reach + 2
