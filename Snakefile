@@ -1,0 +1,31 @@
+# A campaign: prepare → classify → consensus → reconstruct → rebalance → report.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# A campaign's own --configfile replaces the demo's: the runs of two campaigns must not merge.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/classify.smk"
+include: "workflow/rules/consensus.smk"
+include: "workflow/rules/reconstruct.smk"
+include: "workflow/rules/rebalance.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{CAMPAIGN}/report.html",
+
+
+onstart:
+    lock_campaign()
+
+

@@ -1,0 +1,73 @@
+# The classifications. A batch of seeds is a rule of its own, so that it declares its exact files.
+
+for batch in EM3D_BATCHES:
+
+    rule:
+        name:
+            f"classify_{batch.name}"
+        input:
+            checked=ancient(rules.check_input.output),
+            particles=rules.prepare_particles.output.particles,
+            images=rules.prepare_particles.output.images,
+            mean_map=rules.prepare_particles.output.mean_map,
+            solvent_mask=rules.prepare_particles.output.solvent_mask,
+            noise=rules.prepare_particles.output.noise,
+            focus=present(config["masks"]["focus"]),
+            initial_maps=present(*config["runs"]["em3d"]["initial_maps"]),
+        output:
+            labels=[f for run in batch.runs for f in particle_files(f"{CAMPAIGN}/runs/{run}")],
+            posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in batch.runs],
+            maps=[
+                f"{CAMPAIGN}/runs/{run}/class_{number:03d}{part}.mrc"
+                for run in batch.runs
+                for number in range(1, classes_of(run) + 1)
+                for part in ("", "_half1", "_half2", "_hard")
+            ],
+            fsc=[f"{CAMPAIGN}/runs/{run}/fsc.tsv" for run in batch.runs],
+            metrics=[f"{CAMPAIGN}/runs/{run}/metrics.json" for run in batch.runs],
+        log:
+            f"{LOGS}/classify_{batch.name}.log",
+        benchmark:
+            f"{LOGS}/benchmarks/classify_{batch.name}.tsv"
+        params:
+            emjax=EMJAX_VERSION,
+            focus=config["masks"]["focus"],
+            options=EM3D_OPTIONS,
+            checkpoint=f"{CHECKPOINTS}/classify_{batch.name}.npz",
+        threads: 4
+        resources:
+            mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
+            runtime=lambda wildcards, input, attempt, n=batch.columns: classify_minutes(
+                input.size_mb, n, EM3D_OPTIONS["full_iterations"], attempt
+            ),
+        conda:
+            "../envs/emjax.yaml"
+        message:
+            f"Classifying {len(batch.runs)} runs in one pass over the data"
+        script:
+            "../scripts/classify_em3d.py"
+
+
+rule import_labels:
+    input:
+        checked=ancient(rules.check_input.output),
+        labels=lambda wildcards: present(EXTERNAL_RUNS[f"ext-{wildcards.name}"]),
+    output:
+        labels=particle_files(f"{CAMPAIGN}/runs/ext-{{name}}"),
+        metrics=f"{CAMPAIGN}/runs/ext-{{name}}/metrics.json",
+    log:
+        f"{LOGS}/import_labels_{{name}}.log",
+    params:
+        emjax=EMJAX_VERSION,
+        particles=config["particles"],
+        path=lambda wildcards: EXTERNAL_RUNS[f"ext-{wildcards.name}"],
+        on_mismatch=config["consensus"]["on_mismatch"],
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+    conda:
+        "../envs/emjax.yaml"
+    message:
+        "Reading the classes of {wildcards.name}"
+    script:
+        "../scripts/import_labels.py"

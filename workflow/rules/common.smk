@@ -1,0 +1,81 @@
+# The campaign's options, where its files go, and what a job costs.
+import fcntl
+from importlib.metadata import version
+from pathlib import Path
+
+from settings import ConfigError, classes_of, complete, em3d_batches
+
+# Part of every rule's params: a new version re-runs what the old one made.
+EMJAX_VERSION = version("emjax")
+
+try:
+    config.update(complete(config, ", ".join(map(str, workflow.configfiles)) or "config"))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+CAMPAIGN = f"results/{config['campaign']}"
+LOGS = f"logs/{config['campaign']}"
+LOCKS = []
+# Outside the declared outputs, which Snakemake removes when a job fails.
+CHECKPOINTS = f"checkpoints/{config['campaign']}"
+
+EM3D_OPTIONS = {
+    name: value
+    for name, value in (config["runs"]["em3d"] or {}).items()
+    if name not in ("n_classes", "seeds")
+}
+EM3D_BATCHES = em3d_batches(config)
+EXTERNAL_RUNS = {f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]}
+RUNS = [*(run for batch in EM3D_BATCHES for run in batch.runs), *EXTERNAL_RUNS]
+
+# A CryoSPARC input gets every particle file in its own format too.
+PARTICLE_SUFFIXES = [".star", ".cs"] if config["particles"].endswith(".cs") else [".star"]
+
+
+def present(*paths):
+    """Those of the user's files that are there; check_input says in one line which are not."""
+    return [path for path in paths if path and Path(path).exists()]
+
+
+def own_maps():
+    """Map files that the mask options name."""
+    return [path for name in ("solvent", "focus") if (path := config["masks"][name]) != "auto"]
+
+
+def particle_files(folder, name="particles"):
+    """A particle file in every format this campaign writes."""
+    return [f"{folder}/{name}{suffix}" for suffix in PARTICLE_SUFFIXES]
+
+
+def memory_mb(images_mb, attempt):
+    """Memory of a job over the prepared images: cached operators take 16 times as much."""
+    cached = min(16 * images_mb, 1024 * config["max_memory_gb"])
+    return int(1.5 ** (attempt - 1) * (2000 + 2 * images_mb + cached))
+
+
+def classify_minutes(images_mb, columns, iterations, attempt):
+    """Run time, twice what 2 cores take: 1 ms a MB of images, class and iteration."""
+    seconds = 1e-3 * images_mb * max(16, columns) * iterations
+    return int(2 ** (attempt - 1) * (10 + 2 * seconds / 60))
+
+
+def consensus_files(pattern):
+    """Files of every consensus class, once the consensus has found how many there are."""
+    table = checkpoints.build_consensus.get().output.stability
+    n_classes = sum(1 for line in open(table)) - 1
+    return [f"{CAMPAIGN}/consensus/{pattern.format(k + 1)}" for k in range(n_classes)]
+
+
+def lock_campaign():
+    """Refuse a second Snakemake on this campaign; the kernel frees the lock of a killed one."""
+    path = Path(".snakemake") / f"campaign-{config['campaign']}.lock"
+    path.parent.mkdir(exist_ok=True)
+    held = open(path, "a")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise WorkflowError(
+            f"campaign {config['campaign']} is being run by another Snakemake; wait until it ends"
+        ) from None
+    # Kept open, and so locked, until this process ends.
+    LOCKS.append(held)

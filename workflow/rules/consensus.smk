@@ -1,0 +1,53 @@
+# What all runs say together. Changing an option here runs no classification again.
+
+
+rule collect_runs:
+    input:
+        [f"{CAMPAIGN}/runs/{run}/metrics.json" for run in RUNS],
+    output:
+        f"{CAMPAIGN}/runs.tsv",
+    log:
+        f"{LOGS}/collect_runs.log",
+    params:
+        emjax=EMJAX_VERSION,
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    conda:
+        "../envs/emjax.yaml"
+    message:
+        "Listing the runs"
+    script:
+        "../scripts/collect_runs.py"
+
+
+# A checkpoint: how many classes there are to reconstruct is known only now.
+checkpoint build_consensus:
+    input:
+        checked=ancient(rules.check_input.output),
+        particles=rules.prepare_particles.output.particles,
+        labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
+        posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in RUNS if run not in EXTERNAL_RUNS],
+    output:
+        particles=particle_files(f"{CAMPAIGN}/consensus"),
+        intersections=f"{CAMPAIGN}/consensus/intersections.tsv",
+        linkage=f"{CAMPAIGN}/consensus/linkage.npy",
+        elbows=f"{CAMPAIGN}/consensus/elbows.json",
+        stability=f"{CAMPAIGN}/consensus/stability.tsv",
+        agreement=f"{CAMPAIGN}/consensus/agreement.tsv",
+    log:
+        f"{LOGS}/build_consensus.log",
+    benchmark:
+        f"{LOGS}/benchmarks/build_consensus.tsv"
+    params:
+        emjax=EMJAX_VERSION,
+        options=config["consensus"],
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int((2000 + 4 * input.size_mb) * 1.5 ** (attempt - 1)),
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    conda:
+        "../envs/emjax.yaml"
+    message:
+        f"Building the consensus of {len(RUNS)} runs"
+    script:
+        "../scripts/build_consensus.py"

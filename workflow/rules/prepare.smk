@@ -1,0 +1,70 @@
+# The input checked, then whitened and cropped images, mean map, masks and noise.
+
+
+rule check_input:
+    input:
+        present(
+            config["particles"],
+            *own_maps(),
+            *EXTERNAL_RUNS.values(),
+            *(config["runs"]["em3d"] or {}).get("initial_maps", []),
+        ),
+    output:
+        f"{CAMPAIGN}/prepare/prepare.json",
+    log:
+        f"{LOGS}/check_input.log",
+    benchmark:
+        f"{LOGS}/benchmarks/check_input.tsv"
+    params:
+        emjax=EMJAX_VERSION,
+        particles=config["particles"],
+        image_root=config["image_root"],
+        filter_resolution=config["filter_resolution"],
+        masks=config["masks"],
+        runs=config["runs"],
+        on_mismatch=config["consensus"]["on_mismatch"],
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+    conda:
+        "../envs/emjax.yaml"
+    message:
+        "Checking the input of campaign {config[campaign]}"
+    script:
+        "../scripts/check_input.py"
+
+
+rule prepare_particles:
+    input:
+        checked=ancient(rules.check_input.output),
+        particles=present(config["particles"]),
+        masks=present(*own_maps()),
+    output:
+        particles=particle_files(f"{CAMPAIGN}/prepare"),
+        images=f"{CAMPAIGN}/prepare/images.npy",
+        mean_map=f"{CAMPAIGN}/prepare/mean_map.mrc",
+        half_maps=expand(f"{CAMPAIGN}/prepare/mean_half{{half}}.mrc", half=[1, 2]),
+        solvent_mask=f"{CAMPAIGN}/prepare/solvent_mask.mrc",
+        noise=f"{CAMPAIGN}/prepare/noise.tsv",
+    log:
+        f"{LOGS}/prepare_particles.log",
+    benchmark:
+        f"{LOGS}/benchmarks/prepare_particles.tsv"
+    params:
+        emjax=EMJAX_VERSION,
+        particles=config["particles"],
+        image_root=config["image_root"],
+        filter_resolution=config["filter_resolution"],
+        scale=config["scale"],
+        split_seed=config["split_seed"],
+        masks={k: v for k, v in config["masks"].items() if k != "focus"},
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    conda:
+        "../envs/emjax.yaml"
+    message:
+        "Preparing the particles at {params.filter_resolution} Å"
+    script:
+        "../scripts/prepare_particles.py"

@@ -1,0 +1,68 @@
+"""What every job does around its work: log file, progress on the terminal, errors in one line."""
+
+import logging
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+logging.getLogger("jax").setLevel(logging.ERROR)
+
+
+class Job:
+    """Says what happens, on the terminal and in the log."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        """Opens nothing; the log is appended to, so that a restart keeps what came before."""
+        self.name = name
+        self._log = log
+        self._told = 0.0
+
+    def say(self, text: str) -> None:
+        """One line for the terminal and the log."""
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """Text for the log only."""
+        with self._log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def progress(self, done: int, total: int) -> None:
+        """Particles done; told every few seconds and at the end."""
+        if done == total or time.monotonic() - self._told > 5:
+            self._told = time.monotonic()
+            self.say(f"{done} of {total} particles")
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Job]:
+    """Run a job's work: an error becomes one line and exit status 1, its traceback goes to the log.
+
+    Args:
+        snakemake: the object Snakemake puts into a script.
+    """
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    work = Job(snakemake.rule, log)
+    # A cluster announces preemption and time-out with SIGTERM; finally blocks still run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    start = time.monotonic()
+    try:
+        yield work
+    except (Exception, KeyboardInterrupt) as error:
+        work.note(traceback.format_exc())
+        work.note(f"error: {_one_line(error)}")
+        print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
+        sys.exit(1)
+    work.note(f"done after {time.monotonic() - start:.1f} s")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    # Wrong input says where and what; anything else also says what kind of error it is.
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

@@ -1,0 +1,87 @@
+"""The prepared particles, as every rule after `prepare_particles` reads them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emjax.imaging.ctf import CTF
+from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import cropped_particles
+from emjax.io.atomic import read_json, read_tsv
+from emjax.io.particles import ParticleSet, read_particles
+
+
+def ctf_of(particles: ParticleSet) -> CTF:
+    """CTF parameters of a particle set."""
+    return CTF(**{name: getattr(particles, name) for name in CTF.__dataclass_fields__})
+
+
+def groups_of(particles: ParticleSet) -> np.ndarray:
+    """Row of the noise table of each particle: optics groups in ascending order."""
+    return np.unique(particles.optics_group, return_inverse=True)[1].astype(np.int32)
+
+
+def read_table(folder: str | Path) -> ParticleSet:
+    """The prepared particles' table without their images."""
+    return read_particles(Path(folder) / "particles.star", check_images=False)
+
+
+def read_scale(particles: ParticleSet) -> np.ndarray:
+    """Per-particle scale found by the preparation."""
+    return particles.source.particles.numbers("emjaxScale")  # type: ignore[union-attr]
+
+
+def noise_table(
+    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
+) -> pd.DataFrame:
+    """Noise power of each optics group and shell, and the mean map's FSC.
+
+    Args:
+        power: by group and shell.
+        groups: numbers of the optics groups, ascending.
+        extent: length of the box in Å.
+        fsc: of the mean map's half-maps, for the shells that were kept.
+    """
+    shells = np.arange(1, power.shape[1])  # DC is left out
+    known = np.full(len(shells), np.nan)
+    known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "resolution": extent / shells,
+                "frequency_per_angstrom": shells / extent,
+                "optics_group": group,
+                "power": power[row, 1:],
+                "mean_fsc": known,
+            }
+        )
+        for row, group in enumerate(groups)
+    )
+
+
+def read_noise(folder: str | Path) -> np.ndarray:
+    """Noise power by group and shell from DC (which takes its neighbour's) to the input's Nyquist."""
+    table = read_tsv(Path(folder) / "noise.tsv")
+    groups = [rows["power"].to_numpy() for _, rows in table.groupby("optics_group")]
+    return np.pad(np.stack(groups), ((0, 0), (1, 0)), mode="edge").astype(np.float32)
+
+
+def load_prepared(folder: str | Path) -> tuple[ParticleSet, Particles]:
+    """The table and the whitened, cropped images of a campaign."""
+    folder = Path(folder)
+    facts = read_json(folder / "prepare.json")
+    table = read_table(folder)
+    prepared = cropped_particles(
+        np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+        table.rotations,
+        ctf_of(table),
+        table.half,
+        groups_of(table),
+        facts["box_size"],
+        facts["pixel_size"],
+        facts["radius"],
+        read_scale(table),
+        read_noise(folder)[:, : facts["radius"] + 3],
+    )
+    return table, prepared

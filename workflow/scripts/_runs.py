@@ -1,0 +1,69 @@
+"""The files of one run (DESIGN: runs/<run>/)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.classify.runs import RunResult
+from emjax.imaging.particles import Particles
+from emjax.io.atomic import write_json, write_npy, write_tsv
+from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.volume import write_volume
+
+
+def fsc_table(fsc: np.ndarray, extent: float) -> pd.DataFrame:
+    """FSC of each class by shell; the box is `extent` Å long. DC is left out."""
+    shells = np.arange(1, fsc.shape[1])
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "class": k + 1,
+                "resolution": extent / shells,
+                "frequency_per_angstrom": shells / extent,
+                "fsc": fsc[k, 1:],
+            }
+        )
+        for k in range(len(fsc))
+    )
+
+
+def write_run(
+    folder: Path,
+    table: ParticleSet,
+    result: RunResult,
+    particles: Particles,
+    common: dict[str, Any],
+    suffixes: list[str],
+) -> None:
+    """Write labels, posteriors, maps and, last, metrics.json of an em3d run."""
+    columns = {
+        "rlnClassNumber": result.labels + 1,
+        "rlnMaxValueProbDistribution": result.posteriors.max(1),
+    }
+    for suffix in suffixes:
+        write_particles(folder / f"particles{suffix}", table, columns)
+    write_npy(folder / "posteriors.npy", result.posteriors)
+    for k in range(result.run.n_classes):
+        maps = {
+            "": result.volumes[k],
+            "_half1": result.half_maps[0, k],
+            "_half2": result.half_maps[1, k],
+            "_hard": result.hard_maps[k],
+        }
+        for part, volume in maps.items():
+            write_volume(folder / f"class_{k + 1:03d}{part}.mrc", volume, particles.voxel_size)
+    write_tsv(folder / "fsc.tsv", fsc_table(result.fsc, particles.extent))
+    metrics = common | {
+        "run": folder.name,
+        "n_classes": result.run.n_classes,
+        "seed": result.run.seed,
+        "iterations": len(result.history),
+        "converged": result.converged,
+        "log_likelihood": result.log_likelihood,
+        "warnings": list(result.warnings),
+        "history": list(result.history),
+        "flow": [table.tolist() for table in result.flow],
+    }
+    write_json(folder / "metrics.json", metrics)

@@ -1,0 +1,63 @@
+"""Read all input once and say in one line what is wrong, before anything is computed."""
+
+import hashlib
+from pathlib import Path
+
+from _job import job
+
+from emjax.errors import InputError
+from emjax.io.atomic import write_json
+from emjax.io.labels import read_labels
+from emjax.io.particles import read_particles
+from emjax.io.volume import read_volume
+
+with job(snakemake) as work:
+    params = snakemake.params
+    source = Path(params.particles)
+    if not source.exists():
+        raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
+    particles = read_particles(source, params.image_root)
+
+    maps = [(f"masks.{name}", params.masks[name]) for name in ("solvent", "focus")]
+    em3d = params.runs["em3d"] or {"n_classes": [], "initial_maps": []}
+    maps += [("runs.em3d.initial_maps", path) for path in em3d["initial_maps"]]
+    for option, path in maps:
+        if path not in (None, "auto"):
+            if not Path(path).exists():
+                raise InputError("config", option, f"{path}, which is not there", "a map file")
+            read_volume(path, particles.box_size)
+    for k in em3d["n_classes"]:
+        if k > particles.n:
+            raise InputError("config", "runs.em3d.n_classes", k, f"at most {particles.n} particles")
+        if em3d["initial_maps"] and len(em3d["initial_maps"]) != k:
+            found = f"{len(em3d['initial_maps'])} maps for {k} classes"
+            raise InputError("config", "runs.em3d.initial_maps", found, "one map a class")
+    for run in params.runs["external"]:
+        if not Path(run["path"]).exists():
+            raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
+        read_labels(run["path"])
+
+    # Cropping needs JAX, which reading does without.
+    from emjax.imaging.grids import cropped_box_size
+    from emjax.imaging.prepare import filter_radius
+
+    radius = filter_radius(particles.box_size, particles.pixel_size, params.filter_resolution)
+    cropped = cropped_box_size(radius)
+    facts = {
+        "n_particles": particles.n,
+        "box_size": particles.box_size,
+        "pixel_size": particles.pixel_size,
+        "filter_resolution": params.filter_resolution,
+        "radius": radius,
+        "cropped_box_size": cropped,
+        "voxel_size": particles.box_size * particles.pixel_size / cropped,
+        "optics_groups": len(set(particles.optics_group.tolist())),
+        "particles": str(source),
+        "checksum": hashlib.sha256(Path(particles.source.file).read_bytes()).hexdigest(),
+        "emjax_version": params.emjax,
+    }
+    write_json(snakemake.output[0], facts)
+    work.say(
+        f"{particles.n} particles of {particles.box_size} px at {particles.pixel_size:g} Å;"
+        f" class maps of {cropped} voxels at {facts['voxel_size']:.2f} Å"
+    )

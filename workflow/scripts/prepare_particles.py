@@ -1,0 +1,71 @@
+"""Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
+
+from pathlib import Path
+
+import numpy as np
+from _job import job
+from _prepared import ctf_of, groups_of, noise_table, read_scale
+
+from emjax.imaging.fsc import resolution_at
+from emjax.imaging.masks import resample_mask
+from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
+from emjax.io.atomic import atomic_path, write_tsv
+from emjax.io.particles import read_particles, write_particles
+from emjax.io.stack import ImageStacks
+from emjax.io.volume import read_volume, write_volume
+
+with job(snakemake) as work:
+    params, output = snakemake.params, snakemake.output
+    table = read_particles(params.particles, params.image_root)
+    box, pixel = table.box_size, table.pixel_size
+    grid = grid_for(box, pixel, params.filter_resolution)
+    half = split_halves(table.half, table.identity, params.split_seed)
+    solvent = params.masks["solvent"]
+    own_mask = None if solvent == "auto" else read_volume(solvent, box)[0]
+
+    with atomic_path(output.images) as beside:
+        shape = (table.n, int(grid.kx.shape[0]))
+        images = np.lib.format.open_memmap(beside, "w+", np.complex64, shape)
+        power = crop_images(
+            ImageStacks(table).read,
+            table.shifts,
+            groups_of(table),
+            pixel,
+            grid,
+            images,
+            work.progress,
+        )
+        cropped = cropped_particles(
+            images,
+            table.rotations,
+            ctf_of(table),
+            half,
+            groups_of(table),
+            box,
+            pixel,
+            grid.radius,
+            read_scale(table) if params.scale == "input" else None,
+        )
+        prepared, mean = estimate(
+            cropped,
+            power,
+            None if own_mask is None else resample_mask(own_mask, grid.box_size),
+            params.scale,
+            {name: params.masks[name] for name in ("threshold", "near", "far")},
+        )
+        images.flush()
+
+    # Beyond the filter resolution the images' own power stands for the noise.
+    power[:, : prepared.noise_power.shape[1]] = prepared.noise_power[:, : power.shape[1]]
+    groups = np.unique(table.optics_group)
+    write_tsv(output.noise, noise_table(power, groups, prepared.extent, mean.fsc))
+    write_volume(output.mean_map, mean.volume, prepared.voxel_size)
+    write_volume(output.solvent_mask, mean.solvent_mask, prepared.voxel_size)
+    for path, volume in zip(output.half_maps, mean.half_maps, strict=True):
+        write_volume(path, volume, prepared.voxel_size)
+    columns = {"rlnRandomSubset": half, "emjaxScale": prepared.scale}
+    for path in map(
+        Path, output.particles if isinstance(output.particles, list) else [output.particles]
+    ):
+        write_particles(path, table, columns)
+    work.say(f"mean map at {resolution_at(mean.fsc, prepared.extent):.1f} Å")
