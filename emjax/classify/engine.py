@@ -1,11 +1,12 @@
 """One pass of the data for every class of every run.
 
 Poses, CTFs and images are the same in all iterations, classes and seeds, so the classes of all
-runs are columns of one table. Slicing is a sparse matrix W (CTF, scale and noise inside its weights)
-times that table; inserting is a sparse voxel-major matrix T, in which the pixels of a particle that
-touch one voxel are merged, times the posteriors: no scatter, no atomics, the same sums in the same
-order each time. Particles come in blocks of a fixed size from one half-set each, columns in tiles of
-a fixed width, so that a run's numbers do not depend on which other runs share the pass.
+runs are columns of one table. Slicing is a sparse matrix W (CTF, scale and noise inside its
+weights) times that table; inserting is a sparse voxel-major matrix T, in which the pixels of a
+particle that touch one voxel are merged, times the posteriors: no scatter, no atomics, the same
+sums in the same order each time. Particles come in blocks of a fixed size from one half-set each,
+columns in tiles of a fixed width, so that a run's numbers do not depend on which other runs share
+the pass.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The nouns of a 3D classification: options, runs, their state between iterations, their results."""
+"""The nouns of a 3D classification: options, runs, their state and their results."""
 
 from dataclasses import dataclass, field
 

@@ -31,6 +31,7 @@ class Particles:
     box_size: int  # of the cropped volumes
     voxel_size: float  # Å, of the cropped volumes
     radius: int  # the highest frequency kept, in Fourier pixels
+    stack_box_size: int  # of the images in the stack
 
     @property
     def n(self) -> int:
@@ -88,8 +89,12 @@ def pixel_weights(
 
 
 def weights_of(particles: Particles, grid: FourierGrid) -> Float[Array, "n p"]:
-    """`pixel_weights` of particles."""
-    return pixel_weights(
+    """`pixel_weights` of particles, for volumes in the units of the uncropped box.
+
+    A cropped volume has (d/n)³ of the voxels, so its unnormalised transform is smaller by that.
+    """
+    density = (particles.stack_box_size / particles.box_size) ** 3
+    return density * pixel_weights(
         particles.ctf,
         jnp.asarray(particles.scale),
         jnp.asarray(particles.group),

@@ -358,6 +358,7 @@ def cropped_particles(
         box_size=size,
         voxel_size=box_size * pixel_size / size,
         radius=radius,
+        stack_box_size=box_size,
     )
 
 
