@@ -45,13 +45,15 @@ env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ##
 
 data/demo/particles.star: | .venv/emjax-ready
 	@echo "Simulating the demo's particles into data/demo"
-	@$(PYTHON) -m emjax.simulate data/demo
+	@$(PYTHON) workflow/scripts/demo.py simulate data/demo
 
 demo: .venv/emjax-ready data/demo/particles.star  ## simulate particles, run the demo campaign, say what was found
-	@$(PYTHON) workflow/scripts/run_demo.py --cores $(CORES)
+	@$(PYTHON) -m snakemake --cores $(CORES)
+	@$(PYTHON) workflow/scripts/show_status.py config.yaml
+	@$(PYTHON) workflow/scripts/demo.py compare data/demo results/demo/consensus/particles.star
 
 status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yaml
-	@$(SNAKEMAKE) --quiet all --config status=true show_status
+	@$(PYTHON) workflow/scripts/show_status.py $(CONFIG)
 
 report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, report.zip beside the campaign's page
 	@$(SNAKEMAKE) --report snakemake-report.zip

@@ -27,5 +27,3 @@ rule all:
 
 onstart:
     lock_campaign()
-
-

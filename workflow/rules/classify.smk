@@ -15,7 +15,11 @@ for batch in EM3D_BATCHES:
             focus=present(config["masks"]["focus"]),
             initial_maps=present(*config["runs"]["em3d"]["initial_maps"]),
         output:
-            labels=[f for run in batch.runs for f in particle_files(f"{CAMPAIGN}/runs/{run}")],
+            labels=[
+                f
+                for run in batch.runs
+                for f in particle_files(f"{CAMPAIGN}/runs/{run}")
+            ],
             posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in batch.runs],
             maps=[
                 f"{CAMPAIGN}/runs/{run}/class_{number:03d}{part}.mrc"
@@ -29,19 +33,19 @@ for batch in EM3D_BATCHES:
             f"{LOGS}/classify_{batch.name}.log",
         benchmark:
             f"{LOGS}/benchmarks/classify_{batch.name}.tsv"
-        params:
-            emjax=EMJAX_VERSION,
-            focus=config["masks"]["focus"],
-            options=EM3D_OPTIONS,
-            checkpoint=f"{CHECKPOINTS}/classify_{batch.name}.npz",
+        conda:
+            "../envs/emjax.yaml"
         threads: 4
         resources:
             mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
             runtime=lambda wildcards, input, attempt, n=batch.columns: classify_minutes(
                 input.size_mb, n, EM3D_OPTIONS["full_iterations"], attempt
             ),
-        conda:
-            "../envs/emjax.yaml"
+        params:
+            emjax=EMJAX_VERSION,
+            focus=config["masks"]["focus"],
+            options=EM3D_OPTIONS,
+            checkpoint=f"{CHECKPOINTS}/classify_{batch.name}.npz",
         message:
             f"Classifying {len(batch.runs)} runs in one pass over the data"
         script:
@@ -57,16 +61,15 @@ rule import_labels:
         metrics=f"{CAMPAIGN}/runs/ext-{{name}}/metrics.json",
     log:
         f"{LOGS}/import_labels_{{name}}.log",
-    params:
-        emjax=EMJAX_VERSION,
-        particles=config["particles"],
-        path=lambda wildcards: EXTERNAL_RUNS[f"ext-{wildcards.name}"],
-        on_mismatch=config["consensus"]["on_mismatch"],
+    conda:
+        "../envs/emjax.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
-    conda:
-        "../envs/emjax.yaml"
+    params:
+        emjax=EMJAX_VERSION,
+        path=lambda wildcards: EXTERNAL_RUNS[f"ext-{wildcards.name}"],
+        on_mismatch=config["consensus"]["on_mismatch"],
     message:
         "Reading the classes of {wildcards.name}"
     script:

@@ -9,7 +9,9 @@ from settings import ConfigError, classes_of, complete, em3d_batches
 EMJAX_VERSION = version("emjax")
 
 try:
-    config.update(complete(config, ", ".join(map(str, workflow.configfiles)) or "config"))
+    config.update(
+        complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
+    )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -25,11 +27,15 @@ EM3D_OPTIONS = {
     if name not in ("n_classes", "seeds")
 }
 EM3D_BATCHES = em3d_batches(config)
-EXTERNAL_RUNS = {f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]}
+EXTERNAL_RUNS = {
+    f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]
+}
 RUNS = [*(run for batch in EM3D_BATCHES for run in batch.runs), *EXTERNAL_RUNS]
 
 # A CryoSPARC input gets every particle file in its own format too.
-PARTICLE_SUFFIXES = [".star", ".cs"] if config["particles"].endswith(".cs") else [".star"]
+PARTICLE_SUFFIXES = (
+    [".star", ".cs"] if config["particles"].endswith(".cs") else [".star"]
+)
 
 
 def present(*paths):
@@ -39,7 +45,11 @@ def present(*paths):
 
 def own_maps():
     """Map files that the mask options name."""
-    return [path for name in ("solvent", "focus") if (path := config["masks"][name]) != "auto"]
+    return [
+        path
+        for name in ("solvent", "focus")
+        if (path := config["masks"][name]) != "auto"
+    ]
 
 
 def particle_files(folder, name="particles"):

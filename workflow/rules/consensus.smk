@@ -8,13 +8,13 @@ rule collect_runs:
         f"{CAMPAIGN}/runs.tsv",
     log:
         f"{LOGS}/collect_runs.log",
-    params:
-        emjax=EMJAX_VERSION,
+    conda:
+        "../envs/emjax.yaml"
     resources:
         mem_mb=1000,
         runtime=15,
-    conda:
-        "../envs/emjax.yaml"
+    params:
+        emjax=EMJAX_VERSION,
     message:
         "Listing the runs"
     script:
@@ -27,7 +27,11 @@ checkpoint build_consensus:
         checked=ancient(rules.check_input.output),
         particles=rules.prepare_particles.output.particles,
         labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
-        posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in RUNS if run not in EXTERNAL_RUNS],
+        posteriors=[
+            f"{CAMPAIGN}/runs/{run}/posteriors.npy"
+            for run in RUNS
+            if run not in EXTERNAL_RUNS
+        ],
     output:
         particles=particle_files(f"{CAMPAIGN}/consensus"),
         intersections=f"{CAMPAIGN}/consensus/intersections.tsv",
@@ -39,14 +43,16 @@ checkpoint build_consensus:
         f"{LOGS}/build_consensus.log",
     benchmark:
         f"{LOGS}/benchmarks/build_consensus.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 4 * input.size_mb) * 1.5 ** (attempt - 1)
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         emjax=EMJAX_VERSION,
         options=config["consensus"],
-    resources:
-        mem_mb=lambda wildcards, input, attempt: int((2000 + 4 * input.size_mb) * 1.5 ** (attempt - 1)),
-        runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../envs/emjax.yaml"
     message:
         f"Building the consensus of {len(RUNS)} runs"
     script:

@@ -15,19 +15,18 @@ rule check_input:
         f"{LOGS}/check_input.log",
     benchmark:
         f"{LOGS}/benchmarks/check_input.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         emjax=EMJAX_VERSION,
-        particles=config["particles"],
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         masks=config["masks"],
         runs=config["runs"],
         on_mismatch=config["consensus"]["on_mismatch"],
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 15 * attempt,
-    conda:
-        "../envs/emjax.yaml"
     message:
         "Checking the input of campaign {config[campaign]}"
     script:
@@ -50,20 +49,19 @@ rule prepare_particles:
         f"{LOGS}/prepare_particles.log",
     benchmark:
         f"{LOGS}/benchmarks/prepare_particles.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         emjax=EMJAX_VERSION,
-        particles=config["particles"],
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
         split_seed=config["split_seed"],
         masks={k: v for k, v in config["masks"].items() if k != "focus"},
-    threads: 4
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../envs/emjax.yaml"
     message:
         "Preparing the particles at {params.filter_resolution} Å"
     script:

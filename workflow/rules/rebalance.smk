@@ -15,14 +15,16 @@ rule rebalance_classes:
         f"{LOGS}/rebalance_classes.log",
     benchmark:
         f"{LOGS}/benchmarks/rebalance_classes.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 6 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         emjax=EMJAX_VERSION,
         options=config["rebalance"],
-    resources:
-        mem_mb=lambda wildcards, input, attempt: int((2000 + 6 * input.size_mb) * attempt),
-        runtime=lambda wildcards, attempt: 30 * attempt,
-    conda:
-        "../envs/emjax.yaml"
     message:
         "Comparing and rebalancing the consensus classes"
     script:

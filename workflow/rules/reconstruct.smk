@@ -10,24 +10,25 @@ rule reconstruct_class:
         consensus=rules.build_consensus.output.particles,
     output:
         volume=f"{CAMPAIGN}/consensus/class_{{number}}.mrc",
-        half_maps=[f"{CAMPAIGN}/consensus/class_{{number}}_half{half}.mrc" for half in (1, 2)],
+        half_maps=[
+            f"{CAMPAIGN}/consensus/class_{{number}}_half{half}.mrc" for half in (1, 2)
+        ],
         fsc=f"{CAMPAIGN}/consensus/class_{{number}}_fsc.tsv",
-    wildcard_constraints:
-        number=r"\d{3}",
     log:
         f"{LOGS}/reconstruct_class_{{number}}.log",
     benchmark:
         f"{LOGS}/benchmarks/reconstruct_class_{{number}}.tsv"
-    params:
-        emjax=EMJAX_VERSION,
-        particles=config["particles"],
-        image_root=config["image_root"],
+    wildcard_constraints:
+        number=r"\d{3}",
+    conda:
+        "../envs/emjax.yaml"
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../envs/emjax.yaml"
+    params:
+        emjax=EMJAX_VERSION,
+        image_root=config["image_root"],
     message:
         "Reconstructing consensus class {wildcards.number} at full box"
     script:

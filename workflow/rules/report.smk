@@ -16,14 +16,16 @@ rule render_report:
         ),
     log:
         f"{LOGS}/render_report.log",
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 4 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         emjax=EMJAX_VERSION,
         config=config,
-    resources:
-        mem_mb=lambda wildcards, input, attempt: int((2000 + 4 * input.size_mb) * attempt),
-        runtime=lambda wildcards, attempt: 30 * attempt,
-    conda:
-        "../envs/emjax.yaml"
     message:
         "Writing the report"
     script:

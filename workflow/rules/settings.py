@@ -1,4 +1,4 @@
-"""The campaign's configuration: checked against the schema in one clear line, defaults filled in."""
+"""The campaign's configuration: checked against the schema, defaults filled in."""
 
 import difflib
 import math
@@ -116,7 +116,8 @@ def _describe(error: ValidationError) -> str:
         return f"{_place([*error.absolute_path, unknown])}: unknown option; {hint}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[operator,union-attr]
-        return f"{_place([*error.absolute_path, missing])}: missing; expected {_expected_of(error.schema, missing)}"
+        expected = _expected_of(error.schema, missing)
+        return f"{_place([*error.absolute_path, missing])}: missing; expected {expected}"
     return f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
 
 

@@ -1,6 +1,8 @@
 """What every job does around its work: log file, progress on the terminal, errors in one line."""
 
+import hashlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -11,6 +13,20 @@ from pathlib import Path
 from typing import Any
 
 logging.getLogger("jax").setLevel(logging.ERROR)
+
+
+def _keep_compiled_code() -> None:
+    """Let jobs share compiled code; each kind of processor has a folder of its own."""
+    processor = "".join(
+        line for line in open("/proc/cpuinfo") if line.startswith(("flags", "model name"))
+    )
+    folder = Path(".snakemake/compiled") / hashlib.sha256(processor.encode()).hexdigest()[:12]
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder.absolute()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+if Path("/proc/cpuinfo").exists():
+    _keep_compiled_code()
 
 
 class Job:

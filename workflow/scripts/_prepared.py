@@ -61,7 +61,7 @@ def noise_table(
 
 
 def read_noise(folder: str | Path) -> np.ndarray:
-    """Noise power by group and shell from DC (which takes its neighbour's) to the input's Nyquist."""
+    """Noise power by group and shell, DC (with its neighbour's) to the input's Nyquist."""
     table = read_tsv(Path(folder) / "noise.tsv")
     groups = [rows["power"].to_numpy() for _, rows in table.groupby("optics_group")]
     return np.pad(np.stack(groups), ((0, 0), (1, 0)), mode="edge").astype(np.float32)

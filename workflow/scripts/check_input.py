@@ -13,7 +13,7 @@ from emjax.io.volume import read_volume
 
 with job(snakemake) as work:
     params = snakemake.params
-    source = Path(params.particles)
+    source = Path(snakemake.config["particles"])
     if not source.exists():
         raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
     particles = read_particles(source, params.image_root)

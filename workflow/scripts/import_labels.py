@@ -13,7 +13,7 @@ from emjax.io.particles import read_particles, write_particles
 with job(snakemake) as work:
     params = snakemake.params
     identity, labels, posteriors = read_labels(params.path)
-    table = read_particles(params.particles, check_images=False)
+    table = read_particles(snakemake.config["particles"], check_images=False)
     row_of = {key: row for row, key in enumerate(identity.tolist())}
     rows = np.array([row_of.get(key, -1) for key in table.identity.tolist()])
     known = set(table.identity.tolist())

@@ -28,7 +28,7 @@ with job(snakemake) as work:
         )
     prepared = read_table(prepare)
     # The prepared table knows scale and half-sets, the input where the images are.
-    particles = read_particles(params.particles, params.image_root).select(members)
+    particles = read_particles(snakemake.config["particles"], params.image_root).select(members)
     found = reconstruct(
         ImageStacks(particles).read,
         particles.rotations,

@@ -1,6 +1,7 @@
-"""Simulate the demo's particles: four states of a small phantom, as RELION would hand them on.
+"""The demo's particles, four states of a small phantom, and what its campaign made of them.
 
-Usage: simulate_demo.py FOLDER [PARTICLES]
+Usage: demo.py simulate FOLDER [PARTICLES]
+       demo.py compare FOLDER CONSENSUS.star
 """
 
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pandas as pd
+from sklearn.metrics import adjusted_rand_score
 
 from emjax.io.atomic import atomic_path
+from emjax.io.labels import read_labels
 from emjax.io.relion import matrix_to_euler
 from emjax.io.star import StarFile, make_table, write_star
 from emjax.simulate import phantom, simulate
@@ -18,7 +21,7 @@ from emjax.simulate import phantom, simulate
 BOX, PIXEL, FRACTIONS = 48, 6.0, np.array([0.4, 0.3, 0.2, 0.1])
 
 
-def main(folder: Path, n: int) -> None:
+def simulate_particles(folder: Path, n: int) -> None:
     """Write particles.mrcs, truth.csv and, last, particles.star."""
     volumes = phantom(len(FRACTIONS), BOX, seed=1)
     made = simulate(volumes, n, seed=1, pixel_size=PIXEL, snr=0.5, fractions=FRACTIONS)
@@ -59,5 +62,20 @@ def main(folder: Path, n: int) -> None:
     print(f"{n} particles in {len(FRACTIONS)} states: {path}")
 
 
+def compare_with_truth(folder: Path, consensus: str) -> None:
+    """Say how well the consensus found the states that were simulated."""
+    truth = pd.read_csv(folder / "truth.csv")["state"].to_numpy()
+    _, labels, _ = read_labels(consensus)
+    agreement = adjusted_rand_score(truth, labels)
+    print(
+        f"Simulated were {len(np.unique(truth))} states; the campaign found"
+        f" {len(np.unique(labels[labels >= 0]))} classes, agreement (adjusted Rand index)"
+        f" {agreement:.3f} of 1."
+    )
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3000)
+    if sys.argv[1] == "simulate":
+        simulate_particles(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 3000)
+    else:
+        compare_with_truth(Path(sys.argv[2]), sys.argv[3])
