@@ -73,7 +73,7 @@ def read_header(path: str | Path) -> MrcHeader:
     return MrcHeader(path, shape, dtype, offset, _voxel_size(header))
 
 
-def _in_file_order(path: Path, raw: bytes) -> np.ndarray:
+def _in_file_order(path: Path, raw: bytes) -> np.void:
     """The header in the byte order that makes sense of it (older files carry no machine stamp)."""
     orders = "><" if raw[212:213] == b"\x11" else "<>"
     for order in orders:
@@ -86,7 +86,7 @@ def _in_file_order(path: Path, raw: bytes) -> np.ndarray:
     raise InputError(path, "MRC header", f"nx, ny, nz = {tuple(sides)}", expected)
 
 
-def _voxel_size(header: np.ndarray) -> float | None:
+def _voxel_size(header: np.void) -> float | None:
     """Cell size over sampling along x in Å, or None where the header says nothing."""
     cell, samples = float(header["cella"]["x"]), int(header["mx"])
     if samples <= 0 or not np.isfinite(cell) or cell <= 0:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emjax.errors import InputError
 from emjax.io.atomic import write_text
 
-Columns = Mapping[str, Sequence[str] | np.ndarray]
+Values = Sequence[Any] | np.ndarray
+Columns = Mapping[str, Values]
 _TOKEN = re.compile(r"\"[^\"]*\"(?=[ \t]|$)|'[^']*'(?=[ \t]|$)|[^ \t]+")
 
 
@@ -155,7 +157,7 @@ class StarFile:
         return replace(self, tables=tables)
 
 
-def format_column(values: Sequence[str] | np.ndarray) -> list[str]:
+def format_column(values: Values) -> list[str]:
     """Values as STAR text: floats with the shortest digits that read back the same.
 
     Raises:
