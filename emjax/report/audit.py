@@ -10,9 +10,13 @@ from emjax.report.svg import Chart, heat_colour
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
 
 NAMES = {
-    "viewing_direction": "viewing direction", "direction": "viewing direction",
-    "defocus": "defocus", "micrograph": "micrograph", "optics_group": "optics group",
-    "shift": "shift", "scale": "image scale",
+    "viewing_direction": "viewing direction",
+    "direction": "viewing direction",
+    "defocus": "defocus",
+    "micrograph": "micrograph",
+    "optics_group": "optics group",
+    "shift": "shift",
+    "scale": "image scale",
 }
 
 
@@ -43,32 +47,62 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     q = column(table, "q_value", "q")
     nuisances = list(dict.fromkeys(table["nuisance"].astype(str)))
     classes = list(dict.fromkeys(table["class"].astype(str)))
-    chart = Chart((0, len(nuisances)), (len(classes), 0), 560, 90 + 34 * len(classes), left=90,
-                  top=8, bottom=74, label="Confounders")
+    chart = Chart(
+        (0, len(nuisances)),
+        (len(classes), 0),
+        560,
+        90 + 34 * len(classes),
+        left=90,
+        top=8,
+        bottom=74,
+        label="Confounders",
+    )
     for i, row in enumerate(table.itertuples()):
-        x, y = nuisances.index(str(row.nuisance)), classes.index(str(row[1 + table.columns.get_loc("class")]))
+        x, y = (
+            nuisances.index(str(row.nuisance)),
+            classes.index(str(row[1 + table.columns.get_loc("class")])),
+        )
         value = float(effect[i])
         if not np.isfinite(value):
             continue
         fill, light = heat_colour(min(abs(value) / 0.5, 1))
         note = "" if q is None else f", q = {q[i]:.2g}"
-        chart.bar(x, x + 1, y, y + 1, f"Class {classes[y]}, {say(nuisances[x])}: effect {value:.3f}{note}", fill)
+        chart.bar(
+            x,
+            x + 1,
+            y,
+            y + 1,
+            f"Class {classes[y]}, {say(nuisances[x])}: effect {value:.3f}{note}",
+            fill,
+        )
         ink = "#fff" if light else "#111"
-        chart.text(chart.px(x + 0.5), chart.py(y + 0.5) + 4, f"{value:.2f}", style=f"fill:{ink}", class_="cell")
+        chart.text(
+            chart.px(x + 0.5),
+            chart.py(y + 0.5) + 4,
+            f"{value:.2f}",
+            style=f"fill:{ink}",
+            class_="cell",
+        )
     for j, name in enumerate(nuisances):
         x, base = chart.px(j + 0.5), chart.height - chart.bottom + 16
-        chart.text(x, base, say(name), "end", class_="tick", transform=f"rotate(-30 {x:.1f} {base})")
+        chart.text(
+            x, base, say(name), "end", class_="tick", transform=f"rotate(-30 {x:.1f} {base})"
+        )
     for i, name in enumerate(classes):
         label = f"class {name}" if name.isdigit() else name
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
     hits = flagged(campaign)
     if len(hits):
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
-        title = f"{plural(hits['class'].nunique(), 'class', 'classes')} depend on {what}: distrust them"
+        title = (
+            f"{plural(hits['class'].nunique(), 'class', 'classes')} depend on {what}: distrust them"
+        )
     else:
         title = "No class depends on anything but the images, as far as can be tested"
     return Figure(
-        "confounders", title, chart.svg(),
+        "confounders",
+        title,
+        chart.svg(),
         "How strongly membership of a class goes with a property that has nothing to do with the "
         "molecule's state: 0 not at all, 1 entirely. Reproducible is not the same as true: a "
         "class that follows the viewing direction or one micrograph may be an artefact of poses, "

@@ -1,7 +1,6 @@
 """The files of a campaign as the report needs them; what was not run is simply absent."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,8 +99,17 @@ class Campaign:
         if "class" in self.stability:
             numbers = {int(c) for c in self.stability["class"] if c > 0}
         else:
-            numbers = {int(p.stem[6:]) for p in self.folder.glob("consensus/class_[0-9][0-9][0-9].mrc")}
+            numbers = {
+                int(p.stem[6:]) for p in self.folder.glob("consensus/class_[0-9][0-9][0-9].mrc")
+            }
         return sorted(numbers)
+
+    def by_class(self, name: str) -> dict[int, float]:
+        """A column of stability.tsv by class number."""
+        values, classes = column(self.stability, name), column(self.stability, "class")
+        if values is None or classes is None:
+            return {}
+        return {int(c): float(v) for c, v in zip(classes, values, strict=True)}
 
     @cached_property
     def preparation(self) -> dict[str, Any]:
@@ -146,15 +154,15 @@ def traces(intersections: pd.DataFrame) -> tuple[list[str], np.ndarray]:
         for trace in intersections.get("trace", [])
     ]
     names = list(dict.fromkeys(name for part in parts for name in part))
-    classes = np.array(
-        [[int(part.get(name, 0)) for name in names] for part in parts], int
-    ).reshape(-1, len(names))
+    classes = np.array([[int(part.get(name, 0)) for name in names] for part in parts], int).reshape(
+        -1, len(names)
+    )
     return names, classes
 
 
-def contingency(first: Sequence[int], second: Sequence[int], size: np.ndarray) -> np.ndarray:
+def contingency(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Particles shared by each class of one labelling with each class of another (from class 1)."""
-    a, b = np.asarray(first), np.asarray(second)
+    a, b = first, second
     both = (a > 0) & (b > 0)
     table = np.zeros((int(a.max(initial=0)), int(b.max(initial=0))))
     np.add.at(table, (a[both] - 1, b[both] - 1), size[both])

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
+
+Number = float | int | np.number
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,13 @@ class Figure:
     scripted: bool = False  # carries a data-name that page.js brings to life
 
 
-def percent(part: float, whole: float) -> str:
-    """A share in words: 12 %, < 1 %."""
-    if not whole:
-        return "0 %"
-    value = 100 * part / whole
-    return "< 1 %" if 0 < value < 1 else "> 99 %" if 99.5 <= value < 100 else f"{value:.0f} %"
+def percent(part: Number, whole: Number) -> str:
+    """A share in words: 12 %, < 1 %; its parts never break apart."""
+    value = 100 * part / whole if whole else 0.0
+    text = "< 1 %" if 0 < value < 1 else "> 99 %" if 99.5 <= value < 100 else f"{value:.0f} %"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def plural(count: int, noun: str, many: str | None = None) -> str:
+def plural(count: int | np.integer, noun: str, many: str | None = None) -> str:
     """`1 class`, `4 classes`, `8,000 particles`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"

@@ -2,34 +2,25 @@
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, plural
+from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, ticks
 
 RULES = {
-    "profile_likelihood": "Profile likelihood: where the costs split best into two populations.",
-    "origin": "Origin: the point of the scaled cost curve nearest to its corner.",
-    "distance_line": "Distance to the line: farthest from the chord between the curve's ends.",
-    "slope": "Slope: where the curve becomes flatter than its average.",
-    "angle": "Angle (COSS): the sharpest bend of the older entropy cost.",
-    "pll": "Profile log-likelihood of the older entropy cost (COSS).",
+    "profile_likelihood": "Where the costs split best into two populations.",
+    "origin": "The point of the scaled cost curve nearest to its corner.",
+    "distance_line": "The point farthest from the chord between the curve's ends.",
+    "slope": "Where the curve becomes flatter than its average.",
+    "coss_angle": "The sharpest bend of the older cost from entropy and similarity (COSS).",
+    "coss_profile_likelihood": "Profile likelihood of the older cost (COSS).",
 }
 MOST_POINTS = 40  # of the cost curve: nobody reads a choice beyond this many classes
 
 
 def rules(elbows: dict) -> dict[str, int]:
     """The elbow rules' numbers by name, wherever elbows.json holds them."""
-    nested = elbows.get("elbows")
-    found = nested if isinstance(nested, dict) else elbows
-    return {
-        name: int(value)
-        for name, value in found.items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (name in RULES or (nested is found))
-    }
+    return {name: int(elbows[name]) for name in RULES if isinstance(elbows.get(name), int)}
 
 
 def chosen_number(campaign: Campaign) -> int:
@@ -43,18 +34,21 @@ def chosen_number(campaign: Campaign) -> int:
 def recommended_number(campaign: Campaign) -> int:
     """Number of classes the consensus recommends."""
     value = campaign.elbows.get("recommended")
-    if isinstance(value, dict):
-        value = value.get("n_classes")
-    return int(value) if isinstance(value, int | float) else chosen_number(campaign)
+    return value if isinstance(value, int) else chosen_number(campaign)
 
 
 def reasons(elbows: dict) -> list[str]:
-    """Why, in the consensus's own sentences."""
-    for name in ("reasons", "why", "reason"):
-        if name in elbows:
-            value = elbows[name]
-            return [str(v) for v in value] if isinstance(value, list) else [str(value)]
-    return []
+    """Why, in the consensus's own sentences, and how sure the number is."""
+    found = [str(elbows["why"])] if "why" in elbows else []
+    low, high = elbows.get("recommended_low"), elbows.get("recommended_high")
+    if isinstance(low, int) and isinstance(high, int) and low < high:
+        found.append(
+            f"Resampling runs and particles gives {low} to {high} classes (90 % interval)."
+        )
+    share = elbows.get("resampled_agreement")
+    if isinstance(share, float):
+        found.append(f"{100 * share:.0f} % of the resamplings give the same number.")
+    return found
 
 
 def leaves(campaign: Campaign) -> pd.DataFrame | None:
@@ -93,7 +87,9 @@ def cost_figure(campaign: Campaign) -> Figure | None:
         span = f"{spread[0]}" if len(spread) == 1 else f"{spread[0]} to {spread[-1]}"
         title += f"; the simple elbow rules say {span}"
     return Figure(
-        "cost-curve", title, chart.svg(),
+        "cost-curve",
+        title,
+        chart.svg(),
         "Reading from the right: groups that the runs keep together merge cheaply; a merge that "
         "costs much more than the one before joins groups that the runs keep apart.",
         pd.DataFrame({"classes": numbers, "cost_of_merge": costs}),
@@ -118,7 +114,7 @@ def tree_layout(tree: np.ndarray) -> tuple[list[int], np.ndarray]:
 
 
 def cut_tree(tree: np.ndarray, n_classes: int) -> np.ndarray:
-    """Which class (0-based, from left to right) each node is in when `n_classes` are left; −1 above."""
+    """Class of each node (0-based, from left to right) when `n_classes` are left; −1 above."""
     n = len(tree) + 1
     merged = max(n - n_classes, 0)
     top = np.full(2 * n - 1, -1)
@@ -134,6 +130,31 @@ def cut_tree(tree: np.ndarray, n_classes: int) -> np.ndarray:
     return np.array([names.get(int(t), -1) if t >= 0 else -1 for t in top])
 
 
+def part_colours(part: np.ndarray, groups: pd.DataFrame) -> list[int]:
+    """Colour of each class at a cut: that of the class in use it holds most of, if still free."""
+    size, used = np.asarray(column(groups, "size")), column(groups, "consensus_class")
+    n, count = len(groups), int(part.max()) + 1
+    held = np.zeros((count, int(np.nanmax(used, initial=0)) + 1 if used is not None else 1))
+    if used is not None:
+        np.add.at(held, (part[:n], np.nan_to_num(used).astype(int)), size)
+    chosen: dict[int, int] = {}
+    for own in np.argsort(-held.sum(axis=1), kind="stable"):
+        best = int(held[own].argmax()) - 1
+        free = (i for i in range(count + held.shape[1]) if i not in chosen.values())
+        chosen[int(own)] = best if best >= 0 and best not in chosen.values() else next(free)
+    return [chosen[i] for i in range(count)]
+
+
+def kept_share(part: np.ndarray, groups: pd.DataFrame) -> float:
+    """Share of the tree's particles that the cut puts together as the classes in use do."""
+    size, used = np.asarray(column(groups, "size")), column(groups, "consensus_class")
+    if used is None:
+        return 1.0
+    held = np.zeros((int(part.max()) + 1, int(np.nanmax(used, initial=0)) + 1))
+    np.add.at(held, (part[: len(groups)], np.nan_to_num(used).astype(int)), size)
+    return float(held.max(axis=1).sum() / max(held.sum(), 1))
+
+
 def dendrogram_figure(campaign: Campaign) -> Figure | None:
     """The tree of groups, coloured by the classes in use; page.js moves its cut."""
     tree, groups = campaign.linkage, leaves(campaign)
@@ -143,6 +164,7 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     chosen = min(max(chosen_number(campaign), 1), n)
     order, place = tree_layout(tree)
     part = cut_tree(tree, chosen)
+    hues = [*part_colours(part, groups), 0]
     height = np.concatenate([np.zeros(n), tree[:, 2]])
     top = float(height.max()) or 1.0
     chart = Chart(
@@ -155,40 +177,49 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
             f"M{chart.px(place[a]):.1f} {chart.py(height[a]):.1f}V{chart.py(h):.1f}"
             f"H{chart.px(place[b]):.1f}V{chart.py(height[b]):.1f}"
         )
-        style = f"stroke:{colour(part[n + i])}" if part[n + i] >= 0 else None
+        style = f"stroke:{colour(hues[part[n + i]])}" if part[n + i] >= 0 else None
         chart.add("path", d=path, class_="link", data_node=n + i, style=style)
-    _leaf_bars(chart, groups, order, part)
+    _leaf_bars(chart, groups, order, [hues[p] for p in part])
     low, high = height[2 * n - 1 - chosen], height[2 * n - chosen] if chosen > 1 else top * 1.05
     y = chart.py((low + high) / 2)
     chart.add("line", x1=chart.left, x2=946, y1=y, y2=y, class_="cut", id="cut-line")
-    joined = "the classes in use" if chosen == recommended_number(campaign) else "your choice"
+    same = percent(kept_share(part, groups), 1)
     return Figure(
         "dendrogram",
-        f"Cutting the tree at {plural(chosen, 'class', 'classes')} gives {joined}",
+        f"Cut at {plural(chosen, 'class', 'classes')}, the tree groups {same} of the particles "
+        "as the classes in use do",
         chart.svg(),
         "Each leaf is a group of particles that every run put together; its bar is the group's "
         "size. Groups join from the bottom up, the most alike first. Drag the dashed line, or use "
         "the slider, to see other numbers of classes; the table follows.",
-        groups, wide=True, scripted=True,
+        groups,
+        wide=True,
+        scripted=True,
     )
 
 
-def _leaf_bars(chart: Chart, groups: pd.DataFrame, order: list[int], part: np.ndarray) -> None:
+def _leaf_bars(chart: Chart, groups: pd.DataFrame, order: list[int], hues: list[int]) -> None:
     """The size of every group, hanging below its leaf (square root, so that small ones show)."""
     size = np.asarray(column(groups, "size"))
     classes, q = column(groups, "consensus_class"), column(groups, "q_value")
     base = chart.height - chart.bottom
     width = max(min((chart.px(1) - chart.px(0)) * 0.8, 14), 0.6)
     for x, leaf in enumerate(order):
-        tip = f"Group {groups['id'][leaf] if 'id' in groups else leaf + 1}: {number(size[leaf])} particles"
+        name = groups["id"][leaf] if "id" in groups else leaf + 1
+        tip = f"Group {name}: {number(size[leaf])} particles"
         if classes is not None:
             tip += f", consensus class {int(classes[leaf])}"
         if q is not None:
             tip += f", q = {number(q[leaf])}"
         chart.add(
-            "rect", x=chart.px(x) - width / 2, y=base + 3, width=width,
+            "rect",
+            x=chart.px(x) - width / 2,
+            y=base + 3,
+            width=width,
             height=max(46 * float(np.sqrt(size[leaf] / size.max())), 0.6),
-            style=f"fill:{colour(max(part[leaf], 0))}", data_tip=tip, data_node=leaf,
+            style=f"fill:{colour(hues[leaf])}",
+            data_tip=tip,
+            data_node=leaf,
         )
 
 
@@ -210,12 +241,13 @@ def tree_data(campaign: Campaign) -> dict | None:
         "total": int(len(campaign.particles.get("rlnClassNumber", ())))
         or int(np.nansum(column(campaign.intersections, "size"))),
         "top": float(tree[:, 2].max()) * 1.05 or 1.05,
+        "most": min(len(groups), MOST_POINTS),
     }
 
 
 def rule_rows(campaign: Campaign) -> list[dict]:
     """The rules, their numbers and what they look for."""
     return [
-        {"name": name.replace("_", " "), "n": value, "meaning": Markup.escape(RULES.get(name, ""))}
+        {"name": name.replace("_", " "), "n": value, "meaning": RULES[name]}
         for name, value in rules(campaign.elbows).items()
     ]

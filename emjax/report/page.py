@@ -12,7 +12,16 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from emjax.report import audit, classes, extras, number, provenance, runs
+from emjax.report import (
+    agreement,
+    audit,
+    classes,
+    convergence,
+    extras,
+    number,
+    provenance,
+    quality,
+)
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
 from emjax.report.verdict import judge
@@ -55,13 +64,22 @@ def csv_of(figure: Figure) -> str:
 def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     """Every figure the campaign's files allow, by the part of the page it stands in."""
     groups = {
-        "classes": [classes.occupancy_figure(campaign)],
+        "classes": [quality.occupancy_figure(campaign), quality.resolution_figure(campaign)],
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
             extras.evidence_figure(campaign),
         ],
-        "runs": runs.run_figures(campaign),
+        "runs": [
+            agreement.agreement_figure(campaign),
+            agreement.likelihood_figure(campaign),
+            agreement.flow_figure(campaign),
+            convergence.convergence_figure(campaign, "log_likelihood"),
+            convergence.convergence_figure(campaign, "switched"),
+            convergence.ess_figure(campaign),
+            convergence.mass_figure(campaign),
+            convergence.history_figure(campaign),
+        ],
         "landscape": [extras.landscape_figure(campaign), extras.seed_figure(campaign)],
         "maps": extras.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
@@ -72,16 +90,29 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
 def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
     several = len(cards) > 1
     every = [
-        Tab("classes", "Classes" if several else "The map", "What the classes look like, how large and how sure each is."),
+        Tab(
+            "classes",
+            "Classes" if several else "The map",
+            "What the classes look like, how large and how sure each is.",
+        ),
         Tab("number", "How many", "Why this number of classes, and what another would give."),
-        Tab("runs", "Runs", "Whether independent runs from different random starts tell the same story."),
+        Tab(
+            "runs",
+            "Runs",
+            "Whether independent runs from different random starts tell the same story.",
+        ),
         Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
-        Tab("maps", "Superclasses", "Which references show the same thing, and how particles were rebalanced."),
+        Tab(
+            "maps",
+            "Superclasses",
+            "Which references show the same thing, and how particles were rebalanced.",
+        ),
         Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
         Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
     ]
     return [
-        tab for tab in every
+        tab
+        for tab in every
         if figures.get(tab.key) or tab.key == "provenance" or (tab.key == "classes" and cards)
     ]
 
@@ -98,26 +129,41 @@ def render_report(campaign_dir: Path, config: dict) -> str:
     figures = all_figures(campaign)
     script = "\n".join(asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    class_head, class_rows = classes.class_table(campaign)
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
     environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=BaseLoader(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(embed=embed, csv=csv_of)
     environment.globals.update(plural=plural)
     page = environment.from_string(asset("page.html.j2"))
     return page.render(
-        campaign=campaign, verdict=judge(campaign), cards=cards, figures=figures,
-        tabs=_tabs(figures, cards), tree=number.tree_data(campaign),
-        rules=number.rule_rows(campaign), reasons=number.reasons(campaign.elbows),
-        recommended=number.recommended_number(campaign), chosen=number.chosen_number(campaign),
-        class_head=class_head, class_rows=class_rows, run_head=run_head, run_rows=run_rows,
-        super_head=super_head, super_rows=super_rows, facts=provenance.facts(campaign),
-        options=provenance.options(config), benchmarks=provenance.benchmarks(campaign),
-        version=version("emjax"), style=Markup(asset("page.css")),
-        chart_style=Markup(asset("chart.css")), script=Markup(script), digest=digest,
+        campaign=campaign,
+        verdict=judge(campaign),
+        cards=cards,
+        figures=figures,
+        tabs=_tabs(figures, cards),
+        tree=number.tree_data(campaign),
+        rules=number.rule_rows(campaign),
+        reasons=number.reasons(campaign.elbows),
+        recommended=number.recommended_number(campaign),
+        chosen=number.chosen_number(campaign),
+        run_head=run_head,
+        run_rows=run_rows,
+        super_head=super_head,
+        super_rows=super_rows,
+        facts=provenance.facts(campaign),
+        options=provenance.options(config),
+        benchmarks=provenance.benchmarks(campaign),
+        version=version("emjax"),
+        style=Markup(asset("page.css")),
+        chart_style=Markup(asset("chart.css")),
+        script=Markup(script),
+        digest=digest,
     )
 
 

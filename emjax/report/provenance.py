@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,8 +10,13 @@ from emjax.report.campaign import Campaign
 from emjax.report.svg import number
 
 RUN_COLUMNS = {
-    "run": "Run", "method": "Method", "n_classes": "Classes", "seed": "Seed",
-    "iterations": "Iterations", "converged": "Converged", "log_likelihood": "Log-likelihood a particle",
+    "run": "Run",
+    "method": "Method",
+    "n_classes": "Classes",
+    "seed": "Seed",
+    "iterations": "Iterations",
+    "converged": "Converged",
+    "log_likelihood": "Log-likelihood a particle",
     "seconds": "Seconds",
 }
 MOST_ROWS = 200
@@ -80,13 +84,15 @@ def _cell(name: str, value: Any) -> str:
 
 def benchmarks(campaign: Campaign) -> list[list[str]]:
     """Time and memory of every rule, from Snakemake's benchmark files where they are."""
-    folders = [campaign.folder / "benchmarks", campaign.folder / "logs", Path("benchmarks") / campaign.name]
+    folder = campaign.folder.absolute().parents[1] / "logs" / campaign.name / "benchmarks"
     rows = []
-    for path in sorted(p for folder in folders for p in folder.glob("**/*.tsv")):
+    for path in sorted(folder.glob("*.tsv")):
         table = pd.read_csv(path, sep="\t")
         if "s" not in table or table.empty:
             continue
-        memory = pd.to_numeric(table.get("max_rss", pd.Series([float("nan")])), errors="coerce").max()
+        memory = pd.to_numeric(
+            table.get("max_rss", pd.Series([float("nan")])), errors="coerce"
+        ).max()
         seconds = pd.to_numeric(table["s"], errors="coerce").sum()
         rows.append([path.stem, number(float(seconds)), number(float(memory))])
     return rows

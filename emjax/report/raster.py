@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+from scipy.ndimage import zoom
 
 # Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
 # told apart by every common kind of colour blindness.
@@ -12,10 +13,10 @@ _LESS, _SAME, _MORE = np.array([[0, 90, 160], [247, 247, 247], [200, 80, 0]], fl
 
 
 def png_uri(image: np.ndarray) -> str:
-    """An [h, w] grey or [h, w, 3] colour uint8 image as a data URI."""
+    """An [h, w] grey, [h, w, 3] colour or [h, w, 4] transparent uint8 image as a data URI."""
     image = np.ascontiguousarray(image, np.uint8)
     height, width = image.shape[:2]
-    colour = 2 if image.ndim == 3 else 0
+    colour = 0 if image.ndim == 2 else {3: 2, 4: 6}[image.shape[2]]
     rows = np.zeros((height, 1 + image[0].size), np.uint8)
     rows[:, 1:] = image.reshape(height, -1)
 
@@ -64,9 +65,9 @@ def surface_level(volume: np.ndarray, inside: float = 0.08) -> float:
     return float(np.quantile(volume, 1 - inside))
 
 
-def shaded_surface(volume: np.ndarray, level: float, axis: int = 0, size: int = 160) -> np.ndarray:
-    """The isosurface at `level` seen along `axis`, lit from the upper left, as RGB on white."""
-    volume = np.moveaxis(volume, axis, 0)
+def shaded_surface(volume: np.ndarray, level: float, size: int = 144) -> np.ndarray:
+    """The isosurface at `level` seen along z, lit from the upper left, as RGBA."""
+    volume = zoom(volume, size / volume.shape[0], order=1)
     above = volume > level
     hit = above.any(axis=0)
     first = np.argmax(above, axis=0)
@@ -80,7 +81,7 @@ def shaded_surface(volume: np.ndarray, level: float, axis: int = 0, size: int = 
     light = np.array([-0.75, -0.5, -0.43])
     shade = 0.35 + 0.65 * np.clip(normal @ light, 0, 1)
     fog = 1 - 0.35 * depth / volume.shape[0]
-    tone = np.array([150, 190, 225.0])
-    picture = np.where(hit[..., None], tone * (shade * fog)[..., None], 255)
-    zoom = max(1, size // picture.shape[0])
-    return np.clip(picture, 0, 255).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
+    picture = np.zeros((*hit.shape, 4))
+    picture[..., :3] = np.array([150, 190, 225.0]) * (shade * fog)[..., None]
+    picture[..., 3] = 255 * hit
+    return np.clip(picture, 0, 255).astype(np.uint8)

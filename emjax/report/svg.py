@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, isfinite, log10
 
+import numpy as np
 from markupsafe import Markup, escape
+
+from emjax.report.figure import Number
 
 N_COLOURS = 8  # the class colours --c0 … --c7 of page.css
 
 
-def colour(index: int) -> str:
+def colour(index: int | np.integer) -> str:
     """The CSS colour of a class or series (0-based)."""
     return f"var(--c{index % N_COLOURS})"
 
 
-def number(value: float) -> str:
+def number(value: Number) -> str:
     """A number as one would write it by hand: 8,000 · 0.97 · 3.2e-7."""
     if value is None or not isfinite(value):
         return "–"
@@ -25,7 +28,7 @@ def number(value: float) -> str:
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
+def ticks(low: Number, high: Number, count: int = 5) -> list[float | int]:
     """Round numbers from `low` to `high`."""
     if not high > low:
         return [low]
@@ -55,8 +58,8 @@ def element(tag: str, content: str = "", **attributes) -> str:
 class Chart:
     """A drawing with a linear x and y axis; coordinates given in data units."""
 
-    x: tuple[float, float]
-    y: tuple[float, float]
+    x: tuple[Number, Number]
+    y: tuple[Number, Number]
     width: int = 480
     height: int = 300
     left: int = 58
@@ -66,12 +69,12 @@ class Chart:
     label: str = ""
     parts: list[str] = field(default_factory=list)
 
-    def px(self, x: float) -> float:
+    def px(self, x: Number) -> float:
         low, high = self.x
         span = self.width - self.left - self.right
         return self.left + span * (x - low) / ((high - low) or 1)
 
-    def py(self, y: float) -> float:
+    def py(self, y: Number) -> float:
         low, high = self.y
         span = self.height - self.top - self.bottom
         return self.height - self.bottom - span * (y - low) / ((high - low) or 1)
@@ -79,7 +82,7 @@ class Chart:
     def add(self, tag: str, content: str = "", **attributes) -> None:
         self.parts.append(element(tag, content, **attributes))
 
-    def text(self, x: float, y: float, text: str, anchor: str = "middle", **attributes) -> None:
+    def text(self, x: Number, y: Number, text: str, anchor: str = "middle", **attributes) -> None:
         """Words at a pixel position."""
         self.add("text", str(escape(text)), x=x, y=y, text_anchor=anchor, **attributes)
 
@@ -87,8 +90,8 @@ class Chart:
         self,
         x_label: str,
         y_label: str,
-        x_ticks: Sequence[tuple[float, str]] | None = None,
-        y_ticks: Sequence[tuple[float, str]] | None = None,
+        x_ticks: Sequence[tuple[Number, str]] | None = None,
+        y_ticks: Sequence[tuple[Number, str]] | None = None,
     ) -> None:
         """Grid lines, tick numbers and the two axis titles (with their units)."""
         if x_ticks is None:
@@ -107,7 +110,9 @@ class Chart:
         y = (self.top + base) / 2
         self.text(15, y, y_label, class_="label", transform=f"rotate(-90 15 {y:.1f})")
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], index: int = 0, **attributes) -> None:
+    def line(
+        self, xs: Sequence[Number], ys: Sequence[Number], index: int | np.integer = 0, **attributes
+    ) -> None:
         """A curve; breaks where a value is missing."""
         path, pen = [], "M"
         for x, y in zip(xs, ys, strict=True):
@@ -119,28 +124,30 @@ class Chart:
         attributes.setdefault("style", f"stroke:{colour(index)}")
         self.add("path", d="".join(path), class_="curve", **attributes)
 
-    def dot(self, x: float, y: float, tip: str, index: int = 0, r: float = 4.5, **more) -> None:
+    def dot(
+        self, x: Number, y: Number, tip: str, index: int | np.integer = 0, r: Number = 4.5, **more
+    ) -> None:
         """A point that tells its numbers under the pointer."""
         if isfinite(x) and isfinite(y):
             style = f"fill:{colour(index)}"
-            self.add(
-                "circle", cx=self.px(x), cy=self.py(y), r=r, style=style, data_tip=tip, **more
-            )
+            self.add("circle", cx=self.px(x), cy=self.py(y), r=r, style=style, data_tip=tip, **more)
 
-    def bar(self, x0: float, x1: float, y0: float, y1: float, tip: str, fill: str, **more) -> None:
+    def bar(
+        self, x0: Number, x1: Number, y0: Number, y1: Number, tip: str, fill: str, **more
+    ) -> None:
         """A filled box between data coordinates."""
         a, b = sorted((self.px(x0), self.px(x1)))
         c, d = sorted((self.py(y0), self.py(y1)))
         size = {"width": max(b - a, 0.1), "height": max(d - c, 0.1)}
         self.add("rect", x=a, y=c, **size, style=f"fill:{fill}", data_tip=tip, **more)
 
-    def rule(self, x: float | None = None, y: float | None = None, name: str = "") -> None:
+    def rule(self, x: Number | None = None, y: Number | None = None, name: str = "") -> None:
         """A dashed reference line with its name."""
         end, base = self.width - self.right, self.height - self.bottom
         if y is not None:
             p = self.py(y)
             self.add("line", x1=self.left, x2=end, y1=p, y2=p, class_="rule")
-            self.text(end - 2, p - 4, name, "end", class_="note")
+            self.text(self.left + 4, p - 4, name, "start", class_="note")
         if x is not None:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
@@ -164,11 +171,11 @@ class Chart:
         )
 
 
-def heat_colour(value: float) -> tuple[str, bool]:
+def heat_colour(value: Number) -> tuple[str, bool]:
     """Colour of a value in 0..1 (dark blue to yellow, cividis-like) and whether ink is light."""
     stops = [(0, 34, 78), (65, 77, 107), (124, 123, 120), (188, 174, 108), (254, 232, 56)]
     position = min(max(value, 0.0), 1.0) * (len(stops) - 1)
     i = min(int(position), len(stops) - 2)
     t = position - i
     rgb = [round(a + t * (b - a)) for a, b in zip(stops[i], stops[i + 1], strict=True)]
-    return f"#{rgb[0]:02x}{rgb[1]:02x}{rgb[2]:02x}", value < 0.55
+    return f"#{rgb[0]:02x}{rgb[1]:02x}{rgb[2]:02x}", bool(value < 0.55)

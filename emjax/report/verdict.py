@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emjax.report.agreement import agreement_matrix
 from emjax.report.audit import MATTERS, flagged, say
 from emjax.report.campaign import Campaign, column
-from emjax.report.classes import sentence_of_sizes
 from emjax.report.figure import percent, plural
 from emjax.report.number import chosen_number, recommended_number
-from emjax.report.runs import agreement_matrix
+from emjax.report.quality import sentence_of_sizes
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
 DEAD = 0.005  # share of the particles below which a class of a run counts as dead
@@ -28,9 +28,7 @@ class Verdict:
 
 def continuum(campaign: Campaign) -> bool:
     """Whether the consensus calls the differences gradual."""
-    elbows = campaign.elbows
-    kind = str(elbows.get("verdict") or elbows.get("kind") or elbows.get("structure") or "")
-    return bool(elbows.get("continuum")) or "continu" in kind.lower()
+    return campaign.elbows.get("verdict") == "continuum"
 
 
 def significant_classes(campaign: Campaign) -> int:
@@ -51,14 +49,20 @@ def judge(campaign: Campaign) -> Verdict:
     best = recommended_number(campaign)
     rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
     hits = flagged(campaign)
-    if continuum(campaign):
+    if campaign.elbows.get("verdict") == "unreplicated":
+        name = plural(count, "class", "classes")
+        verdict = Verdict("warn", f"{name} of a single run: nothing replicates them yet.")
+        verdict.found.append("Run more seeds; what one run says alone cannot be told from chance.")
+    elif continuum(campaign):
         verdict = Verdict("warn", "The particles differ gradually: no separate classes found.")
         verdict.found.append(
             "The runs cut a continuum at different places. Any number of classes would be "
             "arbitrary, however similar the seeds look."
         )
     elif min(count, best) <= 1 or significant <= 1:
-        verdict = Verdict("nothing", "No reproducible classes: as far as these runs can tell, one state.")
+        verdict = Verdict(
+            "nothing", "No reproducible classes: as far as these runs can tell, one state."
+        )
         verdict.found.append(
             f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
             "single runs are noise; do not interpret their maps."
@@ -89,7 +93,9 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         if agreement is not None and len(agreement[0]) > 1:
             off = agreement[1][~np.eye(len(agreement[0]), dtype=bool)]
             text += f", whose typical agreement is {np.nanmedian(off):.2f} of 1"
-        resolution = campaign.preparation.get("filter_resolution") or campaign.config.get("filter_resolution")
+        resolution = campaign.preparation.get("filter_resolution") or campaign.config.get(
+            "filter_resolution"
+        )
         if resolution:
             text += f"; differences finer than {float(resolution):g} Å were not looked at"
         verdict.found.append(text + ".")
@@ -104,12 +110,17 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
             "still be artefacts, of pose errors for example."
         )
-    stability, classes = column(campaign.stability, "mean_stability"), column(campaign.stability, "class")
+    stability, classes = (
+        column(campaign.stability, "mean_stability"),
+        column(campaign.stability, "class"),
+    )
     if stability is not None and classes is not None and verdict.mood != "nothing":
         weak = [int(c) for c, s in zip(classes, stability, strict=True) if s < UNSTABLE]
         if weak:
             names = ", ".join(map(str, weak))
-            verdict.distrust.append(f"Particles of class {names} move between classes from run to run.")
+            verdict.distrust.append(
+                f"Particles of class {names} move between classes from run to run."
+            )
     particles = campaign.particles.get("emjaxStability")
     if particles is not None and len(particles) and verdict.mood != "nothing":
         loose = int((particles < 0.5).sum())
@@ -120,12 +131,18 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             )
     dead = _dead_classes(campaign)
     if dead:
-        verdict.distrust.append(f"{plural(dead, 'class', 'classes')} of single runs died (under 0.5 % of the particles).")
-    converged = campaign.runs["converged"].astype(str).str.lower() if "converged" in campaign.runs else None
+        verdict.distrust.append(
+            f"{plural(dead, 'class', 'classes')} of single runs died "
+            "(under 0.5 % of the particles)."
+        )
+    converged = (
+        campaign.runs["converged"].astype(str).str.lower() if "converged" in campaign.runs else None
+    )
     if converged is not None and (converged == "false").any():
         count = int((converged == "false").sum())
         verdict.distrust.append(
-            f"{plural(count, 'run')} of {len(converged)} had not converged when the iterations ran out."
+            f"{plural(count, 'run')} of {len(converged)} had not converged when the "
+            "iterations ran out."
         )
 
 
@@ -154,7 +171,8 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounded: bool) -> None:
         ]
     if continuum(campaign):
         verdict.advice.append(
-            "Use a method for continuous motion, or cut the continuum on purpose with consensus.n_classes."
+            "Use a method for continuous motion, or cut the continuum on purpose with "
+            "consensus.n_classes."
         )
         return
     verdict.advice += [

@@ -80,17 +80,27 @@ def make_campaign(
 
 def _write_prepare(folder: Path, n: int, box: int, rng: np.random.Generator) -> None:
     meta = {
-        "emjax_version": "0.1.0", "box_size": box, "pixel_size": 6.0, "cropped_box_size": box,
-        "voxel_size": 6.0, "filter_resolution": 24.0, "n_particles": n,
+        "emjax_version": "0.1.0",
+        "box_size": box,
+        "pixel_size": 6.0,
+        "cropped_box_size": box,
+        "voxel_size": 6.0,
+        "filter_resolution": 24.0,
+        "n_particles": n,
         "input_checksum": "0f" * 32,
     }
     write_json(folder / "prepare/prepare.json", meta)
     write_volume(folder / "prepare/mean_map.mrc", state_map(box, 0, rng), 6.0)
     frequency = np.arange(1, box // 2) / (box * 6.0)
-    noise = pd.DataFrame({
-        "resolution": 1 / frequency, "frequency_per_angstrom": frequency, "optics_group": 1,
-        "power": 1 + 4 * np.exp(-frequency * 60), "mean_fsc": 1 / (1 + (frequency * 15) ** 8),
-    })
+    noise = pd.DataFrame(
+        {
+            "resolution": 1 / frequency,
+            "frequency_per_angstrom": frequency,
+            "optics_group": 1,
+            "power": 1 + 4 * np.exp(-frequency * 60),
+            "mean_fsc": 1 / (1 + (frequency * 15) ** 8),
+        }
+    )
     write_tsv(folder / "prepare/noise.tsv", noise)
 
 
@@ -103,54 +113,88 @@ def _write_runs(
         final = np.bincount(column, minlength=k + 1)[1:]
         for i in range(1, 15):
             sizes = np.maximum(final * (1 - np.exp(-i / 3)) + n / k * np.exp(-i / 3), 0)
-            history.append({
-                "iteration": i, "log_likelihood": 10 - 3 * np.exp(-i / 3) + 0.02 * s,
-                "class_similarity": max(0.0, 0.5 * (1 - (i - 1) / 10)),
-                "switched": float(np.exp(-i / 3)), "rms_change": float(0.4 * np.exp(-i / 4)),
-                "class_sizes": sizes.astype(int).tolist(), "class_mass": sizes.tolist(),
-                "ess_histogram": (n * np.exp(-np.arange(10) * i / 8)).astype(int).tolist(),
-            })
+            history.append(
+                {
+                    "iteration": i,
+                    "log_likelihood": 10 - 3 * np.exp(-i / 3) + 0.02 * s,
+                    "class_similarity": max(0.0, 0.5 * (1 - (i - 1) / 10)),
+                    "switched": float(np.exp(-i / 3)),
+                    "rms_change": float(0.4 * np.exp(-i / 4)),
+                    "class_sizes": sizes.astype(int).tolist(),
+                    "class_mass": sizes.tolist(),
+                    "ess_histogram": (n * np.exp(-np.arange(10) * i / 8)).astype(int).tolist(),
+                }
+            )
         flow = np.diag(final) + 3
         meta = {
-            "emjax_version": "0.1.0", "options": {"n_classes": k, "full_iterations": 25},
-            "seed": s, "input_checksum": "0f" * 32, "devices": ["TFRT_CPU_0"],
-            "history": history, "flow": [flow.tolist()] * 3, "converged": True,
+            "emjax_version": "0.1.0",
+            "options": {"n_classes": k, "full_iterations": 25},
+            "seed": s,
+            "input_checksum": "0f" * 32,
+            "devices": ["TFRT_CPU_0"],
+            "history": history,
+            "flow": [flow.tolist()] * 3,
+            "converged": True,
         }
         write_json(folder / f"runs/{name}/metrics.json", meta)
         posteriors = np.full((n, k), 0.08 / (k - 1), np.float32)
         posteriors[np.arange(n), column - 1] = 0.92
         np.save(folder / f"runs/{name}/posteriors.npy", posteriors)
-        rows.append({
-            "run": name, "method": "em3d", "n_classes": k, "seed": s, "iterations": 14,
-            "converged": True, "log_likelihood": 10 + 0.02 * s + 0.01 * k, "seconds": 41.0 + s,
-        })
+        rows.append(
+            {
+                "run": name,
+                "method": "em3d",
+                "n_classes": k,
+                "seed": s,
+                "iterations": 14,
+                "converged": True,
+                "log_likelihood": 10 + 0.02 * s + 0.01 * k,
+                "seconds": 41.0 + s,
+            }
+        )
     write_tsv(folder / "runs.tsv", pd.DataFrame(rows))
 
 
 def _write_consensus(
-    folder: Path, names: list[str], labels: np.ndarray, truth: np.ndarray, box: int,
-    kind: str, stack: str, rng: np.random.Generator,
+    folder: Path,
+    names: list[str],
+    labels: np.ndarray,
+    truth: np.ndarray,
+    box: int,
+    kind: str,
+    stack: str,
+    rng: np.random.Generator,
 ) -> None:
     keys, inverse, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(-sizes)
     keys, sizes = keys[order], sizes[order]
-    owner = np.array([
-        np.bincount(truth[inverse.ravel() == g], minlength=truth.max() + 1).argmax()
-        for g in order
-    ])
+    owner = np.array(
+        [
+            np.bincount(truth[inverse.ravel() == g], minlength=truth.max() + 1).argmax()
+            for g in order
+        ]
+    )
     kept = sizes >= 2
     q = np.where(sizes > 20, 10.0 ** -(sizes / 20).clip(0, 40), 0.8)
     if kind == "null":
         q[1:] = 0.6
     expected = np.maximum(rng.gamma(2, 2, sizes.size), 0.01)
-    table = pd.DataFrame({
-        "id": np.arange(1, sizes.size + 1),
-        "trace": [TRACE.join(f"{n}.{c}" for n, c in zip(names, k, strict=True)) for k in keys],
-        "size": sizes, "expected_size": expected, "p_value": q / 2, "q_value": q,
-        "relative_size": sizes / expected, "xmipp_size_p": 0.1, "xmipp_relative_p": 0.1,
-        "kept": kept, "consensus_class": np.where(kept, owner + 1, 0),
-        "representative": f"{names[0]}.1",
-    })
+    table = pd.DataFrame(
+        {
+            "id": np.arange(1, sizes.size + 1),
+            "trace": [TRACE.join(f"{n}.{c}" for n, c in zip(names, k, strict=True)) for k in keys],
+            "size": sizes,
+            "expected_size": expected,
+            "p_value": q / 2,
+            "q_value": q,
+            "relative_size": sizes / expected,
+            "xmipp_size_p": 0.1,
+            "xmipp_relative_p": 0.1,
+            "kept": kept,
+            "consensus_class": np.where(kept, owner + 1, 0),
+            "representative": f"{names[0]}.1",
+        }
+    )
     write_tsv(folder / "consensus/intersections.tsv", table)
     onehot = np.concatenate(
         [keys[kept][:, [r]] == np.arange(1, 7) for r in range(keys.shape[1])], axis=1
@@ -162,66 +206,108 @@ def _write_consensus(
     stability = np.clip(rng.beta(18, 2, truth.size) - 0.3 * (truth == 3), 0, 1)
     _write_classes(folder, names, assigned, stability, box, kind, rng)
     path = [f"{i + 1:06d}@{stack}" for i in range(truth.size)]
-    star = make_table("particles", {
-        "rlnImageName": path, "rlnMicrographName": [stack] * truth.size,
-        "rlnClassNumber": assigned, "rlnMaxValueProbDistribution": stability,
-        "emjaxStability": stability, "emjaxClassPosterior": stability,
-    })
+    star = make_table(
+        "particles",
+        {
+            "rlnImageName": path,
+            "rlnMicrographName": [stack] * truth.size,
+            "rlnClassNumber": assigned,
+            "rlnMaxValueProbDistribution": stability,
+            "emjaxStability": stability,
+            "emjaxClassPosterior": stability,
+        },
+    )
     write_star(folder / "consensus/particles.star", StarFile((star,)))
     agree = rng.uniform(0.8, 0.97, (len(names), len(names)))
     rows = [
-        {"run": a, "other": b, "ari": agree[min(i, j), max(i, j)] if i != j else 1.0,
-         "ami": agree[min(i, j), max(i, j)] ** 1.1 if i != j else 1.0}
-        for i, a in enumerate(names) for j, b in enumerate(names)
+        {
+            "run": a,
+            "other": b,
+            "ari": agree[min(i, j), max(i, j)] if i != j else 1.0,
+            "ami": agree[min(i, j), max(i, j)] ** 1.1 if i != j else 1.0,
+        }
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
     ]
     write_tsv(folder / "consensus/agreement.tsv", pd.DataFrame(rows))
 
 
 def _write_classes(
-    folder: Path, names: list[str], assigned: np.ndarray, stability: np.ndarray, box: int,
-    kind: str, rng: np.random.Generator,
+    folder: Path,
+    names: list[str],
+    assigned: np.ndarray,
+    stability: np.ndarray,
+    box: int,
+    kind: str,
+    rng: np.random.Generator,
 ) -> None:
     n, numbers = assigned.size, range(1, assigned.max() + 1)
     rows, nuisance = [], []
     for c in numbers:
         size = int((assigned == c).sum())
-        rows.append({
-            "class": c, "size": size, "mass": size * 0.97,
-            "occupancy": size / n, "occupancy_low": size / n - 0.02,
-            "occupancy_high": size / n + 0.02,
-            "mean_stability": stability[assigned == c].mean(), "recovered": 0.93,
-            "q_value": 0.4 if kind == "null" else 1e-12,
-            "representative": f"{names[0]}.{c}",
-        })
+        rows.append(
+            {
+                "class": c,
+                "size": size,
+                "mass": size * 0.97,
+                "occupancy": size / n,
+                "occupancy_low": size / n - 0.02,
+                "occupancy_high": size / n + 0.02,
+                "mean_stability": stability[assigned == c].mean(),
+                "recovered": 0.93,
+                "q_value": 0.4 if kind == "null" else 1e-12,
+                "representative": f"{names[0]}.{c}",
+            }
+        )
         for name in ("viewing_direction", "defocus", "micrograph", "optics_group"):
             hit = kind == "jittered" and name == "viewing_direction"
-            nuisance.append({
-                "class": c, "nuisance": name, "effect_size": 0.45 if hit else 0.02,
-                "p_value": 1e-9 if hit else 0.5, "q_value": 1e-8 if hit else 0.6,
-            })
+            nuisance.append(
+                {
+                    "class": c,
+                    "nuisance": name,
+                    "effect_size": 0.45 if hit else 0.02,
+                    "p_value": 1e-9 if hit else 0.5,
+                    "q_value": 1e-8 if hit else 0.6,
+                }
+            )
         for suffix in ("", "_half1", "_half2"):
             volume = state_map(box, c, rng)
             write_volume(folder / f"consensus/class_{c:03d}{suffix}.mrc", volume, 6.0)
         frequency = np.arange(1, box // 2) / (box * 6.0)
         fsc = 1 / (1 + (frequency * (15 + c)) ** 8) + 0.02 * rng.normal(size=frequency.size)
-        write_tsv(folder / f"consensus/class_{c:03d}_fsc.tsv", pd.DataFrame({
-            "resolution": 1 / frequency, "frequency_per_angstrom": frequency, "fsc": fsc,
-        }))
+        write_tsv(
+            folder / f"consensus/class_{c:03d}_fsc.tsv",
+            pd.DataFrame(
+                {
+                    "resolution": 1 / frequency,
+                    "frequency_per_angstrom": frequency,
+                    "fsc": fsc,
+                }
+            ),
+        )
     write_tsv(folder / "consensus/stability.tsv", pd.DataFrame(rows))
     write_tsv(folder / "consensus/confounders.tsv", pd.DataFrame(nuisance))
     recommended = len(rows)
-    write_json(folder / "consensus/elbows.json", {
-        "profile_likelihood": recommended + 1, "origin": recommended + 2,
-        "distance_line": recommended + 1, "slope": recommended + 5,
-        "recommended": recommended, "chosen": recommended,
-        "reasons": ["Resampled runs agree best at this number."],
-    })
+    write_json(
+        folder / "consensus/elbows.json",
+        {
+            "profile_likelihood": recommended + 1,
+            "origin": recommended + 2,
+            "distance_line": recommended + 1,
+            "slope": recommended + 5,
+            "recommended": recommended,
+            "chosen": recommended,
+            "reasons": ["Resampled runs agree best at this number."],
+        },
+    )
 
 
 def read_config(folder: Path, **changes) -> dict:
     """The config the campaign would have been run with."""
     config = {
-        "campaign": folder.name, "particles": "data/particles.star", "filter_resolution": 24,
+        "campaign": folder.name,
+        "particles": "data/particles.star",
+        "filter_resolution": 24,
         "runs": {"em3d": {"n_classes": [4, 6], "seeds": 3}},
         "consensus": {"metric": "cosine", "min_class_size": 0, "fdr": 0.05, "n_classes": "auto"},
     }

@@ -31,15 +31,21 @@
     for (const value of values) row.insertCell().textContent = value;
   };
 
+  // As in number.py: a class takes the colour of the class in use that it holds most of.
+  const hues = (found) => {
+    const taken = new Set(), hue = [];
+    const bySize = found.map((entry, i) => i).sort((a, b) => found[b].size - found[a].size);
+    for (const i of bySize) {
+      let best = [...found[i].held].sort((a, b) => b[1] - a[1])[0][0] - 1;
+      if (best < 0 || taken.has(best)) for (best = 0; taken.has(best);) best += 1;
+      taken.add(best);
+      hue[i] = best;
+    }
+    return hue;
+  };
+
   const show = (k) => {
     const part = classesAt(k);
-    for (const mark of marks) {
-      const own = part[+mark.dataset.node];
-      mark.style[mark.tagName === "path" ? "stroke" : "fill"] = own < 0 ? "" : colour(own);
-    }
-    const y = bottom - (bottom - top) * cutHeight(k) / tree.top;
-    line.setAttribute("y1", y);
-    line.setAttribute("y2", y);
     const found = Array.from({ length: k }, () => ({ size: 0, groups: 0, q: Infinity, held: new Map() }));
     for (let leaf = 0; leaf < n; leaf += 1) {
       const entry = found[part[leaf]], size = tree.size[leaf], used = tree.class[leaf];
@@ -48,12 +54,20 @@
       if (tree.q[leaf] !== null) entry.q = Math.min(entry.q, tree.q[leaf]);
       entry.held.set(used, (entry.held.get(used) || 0) + size);
     }
+    const hue = hues(found);
+    for (const mark of marks) {
+      const own = part[+mark.dataset.node];
+      mark.style[mark.tagName === "path" ? "stroke" : "fill"] = own < 0 ? "" : colour(hue[own]);
+    }
+    const y = bottom - (bottom - top) * cutHeight(k) / tree.top;
+    line.setAttribute("y1", y);
+    line.setAttribute("y2", y);
     const body = $("#cut-table tbody");
     body.replaceChildren();
     found.forEach((entry, i) => {
       const row = body.insertRow(), name = row.insertCell();
       const swatch = document.createElement("i");
-      swatch.style.background = colour(i);
+      swatch.style.background = colour(hue[i]);
       name.append(swatch, String(i + 1));
       const held = [...entry.held].sort((a, b) => b[1] - a[1]).slice(0, 4)
         .map(([used, size]) => `${used ? "class " + used : "unassigned"}: ${Math.round(100 * size / entry.size)} %`);

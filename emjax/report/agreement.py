@@ -1,0 +1,277 @@
+"""Do the runs agree: with each other, with the consensus, class by class."""
+
+import numpy as np
+import pandas as pd
+
+from emjax.report.campaign import Campaign, column, contingency, traces
+from emjax.report.figure import Figure, percent, plural
+from emjax.report.svg import Chart, colour, heat_colour, number
+
+MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
+
+
+def agreement_matrix(campaign: Campaign) -> tuple[list[str], np.ndarray] | None:
+    """Names of the runs and their pairwise adjusted Rand index."""
+    table = campaign.table("consensus/agreement.tsv")
+    if table.empty:
+        return None
+    pairs = [("run", "other"), ("run_a", "run_b"), ("run1", "run2"), ("first", "second")]
+    for a, b in pairs:
+        value = next((n for n in ("ari", "ARI", "adjusted_rand") if n in table), None)
+        if a in table and b in table and value:
+            names = list(dict.fromkeys([*table[a].astype(str), *table[b].astype(str)]))
+            matrix = np.full((len(names), len(names)), np.nan)
+            np.fill_diagonal(matrix, 1.0)
+            where = {name: i for i, name in enumerate(names)}
+            for x, y, v in zip(
+                table[a].astype(str), table[b].astype(str), table[value], strict=True
+            ):
+                matrix[where[x], where[y]] = matrix[where[y], where[x]] = v
+            return names, matrix
+    return None
+
+
+def agreement_figure(campaign: Campaign) -> Figure | None:
+    """Run by run agreement as a heat map."""
+    found = agreement_matrix(campaign)
+    if found is None or len(found[0]) < 2:
+        return None
+    names, full = found
+    r = len(names)
+    off = full[~np.eye(r, dtype=bool)]
+    pick = np.unique(np.linspace(0, r - 1, min(r, MOST_CELLS)).astype(int))
+    matrix = full[np.ix_(pick, pick)]
+    m = len(pick)
+    chart = Chart((0, m), (m, 0), 520, 470, left=118, bottom=112, label="Agreement between runs")
+    for i in range(m):
+        for j in range(m):
+            value = matrix[i, j]
+            if not np.isfinite(value):
+                continue
+            tip = f"{names[pick[i]]} and {names[pick[j]]}: {value:.3f}"
+            fill, light = heat_colour(value)
+            chart.bar(j, j + 1, i, i + 1, tip, fill)
+            if m <= 12:
+                x, y = chart.px(j + 0.5), chart.py(i + 0.5) + 4
+                ink = "#fff" if light else "#111"
+                chart.text(x, y, f"{value:.2f}", style=f"fill:{ink}", class_="cell")
+    for i in range(0, m, max(1, m // 16)):
+        y, x = chart.py(i + 0.5) + 4, chart.px(i + 0.5)
+        chart.text(chart.left - 6, y, names[pick[i]], "end", class_="tick")
+        base = chart.height - chart.bottom + 12
+        chart.text(
+            x, base, names[pick[i]], "end", class_="tick", transform=f"rotate(-50 {x:.1f} {base})"
+        )
+    typical = float(np.nanmedian(off))
+    word = "agree well" if typical > 0.8 else "agree in part" if typical > 0.4 else "hardly agree"
+    rows, columns = np.indices(full.shape)
+    data = pd.DataFrame(
+        {
+            "run": np.array(names)[rows.ravel()],
+            "other": np.array(names)[columns.ravel()],
+            "adjusted_rand_index": full.ravel(),
+        }
+    )
+    return Figure(
+        "agreement",
+        f"The runs {word}: typical agreement {typical:.2f} of 1",
+        chart.svg(),
+        "Adjusted Rand index of every pair of runs: 1 means the same classes whatever their "
+        "order, 0 what chance gives. Runs with different numbers of classes cannot reach 1.",
+        data,
+    )
+
+
+def likelihood_figure(campaign: Campaign) -> Figure | None:
+    """Does the better-fitting run agree more with the consensus?"""
+    likelihood, ari = column(campaign.runs, "log_likelihood"), _with_consensus(campaign)
+    if likelihood is None or not ari:
+        return None
+    names = campaign.runs["run"].astype(str).tolist()
+    k = np.nan_to_num(np.asarray(column(campaign.runs, "n_classes")))
+    points = [
+        (n, x, ari[n], int(c)) for n, x, c in zip(names, likelihood, k, strict=True) if n in ari
+    ]
+    points = [p for p in points if np.isfinite(p[1])]
+    if len(points) < 2:
+        return None
+    xs = [p[1] for p in points]
+    pad = (max(xs) - min(xs)) * 0.08 or 1.0
+    kinds = sorted({p[3] for p in points})
+    chart = Chart(
+        (min(xs) - pad, max(xs) + pad), (0, 1.04), top=34, label="Likelihood and agreement"
+    )
+    chart.axes("log-likelihood a particle", "agreement with the consensus")
+    chart.legend([plural(c, "class", "classes") for c in kinds])
+    for name, x, y, c in points:
+        tip = f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}"
+        chart.dot(x, y, tip, kinds.index(c), 6)
+    best = max(points, key=lambda p: p[1])
+    return Figure(
+        "likelihood",
+        f"The best-fitting run, {best[0]}, agrees {best[2]:.2f} with the consensus",
+        chart.svg(),
+        "Each dot is a run. Seeds that fit worse and agree less have stopped short of the best "
+        "answer. Compare dots of one colour only: more classes always fit a little better.",
+        pd.DataFrame(points, columns=["run", "log_likelihood", "agreement", "n_classes"]),
+    )
+
+
+def _with_consensus(campaign: Campaign) -> dict[str, float]:
+    """Adjusted Rand index of every run with the consensus, from the groups' sizes."""
+    stored = column(campaign.runs, "consensus_ari", "agreement")
+    if stored is not None:
+        return dict(zip(campaign.runs["run"].astype(str), stored.tolist(), strict=True))
+    groups = campaign.intersections
+    if "consensus_class" not in groups:
+        return {}
+    names, classes = traces(groups)
+    size = np.asarray(column(groups, "size"))
+    consensus = np.nan_to_num(np.asarray(column(groups, "consensus_class"))).astype(int)
+    return {
+        name: rand_from_table(contingency(classes[:, i], consensus, size))
+        for i, name in enumerate(names)
+    }
+
+
+def rand_from_table(table: np.ndarray) -> float:
+    """Adjusted Rand index of two labellings from their contingency table."""
+
+    def pairs(x: np.ndarray) -> float:
+        return float((x * (x - 1) / 2).sum())
+
+    both, a, b = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
+    every = pairs(np.array([table.sum()]))
+    expected = a * b / every if every else 0.0
+    largest = (a + b) / 2
+    return 1.0 if largest == expected else (both - expected) / (largest - expected)
+
+
+def flow_figure(campaign: Campaign) -> Figure | None:
+    """Bands from the classes of one run to those of the next: do seeds find the same classes?"""
+    groups = campaign.intersections
+    if groups.empty:
+        return None
+    names, classes = traces(groups)
+    size = np.asarray(column(groups, "size"))
+    if len(names) < 2:
+        return None
+    pick = _runs_to_flow(campaign, names)
+    columns = [(names[i], classes[:, i]) for i in pick]
+    if "consensus_class" in groups:
+        values = np.nan_to_num(np.asarray(column(groups, "consensus_class"))).astype(int)
+        columns.append(("consensus", values))
+    total = float(size.sum())
+    chart = Chart(
+        (0, len(columns) - 1),
+        (1.0, 0.0),
+        960,
+        400,
+        left=20,
+        right=80,
+        bottom=30,
+        label="Class flow between runs",
+    )
+    colours = _main_class(columns[-1][1], size, columns)
+    tables, rows = [], []
+    tops = [_tops(labels, size, total) for _, labels in columns]
+    for i in range(len(columns) - 1):
+        table = contingency(columns[i][1], columns[i + 1][1], size)
+        tables.append(table)
+        rows += _bands(chart, i, table / total, tops, colours[i], columns, total)
+    for i, (name, labels) in enumerate(columns):
+        _boxes(chart, i, name, tops[i], np.bincount(labels, size, minlength=1), colours[i])
+    kept = [t.max(axis=1).sum() / t.sum() for t in tables[: len(pick) - 1] if t.sum()]
+    share = float(np.mean(kept)) if kept else 1.0
+    return Figure(
+        "flow",
+        f"On average {percent(share, 1)} of a class stay together from one run to the next",
+        chart.svg(),
+        "Each column is a run, each block a class, each band the particles two classes share. "
+        "A block that keeps its width from left to right is found by every seed; one that splits "
+        "into many thin bands is not.",
+        pd.DataFrame(rows, columns=["run", "class", "next_run", "next_class", "particles"]),
+        wide=True,
+    )
+
+
+def _runs_to_flow(campaign: Campaign, names: list[str]) -> list[int]:
+    """Up to five runs: the best-fitting ones, in their order."""
+    likelihood = column(campaign.runs, "log_likelihood")
+    if likelihood is None or "run" not in campaign.runs:
+        return list(range(min(5, len(names))))
+    fit = dict(
+        zip(campaign.runs["run"].astype(str), np.nan_to_num(likelihood, nan=-np.inf), strict=True)
+    )
+    k = dict(zip(campaign.runs["run"].astype(str), column(campaign.runs, "n_classes"), strict=True))
+    best = sorted(range(len(names)), key=lambda i: -fit.get(names[i], -np.inf))[:5]
+    return sorted(best, key=lambda i: (k.get(names[i], 0), names[i]))
+
+
+def _tops(labels: np.ndarray, size: np.ndarray, total: float, gap: float = 0.015) -> np.ndarray:
+    """Where each class's block starts (class 0 = unassigned first, if any)."""
+    share = np.bincount(labels, size) / total
+    gaps = gap * (share > 0)
+    return np.concatenate([[0], np.cumsum(share * (1 - gaps.sum()) + gaps)])
+
+
+def _main_class(consensus: np.ndarray, size: np.ndarray, columns: list) -> list[dict[int, int]]:
+    """For each column, the consensus class that most of each class ends in (its colour)."""
+    colours = []
+    for _, labels in columns:
+        table = contingency(labels, consensus, size)
+        colours.append({k + 1: int(row.argmax()) for k, row in enumerate(table) if row.sum()})
+    return colours
+
+
+def _bands(
+    chart: Chart, i: int, table: np.ndarray, tops: list, colours: dict, columns: list, total: float
+) -> list[tuple]:
+    scale = [1 - 0.015 * np.count_nonzero(np.diff(t)) for t in tops[i : i + 2]]
+    left, right = tops[i][1:-1].copy(), tops[i + 1][1:-1].copy()
+    rows = []
+    x0, x1 = chart.px(i) + 14, chart.px(i + 1)
+    middle = (x0 + x1) / 2
+    for a, b in np.argwhere(table > 0):
+        share = table[a, b]
+        y0, y1 = chart.py(left[a]), chart.py(left[a] + share * scale[0])
+        z0, z1 = chart.py(right[b]), chart.py(right[b] + share * scale[1])
+        left[a] += share * scale[0]
+        right[b] += share * scale[1]
+        count = round(share * total)
+        rows.append((columns[i][0], a + 1, columns[i + 1][0], b + 1, count))
+        if y1 - y0 < 0.25:
+            continue
+        path = (
+            f"M{x0:.1f} {y0:.1f}C{middle:.1f} {y0:.1f} {middle:.1f} {z0:.1f} {x1:.1f} {z0:.1f}"
+            f"V{z1:.1f}C{middle:.1f} {z1:.1f} {middle:.1f} {y1:.1f} {x0:.1f} {y1:.1f}Z"
+        )
+        ends = f"{columns[i][0]} class {a + 1} to {columns[i + 1][0]} class {b + 1}"
+        tip = f"{ends}: {count:,} particles"
+        style = f"fill:{colour(colours.get(int(a) + 1, 0))}"
+        chart.add("path", d=path, class_="band", style=style, data_tip=tip)
+    return rows
+
+
+def _boxes(
+    chart: Chart, i: int, name: str, tops: np.ndarray, counts: np.ndarray, colours: dict
+) -> None:
+    x = chart.px(i)
+    for k in range(len(tops) - 1):
+        y0, y1 = chart.py(tops[k]), chart.py(tops[k + 1]) - 4
+        if counts[k] <= 0 or y1 <= y0:
+            continue
+        fill = colour(colours[k]) if k in colours else "var(--soft)"
+        title = f"class {k}" if k else "not assigned"
+        chart.add(
+            "rect",
+            x=x,
+            y=y0,
+            width=14,
+            height=max(y1 - y0, 1),
+            style=f"fill:{fill}",
+            data_tip=f"{name}, {title}: {number(counts[k])} particles",
+        )
+        if y1 - y0 > 12:
+            chart.text(x + 18, (y0 + y1) / 2 + 4, str(k) if k else "none", "start", class_="tick")
+    chart.text(x, chart.height - 8, name, "start", class_="tick")

@@ -1,0 +1,200 @@
+"""Did each run settle, and how sure are its assignments."""
+
+import numpy as np
+import pandas as pd
+
+from emjax.report.campaign import Campaign, column
+from emjax.report.figure import Figure, percent, plural
+from emjax.report.svg import Chart, colour, number, ticks
+
+MOST_CURVES = 24
+
+
+def history(metrics: dict) -> list[dict]:
+    """The iterations of a run as metrics.json has them."""
+    for name in ("history", "iterations"):
+        value = metrics.get(name)
+        if isinstance(value, list):
+            return [row for row in value if isinstance(row, dict)]
+    return []
+
+
+_CURVES = {
+    "log_likelihood": ("log-likelihood a particle", "log-likelihood", 1.0),
+    "switched": ("particles that changed class (%)", "switching", 100.0),
+}
+
+
+def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
+    """One curve a run over its iterations."""
+    label, short, factor = _CURVES[quantity]
+    curves = {}
+    for name, metrics in campaign.metrics.items():
+        rows = [r for r in history(metrics) if quantity in r]
+        if len(rows) > 1:
+            xs = [float(r.get("iteration", i + 1)) for i, r in enumerate(rows)]
+            curves[name] = (xs, [factor * float(r[quantity]) for r in rows])
+    if not curves:
+        return None
+    shown = list(curves)[:: max(1, len(curves) // MOST_CURVES)]
+    values = np.concatenate([curves[n][1] for n in shown])
+    low, high = float(values.min()), float(values.max())
+    pad = (high - low) * 0.05 or 1.0
+    last = max(curves[n][0][-1] for n in shown)
+    chart = Chart(
+        (1, max(last, 2)),
+        (max(low - pad, 0) if factor > 1 else low - pad, high + pad),
+        label=f"{short} by iteration",
+        left=70,
+    )
+    whole = [t for t in ticks(1, max(last, 2), 6) if t == int(t)]
+    chart.axes("iteration", label, [(t, number(t)) for t in whole])
+    for i, name in enumerate(shown):
+        xs, ys = curves[name]
+        chart.line(xs, ys, i)
+        for x, y in zip(xs, ys, strict=True):
+            chart.dot(
+                x,
+                y,
+                f"{name}, iteration {int(x)}: {short} {number(y)}{' %' if factor > 1 else ''}",
+                i,
+                2.5,
+            )
+    rows = [(n, x, y) for n, (xs, ys) in curves.items() for x, y in zip(xs, ys, strict=True)]
+    data = pd.DataFrame(rows, columns=["run", "iteration", quantity])
+    if quantity == "switched":
+        final = [ys[-1] for _, ys in curves.values()]
+        title = f"At the end at most {max(final):.1f} % of the particles still change class"
+        reading = "A run has settled when almost no particle changes class any more."
+    else:
+        done = [bool(campaign.metrics[name].get("converged")) for name in curves]
+        title = f"{sum(done)} of {plural(len(done), 'run')} converged"
+        reading = (
+            "How well the classes explain the images (higher is better; only differences "
+            "matter). Dips in the first iterations come from annealing, which starts with all "
+            "classes alike."
+        )
+    return Figure(f"convergence-{short}", title, chart.svg(), reading, data)
+
+
+def best_run(campaign: Campaign) -> str | None:
+    """The best-fitting run that wrote posteriors."""
+    likelihood = column(campaign.runs, "log_likelihood")
+    names = campaign.run_names()
+    if likelihood is not None and len(likelihood) == len(names):
+        order = np.argsort(-np.nan_to_num(likelihood, nan=-np.inf))
+        names = [names[i] for i in order]
+    return next((n for n in names if campaign.path(f"runs/{n}/posteriors.npy")), None)
+
+
+def ess_figure(campaign: Campaign) -> Figure | None:
+    """Effective number of classes a particle is spread over, in the best-fitting run."""
+    name = best_run(campaign)
+    if name is None:
+        return None
+    posteriors = np.asarray(campaign.array(f"runs/{name}/posteriors.npy"))
+    step = max(1, len(posteriors) // 200_000)
+    p = posteriors[::step].astype(float)
+    ess = 1 / np.maximum((p**2).sum(axis=1), 1e-12)
+    counts, edges = np.histogram(ess, bins=20, range=(1, max(p.shape[1], 2)))
+    share = 100 * counts / max(len(p), 1)
+    chart = Chart((1, float(edges[-1])), (0, float(share.max()) * 1.08), label="Effective classes")
+    chart.axes("effective number of classes of a particle", "particles (%)")
+    for s, a, b in zip(share, edges[:-1], edges[1:], strict=True):
+        chart.bar(
+            a,
+            b - 0.02 * (b - a),
+            0,
+            s,
+            f"{s:.1f} % of particles: {a:.2f} to {b:.2f} classes",
+            colour(0),
+        )
+    sure = float((ess < 1.2).mean())
+    return Figure(
+        "ess",
+        f"{percent(sure, 1)} of the particles are assigned to a single class in {name}",
+        chart.svg(),
+        "1 divided by the sum of squared class probabilities: 1 is a clear decision, 2 a coin "
+        "toss between two classes. Beware: probabilities near 1 say that the maps differ, not "
+        "that the difference is real.",
+        pd.DataFrame({"from": edges[:-1], "to": edges[1:], "percent": share}),
+    )
+
+
+def mass_figure(campaign: Campaign) -> Figure | None:
+    """Particles counted by their best class, beside the sum of their probabilities."""
+    name = best_run(campaign)
+    if name is None:
+        return None
+    posteriors = np.asarray(campaign.array(f"runs/{name}/posteriors.npy"))
+    k = posteriors.shape[1]
+    count = np.bincount(posteriors.argmax(axis=1), minlength=k).astype(float)
+    mass = posteriors.sum(axis=0, dtype=float)
+    chart = Chart(
+        (0.4, k + 0.6),
+        (0, float(max(count.max(), mass.max())) * 1.08),
+        top=34,
+        left=70,
+        label="Counts and probability mass",
+    )
+    chart.axes("class", "particles", [(i, str(i)) for i in range(1, k + 1)][:: max(1, k // 12)])
+    chart.legend(["assigned", "sum of probabilities"], 3)
+    for i in range(k):
+        chart.bar(
+            i + 0.63,
+            i + 0.99,
+            0,
+            count[i],
+            f"Class {i + 1}: {number(count[i])} assigned",
+            colour(0),
+        )
+        chart.bar(
+            i + 1.01,
+            i + 1.37,
+            0,
+            mass[i],
+            f"Class {i + 1}: probability mass {mass[i]:,.0f}",
+            colour(1),
+        )
+    gap = float(np.abs(count - mass).sum() / max(count.sum(), 1) / 2)
+    return Figure(
+        "mass",
+        f"Counts and probabilities differ by {percent(gap, 1)} of the particles in {name}",
+        chart.svg(),
+        "Where a class gathers much probability but few particles, it collects the doubtful "
+        "ones. Large gaps mean soft borders.",
+        pd.DataFrame({"class": np.arange(1, k + 1), "assigned": count, "probability_mass": mass}),
+    )
+
+
+def history_figure(campaign: Campaign) -> Figure | None:
+    """Class sizes over the iterations of the best-fitting run."""
+    name = best_run(campaign)
+    rows = [r for r in history(campaign.metrics.get(name or "", {})) if "class_sizes" in r]
+    if len(rows) < 2:
+        return None
+    sizes = np.array([r["class_sizes"] for r in rows], float)
+    sizes /= np.maximum(sizes.sum(axis=1, keepdims=True), 1)
+    edges = 100 * np.concatenate([np.zeros((len(rows), 1)), np.cumsum(sizes, axis=1)], axis=1)
+    chart = Chart((1, len(rows)), (0, 100), label="Class sizes by iteration")
+    whole = [t for t in ticks(1, float(len(rows)), 6) if t == int(t)]
+    chart.axes("iteration", "particles (%)", [(t, number(t)) for t in whole])
+    xs = [chart.px(i + 1) for i in range(len(rows))]
+    for k in range(sizes.shape[1]):
+        up = [f"{x:.1f} {chart.py(y):.1f}" for x, y in zip(xs, edges[:, k + 1], strict=True)]
+        down = [f"{x:.1f} {chart.py(y):.1f}" for x, y in zip(xs, edges[:, k], strict=True)]
+        first, last = 100 * sizes[[0, -1], k]
+        tip = f"Class {k + 1}: {first:.0f} % at first, {last:.0f} % at the end"
+        path = "M" + "L".join(up) + "L" + "L".join(reversed(down)) + "Z"
+        chart.add("path", d=path, class_="area", style=f"fill:{colour(k)}", data_tip=tip)
+    alive = int((sizes[-1] > 0.01).sum())
+    return Figure(
+        "history",
+        f"{plural(alive, 'class', 'classes')} of {sizes.shape[1]} are alive at the end of {name}",
+        chart.svg(),
+        "How the particles of the best-fitting run spread over its classes while it ran. One "
+        "class that swallows the rest, or one that dies, shows here.",
+        pd.DataFrame(
+            100 * sizes, columns=[f"class_{k + 1}_percent" for k in range(sizes.shape[1])]
+        ),
+    )

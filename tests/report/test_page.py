@@ -1,0 +1,106 @@
+"""The whole page: self-contained, honest, safe, small."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emjax.report.page import embed, render_report, write_figures
+from tests.report.campaigns import make_campaign, read_config
+
+
+def headline(page: str) -> str:
+    found = re.search(r'<h1 id="headline">(.*?)</h1>', page, re.S)
+    assert found
+    return found[1]
+
+
+def test_states_the_number_of_classes_and_particles(campaign: Path):
+    page = render_report(campaign, read_config(campaign))
+    assert "4 reproducible classes hold 2,000 of 2,000 particles" in headline(page)
+    assert "false-discovery rate of 5 %" in page
+
+
+def test_says_plainly_that_there_is_nothing(null_campaign: Path):
+    page = render_report(null_campaign, read_config(null_campaign))
+    assert "No reproducible classes" in headline(page)
+    assert "reproducible classes hold" not in page
+
+
+def test_warns_of_classes_that_follow_the_viewing_direction(jittered_campaign: Path):
+    page = render_report(jittered_campaign, read_config(jittered_campaign))
+    assert 'class="verdict warn"' in page
+    assert "goes with viewing direction" in page
+    assert "Refine the poses first" in page
+
+
+def test_asks_no_network(campaign: Path):
+    page = render_report(campaign, read_config(campaign))
+    addresses = set(re.findall(r'(?:src|href)="(?!data:|#|consensus/)([^"]*)', page))
+    assert not addresses
+    assert not [a for a in re.findall(r"https?://[^\s\"'<)]+", page) if "w3.org" not in a]
+
+
+def test_names_from_users_stay_text(tmp_path: Path):
+    hostile = "<script>alert(1)</script>\"'&.mrcs"
+    folder = make_campaign(tmp_path / "x", n_particles=300, stack="a.mrcs")
+    runs = (folder / "runs.tsv").read_text().replace("em3d-K04-s000", "<script>alert(2)</script>")
+    (folder / "runs.tsv").write_text(runs)
+    page = render_report(folder, read_config(folder, campaign=hostile, particles=hostile))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_embedded_data_cannot_end_its_element():
+    assert "<" not in embed({"a": "</script><!--"})
+
+
+def test_twenty_classes_at_full_box_stay_below_15_mb(tmp_path: Path):
+    folder = make_campaign(
+        tmp_path / "large", n_states=20, class_numbers=(20,), n_particles=1500, box=96
+    )
+    assert len(render_report(folder, read_config(folder)).encode()) < 15e6
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "consensus/agreement.tsv",
+        "consensus/confounders.tsv",
+        "consensus/linkage.npy",
+        "consensus/intersections.tsv",
+        "prepare/noise.tsv",
+        "runs.tsv",
+        "consensus/stability.tsv",
+    ],
+)
+def test_leaves_out_what_was_not_written(tmp_path: Path, missing: str):
+    folder = make_campaign(tmp_path / "part", n_particles=200)
+    (folder / missing).unlink()
+    assert headline(render_report(folder, read_config(folder)))
+
+
+def test_an_empty_campaign_still_gives_a_page(tmp_path: Path):
+    assert "No reproducible classes" in render_report(tmp_path, {})
+
+
+def test_shows_superclasses_where_rebalanced(tmp_path: Path):
+    folder = make_campaign(tmp_path / "rebalanced", n_particles=200)
+    (folder / "rebalance").mkdir()
+    affinity = np.full((4, 4), 0.2) + 0.8 * np.eye(4)
+    np.save(folder / "rebalance/affinity.npy", affinity)
+    (folder / "rebalance/superclasses.tsv").write_text(
+        "class\tsuperclass\tsize\n1\t1\t10\n2\t2\t10\n3\t1\t10\n4\t2\t10\n"
+    )
+    page = render_report(folder, read_config(folder))
+    assert "The references fall into 2 superclasses" in page
+
+
+def test_every_figure_stands_alone_as_svg(campaign: Path, tmp_path: Path):
+    from xml.etree import ElementTree
+
+    written = write_figures(campaign, read_config(campaign), tmp_path)
+    assert {"dendrogram", "agreement", "flow", "occupancy"} <= {p.stem for p in written}
+    for path in written:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")

@@ -1,0 +1,90 @@
+"""The arithmetic behind the figures."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.metrics import adjusted_rand_score
+
+from emjax.report import raster
+from emjax.report.agreement import rand_from_table
+from emjax.report.campaign import contingency, traces
+from emjax.report.figure import percent, plural
+from emjax.report.number import cut_tree, part_colours, tree_layout
+from emjax.report.quality import resolution_at
+from emjax.report.svg import Chart, number, ticks
+
+
+@given(st.integers(0, 2**31), st.integers(2, 30))
+@settings(max_examples=25, deadline=None)
+def test_cutting_the_tree_agrees_with_scipy(seed: int, n: int):
+    rng = np.random.default_rng(seed)
+    tree = linkage(rng.normal(size=(n, 3)), "average")
+    for k in range(1, n + 1):
+        ours = cut_tree(tree, k)[:n]
+        assert adjusted_rand_score(ours, fcluster(tree, k, "maxclust")) == 1
+        order, _ = tree_layout(tree)
+        assert ours[order].tolist() == sorted(ours.tolist())  # numbered from left to right
+
+
+def test_colours_follow_the_classes_in_use():
+    groups = pd.DataFrame({"size": [10, 50, 40], "consensus_class": [3, 1, 1]})
+    assert part_colours(np.array([0, 1, 2]), groups) == [2, 0, 1]
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_rand_index_from_a_table_agrees_with_scikit_learn(seed: int):
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(1, 5, 80), rng.integers(1, 4, 80)
+    table = contingency(a, b, np.ones(80))
+    # Both are exact in integers up to rounding of one division.
+    assert np.isclose(rand_from_table(table), adjusted_rand_score(a, b), atol=1e-12)
+
+
+def test_traces_are_read_back():
+    table = pd.DataFrame({"trace": ["em3d-K04-s000.2 & ext-a.b.1", "em3d-K04-s000.1 & ext-a.b.0"]})
+    names, classes = traces(table)
+    assert names == ["em3d-K04-s000", "ext-a.b"]
+    assert classes.tolist() == [[2, 1], [1, 0]]
+
+
+def test_resolution_interpolates_between_shells():
+    frequency, fsc = np.array([0.01, 0.02, 0.03]), np.array([1.0, 0.243, 0.043])
+    assert np.isclose(resolution_at(frequency, fsc), 1 / 0.025)
+    assert np.isnan(resolution_at(frequency, np.ones(3)))
+
+
+def test_words_and_numbers():
+    assert plural(1, "class", "classes") == "1 class"
+    assert plural(8000, "particle") == "8,000 particles"
+    assert percent(1, 3).split() == ["33", "%"]
+    assert percent(999, 1000).split() == [">", "99", "%"]
+    assert number(8000.0) == "8,000"
+    assert number(float("nan")) == "–"
+    assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def test_text_in_a_chart_is_escaped():
+    chart = Chart((0, 1), (0, 1), label="<a>")
+    chart.text(1, 2, "<b>&")
+    chart.dot(0, 0, "\"'><script>")
+    assert "<b>" not in chart.svg() and "<script>" not in chart.svg() and "<a>" not in chart.svg()
+
+
+def test_png_has_the_pixels_given():
+    import base64
+    import io
+
+    from PIL import Image
+
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    data = base64.b64decode(raster.png_uri(image).split(",")[1])
+    assert (np.asarray(Image.open(io.BytesIO(data))) == image).all()
+
+
+def test_shrinking_keeps_the_mean():
+    volume = np.random.default_rng(0).normal(size=(12, 12, 12))
+    assert np.isclose(raster.shrink(volume, 4).mean(), volume.mean())
+    assert raster.shrink(volume, 4).shape == (4, 4, 4)
