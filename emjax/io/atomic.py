@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,22 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
+
+# All that NumPy and zipfile raise for files that are not what they say.
+_MALFORMED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextmanager
@@ -39,10 +57,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(beside, path)
         _sync(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(path, "writing", reason, "a writable folder with free space") from error
+        expected = "a writable folder with free space"
+        raise InputError(path, "writing", reason_of(error), expected) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -73,8 +92,7 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=[""])
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(path, None, reason, "a tab-separated table") from error
+        raise InputError(path, None, reason_of(error), "a tab-separated table") from error
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -109,8 +127,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(path, None, reason, "a JSON file") from error
+        raise InputError(path, None, reason_of(error), "a JSON file") from error
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
@@ -127,8 +144,24 @@ def read_npy(path: str | Path) -> np.ndarray:
     """
     try:
         with Path(path).open("rb") as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(path, None, reason, "a .npy file of numbers or strings") from error
-    return array
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except _MALFORMED as error:
+        raise InputError(path, None, reason_of(error), "a .npy file of numbers or text") from error
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an `.npz`, without pickle.
+
+    Raises:
+        InputError: when the file is missing, torn, or holds Python objects.
+    """
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _MALFORMED as error:
+        raise InputError(path, None, reason_of(error), "a .npz file of numbers or text") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in the words of the system or the library."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

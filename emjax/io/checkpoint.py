@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emjax.io.atomic import atomic_path
+from emjax.errors import InputError
+from emjax.io.atomic import atomic_path, read_npz
 
 _FORMAT = 1
 _META = "__meta__"
@@ -75,26 +75,15 @@ def previous_path(path: str | Path) -> Path:
 def _load(path: Path) -> tuple[str, dict[str, np.ndarray], dict[str, Any]]:
     """What is wrong (nothing: empty), arrays, meta."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            head = json.loads(str(archive[_META]))
-            arrays = {name: archive[name] for name in archive.files if name != _META}
+        arrays = read_npz(path)
+        head = json.loads(str(arrays.pop(_META)))
         if head["format"] != _FORMAT:
             return f"format {head['format']}, expected {_FORMAT}", {}, {}
         if head["checksum"] != _checksum(arrays):
             return "its checksum does not fit", {}, {}
         return "", arrays, dict(head["meta"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zipfile.error,
-        NotImplementedError,
-    ) as error:
-        return f"unreadable ({error or type(error).__name__})", {}, {}
+    except (InputError, ValueError, LookupError, TypeError) as error:
+        return f"unreadable ({error})", {}, {}
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
+from emjax.io.atomic import read_npz
 from emjax.io.cryosparc import CsParticles, class_posteriors, read_cs_particles
 from emjax.io.relion import image_keys, job_particles, particle_keys
 from emjax.io.star import StarFile, StarTable, read_star, read_text
 
-_KEYS = ("emjaxUid", "uid", "rlnImageName", "identity", "image", "itemId")
+_KEYS = ("emjaxUid", "uid", "rlnImageName", "image", "identity", "itemId")
 _CLASSES = ("rlnClassNumber", "ref3d", "ref", "class", "label")
 _XMIPP_CLASS = re.compile(r"class(\d+)_images")
 
@@ -126,13 +127,8 @@ def _from_cs(source: CsParticles, key: str | None, class_column: str | None) -> 
 
 def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
     key, column = key or "identity", class_column or "labels"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = ", ".join(archive.files)
-            arrays = {n: archive[n] for n in (key, column, "posteriors") if n in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, Exception) as error:  # noqa: B014
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(path, None, reason, "a .npz file of numbers and text") from error
+    arrays = read_npz(path)
+    found = ", ".join(arrays) or "none"
     for name in (key, column):
         if name not in arrays or arrays[name].ndim != 1:
             raise InputError(path, None, f"arrays {found}", f"{name}, one value a particle")
