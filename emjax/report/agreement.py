@@ -5,6 +5,7 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign, column, contingency, traces
 from emjax.report.figure import Figure, percent, plural
+from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, heat_colour, number
 
 MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
@@ -38,7 +39,6 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
         return None
     names, full = found
     r = len(names)
-    off = full[~np.eye(r, dtype=bool)]
     pick = np.unique(np.linspace(0, r - 1, min(r, MOST_CELLS)).astype(int))
     matrix = full[np.ix_(pick, pick)]
     m = len(pick)
@@ -62,8 +62,6 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
         chart.text(
             x, base, names[pick[i]], "end", class_="tick", transform=f"rotate(-50 {x:.1f} {base})"
         )
-    typical = float(np.nanmedian(off))
-    word = "agree well" if typical > 0.8 else "agree in part" if typical > 0.4 else "hardly agree"
     rows, columns = np.indices(full.shape)
     data = pd.DataFrame(
         {
@@ -74,12 +72,43 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
     )
     return Figure(
         "agreement",
-        f"The runs {word}: typical agreement {typical:.2f} of 1",
+        agreement_sentence(campaign).capitalize(),
         chart.svg(),
         "Adjusted Rand index of every pair of runs: 1 means the same classes whatever their "
         "order, 0 what chance gives. Runs with different numbers of classes cannot reach 1.",
         data,
     )
+
+
+def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> dict[int, float]:
+    """Typical agreement of the seeds for each number of classes (0: of runs that differ in it)."""
+    known = column(campaign.runs, "n_classes")
+    k = {} if known is None else dict(zip(campaign.run_names(), known, strict=True))
+    own = np.array([int(np.nan_to_num(k.get(name, 0))) for name in names])
+    found = {}
+    for n in np.unique(own[own > 0]):
+        same = matrix[np.ix_(own == n, own == n)]
+        pairs = same[~np.eye(len(same), dtype=bool)]
+        if np.isfinite(pairs).any():
+            found[int(n)] = float(np.nanmedian(pairs))
+    if not found:
+        found[0] = float(np.nanmedian(matrix[~np.eye(len(names), dtype=bool)]))
+    return found
+
+
+def agreement_sentence(campaign: Campaign) -> str:
+    """`seeds agree 0.99 of 1 with 4 classes, 0.61 with 6`; empty where nothing can be compared."""
+    matrix = agreement_matrix(campaign)
+    if matrix is None or len(matrix[0]) < 2:
+        return ""
+    found = seed_agreement(campaign, *matrix)
+    if 0 in found:
+        return f"runs agree {found[0]:.2f} of 1"
+    parts = [
+        f"{value:.2f}{' of 1' if i == 0 else ''} with {plural(n, 'class', 'classes')}"
+        for i, (n, value) in enumerate(found.items())
+    ]
+    return f"seeds agree {', '.join(parts)}"
 
 
 def likelihood_figure(campaign: Campaign) -> Figure | None:
@@ -106,10 +135,13 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
     for name, x, y, c in points:
         tip = f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}"
         chart.dot(x, y, tip, kinds.index(c), 6)
-    best = max(points, key=lambda p: p[1])
+    wanted = chosen_number(campaign)
+    near = min(kinds, key=lambda c: abs(c - wanted))
+    best = max((p for p in points if p[3] == near), key=lambda p: p[1])
     return Figure(
         "likelihood",
-        f"The best-fitting run, {best[0]}, agrees {best[2]:.2f} with the consensus",
+        f"The best-fitting run with {plural(near, 'class', 'classes')} agrees {best[2]:.2f} of 1 "
+        "with the consensus",
         chart.svg(),
         "Each dot is a run. Seeds that fit worse and agree less have stopped short of the best "
         "answer. Compare dots of one colour only: more classes always fit a little better.",
@@ -196,16 +228,17 @@ def flow_figure(campaign: Campaign) -> Figure | None:
 
 
 def _runs_to_flow(campaign: Campaign, names: list[str]) -> list[int]:
-    """Up to five runs: the best-fitting ones, in their order."""
-    likelihood = column(campaign.runs, "log_likelihood")
-    if likelihood is None or "run" not in campaign.runs:
+    """Up to five runs: those nearest in number of classes to the consensus, best fit first."""
+    known = [column(campaign.runs, name) for name in ("log_likelihood", "n_classes")]
+    if any(values is None for values in known):
         return list(range(min(5, len(names))))
-    fit = dict(
-        zip(campaign.runs["run"].astype(str), np.nan_to_num(likelihood, nan=-np.inf), strict=True)
-    )
-    k = dict(zip(campaign.runs["run"].astype(str), column(campaign.runs, "n_classes"), strict=True))
-    best = sorted(range(len(names)), key=lambda i: -fit.get(names[i], -np.inf))[:5]
-    return sorted(best, key=lambda i: (k.get(names[i], 0), names[i]))
+    fit, k = (dict(zip(campaign.run_names(), values, strict=True)) for values in known)
+    wanted = chosen_number(campaign)
+
+    def rank(i: int) -> tuple[float, float]:
+        return abs(k.get(names[i], np.inf) - wanted), -np.nan_to_num(fit.get(names[i], -np.inf))
+
+    return sorted(sorted(range(len(names)), key=rank)[:5], key=lambda i: names[i])
 
 
 def _tops(labels: np.ndarray, size: np.ndarray, total: float, gap: float = 0.015) -> np.ndarray:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, plural
-from emjax.report.svg import Chart, heat_colour
+from emjax.report.svg import Chart, heat_colour, small
 
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
 
@@ -66,7 +66,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         if not np.isfinite(value):
             continue
         fill, light = heat_colour(min(abs(value) / 0.5, 1))
-        note = "" if q is None else f", q = {q[i]:.2g}"
+        note = "" if q is None else f", q = {small(float(q[i]))}"
         chart.bar(
             x,
             x + 1,

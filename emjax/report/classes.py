@@ -1,6 +1,6 @@
 """The consensus classes one by one: pictures, facts, warnings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,18 @@ from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent
 from emjax.report.quality import fsc_figure, resolution_at, stability_figure
 from emjax.report.raster import (
-    central_slices,
     diverging,
     grey,
+    largest_piece,
+    lowpass,
+    match_box,
     png_uri,
     shaded_surface,
     shrink,
+    slices_at,
     surface_level,
 )
-from emjax.report.svg import number
+from emjax.report.svg import number, small
 
 DIRECTIONS = ("along z", "along y", "along x")
 SLICE_BOX = 128  # slices wider than this are averaged down
@@ -26,79 +29,125 @@ SURFACE_BOX = 40  # of the 3D look: 64 kB a class
 
 @dataclass(frozen=True)
 class ClassCard:
-    """All that is shown of one consensus class."""
+    """All that is shown of one consensus class; pictures are data URIs with their names."""
 
     number: int
     facts: list[tuple[str, str]]
-    slices: list[tuple[str, str]]  # name, picture
-    differences: list[tuple[str, str]]
-    surface: str
-    volume: dict[str, Any] | None  # decimated, for the 3D look
-    links: list[str]
     warnings: list[str]
+    links: list[str]
     fsc: Figure | None
     stability: Figure | None
+    slices: list[tuple[str, str]] = field(default_factory=list)
+    differences: list[tuple[str, str]] = field(default_factory=list)
+    filtered: str = ""
+    surface: str = ""
+    volume: dict[str, Any] | None = None  # decimated, for the 3D look
 
 
 def class_cards(campaign: Campaign) -> list[ClassCard]:
     """One card a class, pictures on a common scale."""
-    numbers = campaign.class_numbers
-    maps = {c: campaign.volume(f"consensus/class_{c:03d}.mrc") for c in numbers}
-    found = {c: item[0] for c, item in maps.items() if item is not None}
-    mean = _mean_map(found, campaign)
-    slices = {c: central_slices(v) for c, v in found.items()}
-    middle = central_slices(mean) if mean is not None else []
-    everything = np.concatenate([s.ravel() for group in slices.values() for s in group] or [[0.0]])
-    low, high = np.quantile(everything, [0.01, 0.997])
-    gaps = [np.abs(a - b) for group in slices.values() for a, b in zip(group, middle, strict=True)]
-    limit = float(np.quantile(np.concatenate([g.ravel() for g in gaps]), 0.995)) if gaps else 1.0
-    shared = (float(low), float(high), limit)
-    return [_card(campaign, c, found.get(c), slices.get(c), middle, shared) for c in numbers]
-
-
-def _mean_map(found: dict[int, np.ndarray], campaign: Campaign) -> np.ndarray | None:
-    """Mean of the class maps, weighted by their particles."""
-    if not found:
-        return None
+    maps = _read_maps(campaign)
+    if maps is None:
+        return [_card(campaign, c, {}) for c in campaign.class_numbers]
+    numbers, volumes, mask, voxel_size = maps
+    limit = max(_resolutions(campaign).values(), default=float("nan"))
+    smooth = {c: lowpass(v, voxel_size, limit) for c, v in zip(numbers, volumes, strict=True)}
     sizes = campaign.by_class("size")
-    weights = np.array([max(sizes.get(c, 1.0), 1.0) for c in found])
-    return np.average(np.stack(list(found.values())), axis=0, weights=weights)
+    weights = [max(sizes.get(c, 1.0), 1.0) for c in numbers]
+    mean = np.average(np.stack(list(smooth.values())), axis=0, weights=weights)
+    gaps = {c: (v - mean) * mask for c, v in smooth.items()}
+    middle = (volumes[0].shape[0] // 2,) * 3
+    slices = {c: slices_at(v, middle) for c, v in zip(numbers, volumes, strict=True)}
+    everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
+    low, high = np.quantile(everything, [0.01, 0.997])
+    typical = float(np.median([np.abs(g).max() for g in gaps.values()]))
+    inside = 0.35 * float(mask.mean()) if mask.min() < 0.5 else 0.06
+    scale = (float(low), float(high), typical)
+    return [
+        _card(
+            campaign,
+            c,
+            _pictures(slices[c], gaps[c], scale, voxel_size, limit)
+            | _surface(smooth[c] * mask, inside),
+        )
+        for c in numbers
+    ]
 
 
-def _card(
+def _pictures(
+    slices: list[np.ndarray],
+    gap: np.ndarray,
+    scale: tuple[float, float, float],
+    voxel_size: float,
+    limit: float,
+) -> dict[str, Any]:
+    """Central slices, and the difference from the mean through its largest voxel."""
+    low, high, most = scale
+    step = -(-slices[0].shape[0] // SLICE_BOX)
+    voxel = np.unravel_index(int(np.abs(gap).argmax()), gap.shape)
+    voxel = (int(voxel[0]), int(voxel[1]), int(voxel[2]))
+    place = [f"{(v - gap.shape[0] // 2) * voxel_size:+.0f} Å" for v in voxel]
+    through = [f"{d}, {p}" for d, p in zip(DIRECTIONS, place, strict=True)]
+    return {
+        "slices": [
+            (name, png_uri(grey(_thin(s, step), low, high)))
+            for name, s in zip(DIRECTIONS, slices, strict=True)
+        ],
+        "differences": [
+            (name, png_uri(diverging(_thin(s, step), most)))
+            for name, s in zip(through, slices_at(gap, voxel), strict=True)
+        ],
+        "filtered": f"{limit:.0f} Å" if np.isfinite(limit) else "",
+    }
+
+
+def _surface(volume: np.ndarray, inside: float) -> dict[str, Any]:
+    """A still of the surface and the decimated map for the 3D look."""
+    small = shrink(volume, 72)
+    level = surface_level(small, inside)
+    still = png_uri(shaded_surface(largest_piece(small, level), level))
+    return {"surface": still, "volume": _look(volume, inside)}
+
+
+def _read_maps(
     campaign: Campaign,
-    c: int,
-    volume: np.ndarray | None,
-    slices: list[np.ndarray] | None,
-    middle: list[np.ndarray],
-    shared: tuple[float, float, float],
-) -> ClassCard:
-    low, high, limit = shared
-    step = 1 if volume is None else -(-volume.shape[0] // SLICE_BOX)
-    pictures, differences, surface, look = [], [], "", None
-    if volume is not None and slices is not None:
-        for name, s, m in zip(DIRECTIONS, slices, middle, strict=True):
-            pictures.append((name, png_uri(grey(_thin(s, step), low, high))))
-            differences.append((name, png_uri(diverging(_thin(s - m, step), limit))))
-        small = shrink(volume, 72)
-        surface = png_uri(shaded_surface(small, surface_level(small)))
-        look = _look(volume)
+) -> tuple[list[int], list[np.ndarray], np.ndarray, float] | None:
+    """Numbers and maps of the classes, the solvent mask in their box, and the voxel size (Å)."""
+    found = [(c, campaign.volume(f"consensus/class_{c:03d}.mrc")) for c in campaign.class_numbers]
+    maps = [(c, item) for c, item in found if item is not None]
+    if not maps:
+        return None
+    first, voxel_size = maps[0][1]
+    given = campaign.volume("prepare/solvent_mask.mrc")
+    mask = np.ones_like(first) if given is None else match_box(given[0], first.shape[0])
+    return [c for c, _ in maps], [item[0] for _, item in maps], mask, voxel_size
+
+
+def _resolutions(campaign: Campaign) -> dict[int, float]:
+    """Resolution (Å) of every class that has one."""
+    found = {}
+    for c in campaign.class_numbers:
+        table = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
+        frequency, fsc = column(table, "frequency_per_angstrom"), column(table, "fsc")
+        if frequency is not None and fsc is not None:
+            value = resolution_at(frequency, fsc)
+            if np.isfinite(value):
+                found[c] = value
+    return found
+
+
+def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
     facts, warnings = _facts(campaign, c)
-    fsc = fsc_figure(campaign, c)
     stem = f"consensus/class_{c:03d}"
     names = [f"{stem}.mrc", f"{stem}_half1.mrc", f"{stem}_half2.mrc", f"{stem}_fsc.tsv"]
-    links = [n for n in names if campaign.path(n)]
     return ClassCard(
-        c,
-        facts,
-        pictures,
-        differences,
-        surface,
-        look,
-        links,
-        warnings,
-        fsc,
-        stability_figure(campaign, c),
+        number=c,
+        facts=facts,
+        warnings=warnings,
+        links=[n for n in names if campaign.path(n)],
+        fsc=fsc_figure(campaign, c),
+        stability=stability_figure(campaign, c),
+        **pictures,
     )
 
 
@@ -109,7 +158,7 @@ def _thin(image: np.ndarray, step: int) -> np.ndarray:
     return image[: n * step, : n * step].reshape(n, step, n, step).mean(axis=(1, 3))
 
 
-def _look(volume: np.ndarray) -> dict[str, Any]:
+def _look(volume: np.ndarray, inside: float) -> dict[str, Any]:
     """The map as bytes for the 3D look: smaller, 0..255, with a first surface level."""
     small = shrink(volume, SURFACE_BOX)
     low, high = float(small.min()), float(small.max())
@@ -117,7 +166,7 @@ def _look(volume: np.ndarray) -> dict[str, Any]:
     side = scaled.shape[0]
     return {
         "box": side,
-        "level": int(np.clip(surface_level(scaled.astype(float)), 1, 254)),
+        "level": int(np.clip(surface_level(scaled.astype(float), inside), 1, 254)),
         "uri": png_uri(scaled.reshape(side * side, side)),
     }
 
@@ -154,7 +203,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]
     q = row.get("q_value")
     alone = len(campaign.class_numbers) == 1
     if q is not None and np.isfinite(q) and not alone:
-        facts.append(("q-value", number(float(q))))
+        facts.append(("q-value", small(float(q))))
         if q >= campaign.fdr:
             warnings.append("Not larger than chance would make it, at the chosen rate.")
     if row.get("representative") is not None and not alone:

@@ -27,7 +27,9 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     if superclass is not None and len(superclass) == len(a):
         order = np.argsort(superclass, kind="stable")
         count = len(set(superclass.tolist()))
-        title = f"The references fall into {plural(count, 'superclass', 'superclasses')}"
+        title = "All references are much alike: one superclass"
+        if count > 1:
+            title = f"The references fall into {plural(count, 'superclass', 'superclasses')}"
         sorted_names = [names[i] for i in order]
         figures.append(
             _matrix(
@@ -42,9 +44,10 @@ def _matrix(
 ) -> Figure:
     m = min(len(a), MOST_CELLS)
     chart = Chart((0, m), (m, 0), 460, 440, left=50, bottom=50, label=title)
+    low = min(float(a.min()), 0.8)
     for i in range(m):
         for j in range(m):
-            fill, light = heat_colour(float(a[i, j]))
+            fill, light = heat_colour((float(a[i, j]) - low) / (1 - low))
             chart.bar(
                 j, j + 1, i, i + 1, f"References {names[i]} and {names[j]}: {a[i, j]:.3f}", fill
             )
@@ -246,6 +249,7 @@ def noise_figure(campaign: Campaign) -> Figure | None:
     f, fsc = column(table, "frequency_per_angstrom"), column(table, "mean_fsc")
     if f is None or fsc is None or not np.isfinite(fsc).any():
         return None
+    f, fsc = f[np.isfinite(fsc)], fsc[np.isfinite(fsc)]
     chart = Chart((0, float(f.max())), (-0.1, 1.05), height=260, label="FSC of the mean map")
     marks = [float(f.max()) * part for part in (0.25, 0.5, 0.75, 1)]
     chart.axes(

@@ -5,7 +5,7 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.svg import Chart, colour, number, ticks
+from emjax.report.svg import Chart, colour, number, small, ticks
 
 RULES = {
     "profile_likelihood": "Where the costs split best into two populations.",
@@ -15,6 +15,7 @@ RULES = {
     "coss_angle": "The sharpest bend of the older cost from entropy and similarity (COSS).",
     "coss_profile_likelihood": "Profile likelihood of the older cost (COSS).",
 }
+DENDROGRAM = {"width": 960, "height": 380, "bottom": 92}
 MOST_POINTS = 40  # of the cost curve: nobody reads a choice beyond this many classes
 
 
@@ -45,9 +46,6 @@ def reasons(elbows: dict) -> list[str]:
         found.append(
             f"Resampling runs and particles gives {low} to {high} classes (90 % interval)."
         )
-    share = elbows.get("resampled_agreement")
-    if isinstance(share, float):
-        found.append(f"{100 * share:.0f} % of the resamplings give the same number.")
     return found
 
 
@@ -167,9 +165,7 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     hues = [*part_colours(part, groups), 0]
     height = np.concatenate([np.zeros(n), tree[:, 2]])
     top = float(height.max()) or 1.0
-    chart = Chart(
-        (-0.7, n - 0.3), (0, top * 1.05), width=960, height=380, bottom=92, label="Tree of groups"
-    )
+    chart = Chart((-0.7, n - 0.3), (0, top * 1.05), label="Tree of groups", **DENDROGRAM)
     chart.axes("groups of particles that every run kept together", "cost of the merge", [])
     for i, (a, b) in enumerate(tree[:, :2].astype(int)):
         h = height[n + i]
@@ -210,7 +206,7 @@ def _leaf_bars(chart: Chart, groups: pd.DataFrame, order: list[int], hues: list[
         if classes is not None:
             tip += f", consensus class {int(classes[leaf])}"
         if q is not None:
-            tip += f", q = {number(q[leaf])}"
+            tip += f", q = {small(q[leaf])}"
         chart.add(
             "rect",
             x=chart.px(x) - width / 2,
@@ -241,6 +237,7 @@ def tree_data(campaign: Campaign) -> dict | None:
         "total": int(len(campaign.particles.get("rlnClassNumber", ())))
         or int(np.nansum(column(campaign.intersections, "size"))),
         "top": float(tree[:, 2].max()) * 1.05 or 1.05,
+        "plot": [DENDROGRAM["height"] - DENDROGRAM["bottom"], 14],
         "most": min(len(groups), MOST_POINTS),
     }
 

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import numpy as np
-from scipy.ndimage import zoom
+from scipy.ndimage import label, zoom
 
 # Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
 # told apart by every common kind of colour blindness.
@@ -43,9 +43,9 @@ def diverging(image: np.ndarray, limit: float) -> np.ndarray:
     return (_SAME + np.abs(t) * (end - _SAME)).astype(np.uint8)
 
 
-def central_slices(volume: np.ndarray) -> list[np.ndarray]:
-    """The three central slices of a [z, y, x] map, seen along z, y and x."""
-    z, y, x = (n // 2 for n in volume.shape)
+def slices_at(volume: np.ndarray, voxel: tuple[int, int, int]) -> list[np.ndarray]:
+    """The three slices of a [z, y, x] map through a voxel, seen along z, y and x."""
+    z, y, x = voxel
     return [volume[z], volume[:, y], volume[:, :, x]]
 
 
@@ -60,8 +60,35 @@ def shrink(volume: np.ndarray, box: int) -> np.ndarray:
     return volume.reshape(n, step, n, step, n, step).mean(axis=(1, 3, 5))
 
 
-def surface_level(volume: np.ndarray, inside: float = 0.08) -> float:
-    """A density that encloses about `inside` of the box, so that a first look shows a particle."""
+def match_box(volume: np.ndarray, box: int) -> np.ndarray:
+    """The map on another number of voxels over the same cube, interpolated."""
+    resized = zoom(volume, box / volume.shape[0], order=1, grid_mode=True, mode="nearest")
+    return resized[:box, :box, :box]
+
+
+def lowpass(volume: np.ndarray, voxel_size: float, resolution: float) -> np.ndarray:
+    """The map without detail finer than `resolution` (Å), softly cut."""
+    if not np.isfinite(resolution) or resolution <= 2 * voxel_size:
+        return volume
+    n = volume.shape[0]
+    axis, half = np.fft.fftfreq(n, voxel_size), np.fft.rfftfreq(n, voxel_size)
+    k = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + half**2)
+    keep = np.clip((1.15 / resolution - k) / (0.3 / resolution) + 0.5, 0, 1)
+    return np.fft.irfftn(np.fft.rfftn(volume) * keep, volume.shape, axes=(0, 1, 2))
+
+
+def largest_piece(volume: np.ndarray, level: float) -> np.ndarray:
+    """The map with every blob above `level` wiped out that is under a tenth of the largest one."""
+    pieces, count = label(volume > level)
+    if count < 2:
+        return volume
+    sizes = np.bincount(pieces.ravel())[1:]
+    small = np.flatnonzero(sizes < 0.1 * sizes.max()) + 1
+    return np.where(np.isin(pieces, small), min(level, 0.0), volume)
+
+
+def surface_level(volume: np.ndarray, inside: float) -> float:
+    """A density that encloses the fraction `inside` of the box."""
     return float(np.quantile(volume, 1 - inside))
 
 

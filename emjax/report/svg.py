@@ -28,6 +28,11 @@ def number(value: Number) -> str:
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def small(value: Number) -> str:
+    """A p- or q-value; zero only means too small for a computer's number."""
+    return "< 1e-300" if value == 0 else f"{value:.2g}"
+
+
 def ticks(low: Number, high: Number, count: int = 5) -> list[float | int]:
     """Round numbers from `low` to `high`."""
     if not high > low:
@@ -36,6 +41,15 @@ def ticks(low: Number, high: Number, count: int = 5) -> list[float | int]:
     step *= min((1, 2, 2.5, 5, 10), key=lambda m: abs((high - low) / (step * m) - count))
     first = ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, floor(high / step + 1e-9) + 1)]
+
+
+def tick_names(values: Sequence[Number]) -> list[tuple[Number, str]]:
+    """Evenly spaced numbers with as many digits as tell them apart."""
+    step = min((abs(b - a) for a, b in zip(values, values[1:])), default=1)
+    digits = max(0, -floor(log10(step) + 1e-9)) if step > 0 else 0
+    if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
+        digits += 1
+    return [(v, f"{v:,.{digits}f}") for v in values]
 
 
 def _attributes(values: dict) -> str:
@@ -95,9 +109,9 @@ class Chart:
     ) -> None:
         """Grid lines, tick numbers and the two axis titles (with their units)."""
         if x_ticks is None:
-            x_ticks = [(v, number(v)) for v in ticks(*self.x)]
+            x_ticks = tick_names(ticks(*self.x))
         if y_ticks is None:
-            y_ticks = [(v, number(v)) for v in ticks(*self.y)]
+            y_ticks = tick_names(ticks(*self.y))
         end, base = self.width - self.right, self.height - self.bottom
         for value, name in y_ticks:
             y = self.py(value)

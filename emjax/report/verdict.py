@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emjax.report.agreement import agreement_matrix
+from emjax.report.agreement import agreement_sentence
 from emjax.report.audit import MATTERS, flagged, say
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import percent, plural
@@ -87,12 +87,11 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
             f"You asked for {plural(chosen, 'class', 'classes')}; {best} would be recommended."
         )
     runs = len(campaign.run_names())
-    agreement = agreement_matrix(campaign)
     if runs:
         text = f"Based on {plural(runs, 'run')}"
-        if agreement is not None and len(agreement[0]) > 1:
-            off = agreement[1][~np.eye(len(agreement[0]), dtype=bool)]
-            text += f", whose typical agreement is {np.nanmedian(off):.2f} of 1"
+        agreement = agreement_sentence(campaign)
+        if agreement:
+            text += f"; {agreement}"
         resolution = campaign.preparation.get("filter_resolution") or campaign.config.get(
             "filter_resolution"
         )

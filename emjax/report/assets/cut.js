@@ -8,7 +8,7 @@
   const svg = $("svg", figure);
   const marks = $$("[data-node]", svg);
   const lineAt = svg.viewBox.baseVal;
-  const bottom = lineAt.height - 92, top = 14;
+  const [bottom, top] = tree.plot;
   const heights = [...Array(n).fill(0), ...tree.merges.map((merge) => merge[2])];
   const colour = (i) => `var(--c${i % 8})`;
   const count = (value) => value.toLocaleString("en");
@@ -73,7 +73,7 @@
         .map(([used, size]) => `${used ? "class " + used : "unassigned"}: ${Math.round(100 * size / entry.size)} %`);
       cells(row, [
         count(entry.size), (100 * entry.size / tree.total).toFixed(1) + " %", entry.groups,
-        Number.isFinite(entry.q) ? entry.q.toPrecision(2) : "–", held.join(", "),
+        entry.q === 0 ? "< 1e-300" : Number.isFinite(entry.q) ? entry.q.toPrecision(2) : "–", held.join(", "),
       ]);
     });
     const all = found.reduce((sum, entry) => sum + entry.size, 0);
@@ -85,20 +85,27 @@
   };
 
   slider.addEventListener("input", () => show(+slider.value));
-  const drag = (event) => {
+  const pointerY = (event) => {
     const box = svg.getBoundingClientRect();
-    const y = (event.clientY - box.top) * lineAt.height / box.height;
-    const height = (bottom - y) / (bottom - top) * tree.top;
+    return (event.clientY - box.top) * lineAt.height / box.height;
+  };
+  const nearLine = (event) => Math.abs(pointerY(event) - line.getAttribute("y1")) < 12;
+  const drag = (event) => {
+    const height = (bottom - pointerY(event)) / (bottom - top) * tree.top;
     const above = tree.merges.filter((merge) => merge[2] > height).length;
     show(Math.max(1, Math.min(above + 1, +slider.max)));
   };
   let dragging = false;
   svg.addEventListener("pointerdown", (event) => {
-    if (event.target !== line) return;
+    if (!nearLine(event)) return;
     dragging = true;
+    event.preventDefault();
     svg.setPointerCapture(event.pointerId);
   });
-  svg.addEventListener("pointermove", (event) => dragging && drag(event));
+  svg.addEventListener("pointermove", (event) => {
+    svg.style.cursor = dragging || nearLine(event) ? "ns-resize" : "";
+    if (dragging) drag(event);
+  });
   svg.addEventListener("pointerup", () => { dragging = false; });
   $("#cut-copy").addEventListener("click", () => {
     const range = document.createRange();

@@ -69,6 +69,7 @@
     gl.uniformMatrix3fv(gl.getUniformLocation(program, "turn"), false, turn);
     gl.uniform1f(gl.getUniformLocation(program, "level"), level.value / 255);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    canvas.dataset.drawn = "yes";
   };
   const load = (volume) => new Promise((done) => {
     const picture = new Image();

@@ -1,0 +1,87 @@
+"""A real Chromium, offline, that reports every error and every request it wants to make."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from emjax.report.page import render_report
+from tests.report.campaigns import make_campaign, read_config
+
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Opened:
+    """A page with what it complained about and asked for."""
+
+    page: object
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium under Playwright, with a profile of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (dev extra)")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium (apt install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Reports of three campaigns: states, nothing, and pose error with a hostile name."""
+    found = {}
+    for kind in ("states", "null", "jittered"):
+        folder = make_campaign(
+            tmp_path_factory.mktemp("browser") / kind, kind=kind, n_particles=800
+        )
+        changes = (
+            {"campaign": "<script>document.title='broken'</script>"} if kind == "jittered" else {}
+        )
+        path = folder / "report.html"
+        path.write_text(render_report(folder, read_config(folder, **changes)), encoding="utf-8")
+        found[kind] = path
+    return found
+
+
+@pytest.fixture
+def open_report(browser, reports: dict[str, Path]) -> Iterator:
+    """Opens a report; fails at the end if it complained or asked a network."""
+    opened: list[Opened] = []
+
+    def open_one(kind: str = "states", width: int = 1280, theme: str = "light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        record = Opened(page)
+        page.on("console", lambda m: record.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: record.errors.append(str(e)))
+        page.on("request", lambda r: record.requests.append(r.url))
+        page.goto(reports[kind].as_uri())
+        opened.append(record)
+        return page
+
+    yield open_one
+    for record in opened:
+        record.page.close()
+        assert not record.errors
+        outside = [
+            url for url in record.requests if not url.startswith(("file:", "data:", "blob:"))
+        ]
+        assert not outside

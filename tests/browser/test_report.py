@@ -1,0 +1,140 @@
+"""The report in a real browser: it works, it is quiet, everybody can read it."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+TABS = ["classes", "number", "runs", "audit", "provenance"]
+
+
+def shown(page) -> list[str]:
+    return [t for t in TABS if page.locator(f"#panel-{t}").is_visible()]
+
+
+@pytest.mark.parametrize("kind", ["states", "null", "jittered"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast_and_roles_pass_axe(open_report, kind: str, width: int, theme: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
+    page = open_report(kind, width, theme)
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        found = axe.Axe().run(page).response["violations"]
+        assert not [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found], tab
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_screen(open_report, width: int):
+    page = open_report(width=width)
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_tabs_by_keyboard(open_report):
+    page = open_report()
+    page.focus("#tab-classes")
+    for key, expected in [
+        ("ArrowRight", "number"),
+        ("ArrowRight", "runs"),
+        ("End", "provenance"),
+        ("ArrowRight", "classes"),
+        ("ArrowLeft", "provenance"),
+        ("Home", "classes"),
+    ]:
+        page.keyboard.press(key)
+        assert shown(page) == [expected]
+        assert page.evaluate("document.activeElement.id") == f"tab-{expected}"
+
+
+def test_cut_moves_and_the_table_follows(open_report):
+    page = open_report()
+    page.click("#tab-number")
+    assert page.locator("#cut-table tbody tr").count() == 4
+    before = page.locator("#cut-line").get_attribute("y1")
+    page.focus("#cut")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#cut-table tbody tr").count() == 5
+    assert page.locator("#cut-line").get_attribute("y1") != before
+    assert "n_classes: 5" in page.inner_text("#cut-code")
+    sizes = page.locator("#cut-table tbody td:nth-child(2)").all_inner_texts()
+    caption = page.inner_text("#cut-caption")
+    assert f"{sum(int(s.replace(',', '')) for s in sizes):,}" in caption
+
+
+def test_cut_follows_the_pointer(open_report):
+    page = open_report()
+    page.click("#tab-number")
+    page.locator("#cut-line").scroll_into_view_if_needed()
+    box = page.locator("#cut-line").bounding_box()
+    x, y = box["x"] + 80, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 60, steps=4)
+    page.mouse.up()
+    assert page.locator("#cut-table tbody tr").count() > 4
+
+
+def test_hover_gives_numbers(open_report):
+    page = open_report()
+    bar = page.locator("#figure-occupancy rect[data-tip]").first
+    bar.scroll_into_view_if_needed()
+    bar.hover()
+    assert "particles" in page.inner_text("#tip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("svg", b"<svg"), ("csv", b"class,"), ("png", b"\x89PNG")]
+)
+def test_figures_can_be_saved(open_report, kind: str, start: bytes):
+    page = open_report()
+    with page.expect_download() as waiting:
+        page.click(f"#figure-occupancy [data-save={kind}]")
+    path = waiting.value.path()
+    assert waiting.value.suggested_filename == f"occupancy.{kind}"
+    assert path.read_bytes().startswith(start)
+
+
+def test_numbers_open_as_a_table(open_report):
+    page = open_report()
+    page.click("#figure-occupancy [data-save=table]")
+    assert page.locator("#figure-occupancy .numbers tr").count() == 5
+    page.click("#figure-occupancy [data-save=table]")
+    assert page.locator("#figure-occupancy .numbers").count() == 0
+
+
+def test_surface_is_drawn_or_said_to_be_missing(open_report):
+    page = open_report()
+    page.click(".look >> nth=0")
+    assert page.locator("#viewer").is_visible()
+    page.wait_for_function(
+        "document.querySelector('#viewer-canvas').hidden ||"
+        " document.querySelector('#viewer-canvas').dataset.drawn"
+    )
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+
+
+def test_theme_button(open_report):
+    page = open_report(theme="dark")
+    assert page.get_attribute("html", "data-theme") == "dark"
+    page.click("#theme")
+    assert page.get_attribute("html", "data-theme") == "light"
+
+
+def test_script_in_a_name_stays_text(open_report):
+    page = open_report("jittered")
+    assert page.title().startswith("<script>")
+    assert "<script>" in page.inner_text(".brand")
+
+
+def test_print_shows_every_part(open_report):
+    page = open_report()
+    page.emulate_media(media="print")
+    assert shown(page) == TABS
+    assert not page.locator(".tabs").is_visible()
+
+
+def test_verdicts_are_read_first(open_report):
+    assert "No reproducible classes" in open_report("null").inner_text("h1")
+    assert "viewing direction" in open_report("jittered").inner_text(".distrust")
