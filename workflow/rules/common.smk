@@ -1,9 +1,14 @@
 # The campaign's options, where its files go, and what a job costs.
 import fcntl
+import shlex
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from settings import ConfigError, classes_of, complete, em3d_batches
+
+# Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
+sys.executable = shlex.quote(sys.executable)
 
 # Part of every rule's params: a new version re-runs what the old one made.
 EMJAX_VERSION = version("emjax")

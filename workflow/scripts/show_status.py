@@ -35,8 +35,11 @@ def main(source: str) -> None:
         elbows = read_json(folder / "consensus" / "elbows.json")
         significant = (classes["q_value"] < config["consensus"]["fdr"]).sum()
         print(f"  consensus: {len(classes)} classes, {significant} of them significant")
-        for row in classes.itertuples():
-            print(f"    class {row[1]}: {row.size} particles, stability {row.mean_stability:.2f}")
+        for row in classes.to_dict("records"):
+            print(
+                f"    class {row['class']}: {row['size']} particles,"
+                f" stability {row['mean_stability']:.2f}"
+            )
         print(f"  why this number: {elbows.get('why', '')}")
     report = folder / "report.html"
     if report.exists():
