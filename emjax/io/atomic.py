@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,22 +13,6 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
-
-# All that NumPy and zipfile raise for files that are not what they say.
-_MALFORMED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    LookupError,
-    TypeError,
-    EOFError,
-    MemoryError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @contextmanager
@@ -145,7 +127,7 @@ def read_npy(path: str | Path) -> np.ndarray:
     try:
         with Path(path).open("rb") as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
-    except _MALFORMED as error:
+    except Exception as error:  # NumPy, zipfile, zlib, ast and tokenize each raise their own
         raise InputError(path, None, reason_of(error), "a .npy file of numbers or text") from error
 
 
@@ -158,7 +140,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except _MALFORMED as error:
+    except Exception as error:  # NumPy, zipfile, zlib, ast and tokenize each raise their own
         raise InputError(path, None, reason_of(error), "a .npz file of numbers or text") from error
 
 

@@ -125,17 +125,7 @@ def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran, dtype = reader(stream, max_header_size=_LARGEST_HEADER)
-    except (
-        ValueError,
-        SyntaxError,
-        LookupError,
-        TypeError,
-        EOFError,
-        RecursionError,
-        MemoryError,
-        ArithmeticError,
-        AttributeError,
-    ) as error:
+    except Exception as error:  # NumPy, ast and tokenize each raise their own
         raise InputError(path, None, str(error) or type(error).__name__, expected) from error
     if dtype.hasobject:
         raise InputError(path, None, "Python objects", "numbers and text only (no pickle)")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.atomic import read_npz
@@ -145,39 +145,45 @@ def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
 
 
 def _from_csv(path: Path, key: str | None, class_column: str | None) -> Labels:
-    separator = "," if path.suffix == ".csv" else r"\t" if path.suffix == ".tsv" else r"\s+"
-    read_text(path)
-    try:
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            engine="python",
-            encoding="utf-8-sig",
-        )
-    except (ValueError, pd.errors.ParserError, LookupError) as error:
-        raise InputError(path, None, str(error), "a table with a header line") from error
+    header, rows = _read_table(path)
     columns = {}
-    for role, wanted in (
-        ("key", (key,) if key else _KEYS),
-        ("class", (class_column,) if class_column else _CLASSES),
-    ):
-        name = next((name for name in wanted if name in table.columns), None)
-        if name is None:
-            found = "columns " + ", ".join(map(str, table.columns))
+    for role, name, usual in (("key", key, _KEYS), ("class", class_column, _CLASSES)):
+        wanted = (name,) if name else usual
+        column = next((name for name in wanted if name in header), None)
+        if column is None:
+            found = "columns " + ", ".join(header)
             raise InputError(path, "header", found, f"a {role} column ({', '.join(wanted)})")
-        columns[role] = name
-    values = np.asarray(pd.to_numeric(table[columns["class"]], errors="coerce"), np.float64)
-    if not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values)))
-        place = f"row {row + 1}, {columns['class']}"
-        raise InputError(path, place, table[columns["class"]][row] or "nothing", "a class number")
-    return (
-        table[columns["key"]].to_numpy(str),
-        _labels(str(path), columns["class"], values) - 1,
-        None,
-    )
+        columns[role] = header.index(column)
+    identity = np.array([row[columns["key"]] for row in rows], np.str_)
+    texts = [row[columns["class"]] for row in rows]
+    values = np.empty(len(rows))
+    for i, text in enumerate(texts):
+        try:
+            values[i] = float(text)
+        except ValueError:
+            place = f"row {i + 1}, {header[columns['class']]}"
+            raise InputError(path, place, text or "nothing", "a class number") from None
+    return identity, _labels(str(path), header[columns["class"]], values) - 1, None
+
+
+def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of comma-, tab- or blank-separated text."""
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    if path.suffix == ".txt":
+        table = [line.split() for line in lines]
+    else:
+        try:
+            table = list(csv.reader(lines, delimiter="," if path.suffix == ".csv" else "\t"))
+        except csv.Error as error:
+            raise InputError(path, None, str(error), "comma- or tab-separated text") from error
+    if not table:
+        raise InputError(path, None, "an empty file", "a table with a header line")
+    header, *rows = table
+    for i, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            expected = f"{len(header)} as in the header line"
+            raise InputError(path, f"row {i}", f"{len(row)} values", expected)
+    return header, rows
 
 
 def _labels(file: str, column: str, values: np.ndarray, lowest: int = 0) -> np.ndarray:

@@ -316,6 +316,9 @@ class _Parser:
         if len(tokens) != len(self.labels):
             found = f"{len(tokens)} values"
             raise self._error(found, f"{len(self.labels)} as in the header", len(self.rows))
+        for token in tokens if "'" in line or '"' in line else ():
+            if token[0] in "\"'" and (len(token) < 2 or token[-1] != token[0]):
+                raise self._error(token, "a closing quotation mark", len(self.rows))
         self.rows.append(line.strip(" \t"))
         self.line_numbers.append(self.number)
 

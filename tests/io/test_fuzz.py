@@ -1,0 +1,175 @@
+"""Whatever the bytes are, readers answer or raise InputError.
+
+EMJAX_FUZZ_EXAMPLES sets the number of inputs a reader (default 100).
+"""
+
+import io
+import os
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emjax.errors import InputError
+from emjax.io.labels import read_labels
+from emjax.io.particles import read_particles, write_particles
+from emjax.io.stack import ImageStacks
+from emjax.io.star import format_star, read_star
+from emjax.io.volume import read_volume
+
+fuzzed = settings(
+    max_examples=int(os.environ.get("EMJAX_FUZZ_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
+
+SPICE = (
+    [b"\n", b"\r\n", b" ", b"\t", b"'", b'"', b"#", b"_", b"data_", b"loop_", b"nan", b"1e999"]
+    + [
+        b"-1",
+        b"0",
+        b"@",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xa8",
+        b"stop_",
+        b";",
+        b"9" * 25,
+    ]
+    + [b"O", b"<f8", b"(3,)", b">", b"'", b"\\", b"..", b"/", b"|V0", b"(", b"{", b"True", b"-"]
+)
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "overwrite", "cut", "end", "double", "flip"]),
+        st.integers(0, 1 << 30),
+        st.one_of(st.sampled_from(SPICE), st.binary(max_size=8)),
+    ),
+    max_size=6,
+)
+
+
+def mutated(raw: bytes, changes: list) -> bytes:
+    for kind, where, piece in changes:
+        i = where % (len(raw) + 1)
+        j = i + 1 + where // (len(raw) + 1) % 40
+        raw = {
+            "put": raw[:i] + piece + raw[i:],
+            "overwrite": raw[:i] + piece + raw[i + len(piece) :],
+            "cut": raw[:i] + raw[j:],
+            "end": raw[:i],
+            "double": raw[:j] + raw[i:],
+            "flip": raw[:i] + bytes([raw[i] ^ (1 << where % 8)]) + raw[i + 1 :] if raw[i:] else raw,
+        }[kind]
+    return raw
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, files) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz")
+    files.stack(folder / "stack.mrcs")
+    return folder
+
+
+def attempt(path: Path, raw: bytes, *actions) -> None:
+    """Each action on a file of these bytes: an answer or one line."""
+    path.write_bytes(raw)
+    for action in actions:
+        try:
+            action(path)
+        except InputError as error:
+            assert "\n" not in str(error) and str(error)
+
+
+def whole_way(path: Path) -> None:
+    particles = read_particles(path)
+    particles = particles.select(np.arange(min(len(particles), 5)))
+    ImageStacks(particles).read(np.arange(len(particles)))
+    for suffix in (".star", ".cs"):
+        write_particles(path.with_name(f"written{suffix}"), particles)
+        read_particles(path.with_name(f"written{suffix}"))
+
+
+@fuzzed
+@given(edits)
+def test_star(folder, files, changes):
+    raw = format_star(files.star(files.columns())).encode()
+    attempt(folder / "a.star", mutated(raw, changes), read_star, read_labels, whole_way)
+
+
+@fuzzed
+@given(edits)
+def test_flat_star(folder, files, changes):
+    flat = {"rlnVoltage": [300.0] * 4, "rlnSphericalAberration": [2.7] * 4, "rlnImageSize": [8] * 4,
+            "rlnMagnification": [10000] * 4, "rlnDetectorPixelSize": [3.0] * 4,
+            "rlnClassNumber": [1, 2, 0, 1], "rlnAmplitudeContrast": [0.1] * 4}  # fmt: skip
+    raw = format_star(files.star(files.columns() | flat, None)).encode()
+    attempt(folder / "flat.star", mutated(raw, changes), read_labels, whole_way)
+
+
+@fuzzed
+@given(st.binary(max_size=400))
+def test_any_bytes(folder, raw):
+    attempt(folder / "b.star", raw, read_star, read_labels)
+    attempt(folder / "b.cs", raw, read_particles)
+    attempt(folder / "b.csg", raw, read_particles)
+    attempt(folder / "b.csv", raw, read_labels)
+    attempt(folder / "b.npz", raw, read_labels)
+    attempt(folder / "b.mrc", raw, read_volume)
+
+
+@fuzzed
+@given(edits)
+def test_cs(folder, files, changes):
+    stream = io.BytesIO()
+    np.save(stream, files.records())
+    attempt(folder / "a.cs", mutated(stream.getvalue(), changes), read_labels, whole_way)
+
+
+@fuzzed
+@given(st.lists(st.tuples(st.integers(0, 10), st.binary(min_size=1, max_size=4)), max_size=8))
+def test_cs_header_and_values(folder, files, changes):
+    records = files.records()
+    raw = bytearray(records.tobytes())
+    for place, piece in changes:
+        at = place * len(raw) // 11
+        raw[at : at + len(piece)] = piece
+    stream = io.BytesIO()
+    np.save(stream, np.frombuffer(bytes(raw[: records.nbytes]), records.dtype))
+    attempt(folder / "v.cs", stream.getvalue(), read_labels, whole_way)
+
+
+@fuzzed
+@given(edits)
+def test_map(folder, changes):
+    if not (folder / "good.mrc").exists():
+        with mrcfile.new(folder / "good.mrc", np.ones((6, 6, 6), np.float32)) as mrc:
+            mrc.voxel_size = 2.0
+    raw = (folder / "good.mrc").read_bytes()
+    small = [(kind, where % 1200, piece) for kind, where, piece in changes]
+    attempt(folder / "m.mrc", mutated(raw, small), read_volume)
+
+
+@fuzzed
+@given(edits)
+def test_stack(folder, files, changes):
+    raw = (folder / "stack.mrcs").read_bytes()
+    own = folder / "own"
+    own.mkdir(exist_ok=True)
+    (own / "p.star").write_text(format_star(files.star(files.columns())))
+    small = [(kind, where % 1200, piece) for kind, where, piece in changes]
+    attempt(own / "stack.mrcs", mutated(raw, small), lambda _: whole_way(own / "p.star"))
+
+
+@fuzzed
+@given(edits)
+def test_label_tables(folder, changes):
+    raw = b'image,class\n000001@stack.mrcs,1\n2@x.mrcs,2\n"3,3",0\n'
+    attempt(folder / "l.csv", mutated(raw, changes), read_labels)
+    stream = io.BytesIO()
+    np.savez(stream, identity=["a", "b"], labels=[0, 1], posteriors=np.eye(2))
+    attempt(folder / "l.npz", mutated(stream.getvalue(), changes), read_labels)
