@@ -6,21 +6,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import nnls
 
+from emjax.ensemble.continuum import measure_chain, measure_unexplained
 from emjax.ensemble.latent import (
     LatentClasses,
     Votes,
     assign_posterior,
+    estimate_rates,
     fit_path,
     iterate,
     merge_classes,
     score_bic,
+    sum_runs,
 )
 from emjax.ensemble.stability import informative_runs, separate_classes
 
 _APART = 0.6
-_MIN_SUPPORT = 0.34
+_MIN_SUPPORT = 0.5
+_MIN_OWN = 0.35
 _MIN_PURITY = 0.6
+_MAX_UNEXPLAINED = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class Choice:
 
     support: weighted fraction of runs that keep two classes apart.
     verdict: classes, one, continuum or unreplicated.
+    scores: information criterion of every number of latent classes.
+    counts: recommended number in every resampling of runs and particles.
+    unexplained: share of the association between runs that the classes do not explain.
     """
 
     model: LatentClasses
@@ -38,13 +47,21 @@ class Choice:
     support: Float[np.ndarray, "g g"]
     scores: dict[int, float]
     counts: Int[np.ndarray, " b"]
+    unexplained: float
 
 
 def support_pairs(
     votes: Votes, model: LatentClasses
 ) -> tuple[Float[np.ndarray, "g g"], Int[np.ndarray, "g g"], Float[np.ndarray, "g g"]]:
-    """Weighted fraction and number of the runs that keep pairs apart, and their mean distance."""
+    """Weighted fraction and number of the runs that keep pairs apart, and their mean distance.
+
+    A run with fewer classes than the model cannot keep all pairs apart; it counts only where
+    fewer than two runs can.
+    """
     weights = informative_runs(votes, model)
+    able = weights * (votes.n_classes >= len(model.weights))
+    if (able > 0).sum() >= 2:
+        weights = able
     apart = separate_classes(votes, model)
     total = max(float(weights.sum()), 1e-12)
     counted = (apart > _APART) & (weights > 0)[:, None, None]
@@ -65,6 +82,28 @@ def _weakest_pair(votes: Votes, model: LatentClasses) -> tuple[int, int] | None:
     return int(g[first]), int(h[first])
 
 
+def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
+    """How much of every class is no mixture of the others, 1 for a class quite its own.
+
+    Particles between two states go to either in every run. They form a latent class whose rates
+    are one mixture of the others' in all runs; a state has labels of its own in most runs.
+    """
+    g = len(model.weights)
+    weights = informative_runs(votes, model)
+    weights = weights / max(weights.sum(), 1e-12)
+    distance = np.abs(model.rates[:, None] - model.rates[None])
+    best = 0.5 * np.moveaxis(sum_runs(distance, votes.n_classes), -1, 0).max(axis=(1, 2))
+    own = np.ones(g)
+    scale = np.sqrt(np.repeat(weights, votes.n_classes))
+    for c in range(g):
+        others = np.delete(model.rates, c, axis=0)
+        rows = np.vstack([(others * scale).T, np.full(g - 1, 10.0)])
+        shares, _ = nnls(rows, np.append(model.rates[c] * scale, 10.0))
+        left = 0.5 * sum_runs(np.abs(model.rates[c] - shares @ others), votes.n_classes)
+        own[c] = weights @ np.minimum(left / np.maximum(best, 1e-12), 1.0)
+    return own
+
+
 def _dimmest_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
     """The class too small, or too much mixed with others, to be a state."""
     posterior, _ = assign_posterior(votes, model)
@@ -80,29 +119,63 @@ def _dimmest_class(votes: Votes, model: LatentClasses, min_fraction: float) -> i
         return int(np.argmin(np.where(small, size, np.inf)))
     if purity.min() < _MIN_PURITY:
         return int(purity.argmin())
+    own = measure_own(votes, model) if len(model.weights) > 2 else np.ones(2)
+    if own.min() < _MIN_OWN:
+        return int(own.argmin())
     return None
+
+
+def _merge_nearest(votes: Votes, model: LatentClasses, c: int, steps: int) -> LatentClasses:
+    """The model with class c put into the one that fewest runs keep it apart from."""
+    distance = support_pairs(votes, model)[2][c].copy()
+    distance[c] = np.inf
+    near = int(distance.argmin())
+    return iterate(votes, merge_classes(model, min(c, near), max(c, near)), steps)
+
+
+def drop_spurious(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
+    """Merge away classes that are too small, too impure, or a mixture of the others."""
+    while len(model.weights) > 1:
+        dim = _dimmest_class(votes, model, min_fraction)
+        if dim is None:
+            break
+        model = _merge_nearest(votes, model, dim, 5)
+    return model
 
 
 def prune_classes(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
     """Merge classes until all are replicated by the runs, distinct, and large enough."""
     while len(model.weights) > 1:
         pair = _weakest_pair(votes, model)
-        if pair is None:
-            dim = _dimmest_class(votes, model, min_fraction)
-            if dim is None:
-                break
-            distance = support_pairs(votes, model)[2][dim].copy()
-            distance[dim] = np.inf
-            near = int(distance.argmin())
-            pair = min(dim, near), max(dim, near)
-        model = iterate(votes, merge_classes(model, *pair), 10)
+        if pair is not None:
+            model = iterate(votes, merge_classes(model, *pair), 10)
+            continue
+        dim = _dimmest_class(votes, model, min_fraction)
+        if dim is None:
+            break
+        model = _merge_nearest(votes, model, dim, 10)
     return model
+
+
+def merge_all(votes: Votes, model: LatentClasses) -> LatentClasses:
+    """The model with a single class."""
+    while len(model.weights) > 1:
+        model = merge_classes(model, 0, 1)
+    return iterate(votes, model, 1)
 
 
 def best_by_bic(votes: Votes, path: dict[int, LatentClasses]) -> tuple[LatentClasses, dict]:
     """The model with the best information criterion, and the criterion of all."""
     scores = {g: score_bic(model, votes) for g, model in sorted(path.items())}
     return path[max(scores, key=lambda g: scores[g])], scores
+
+
+def _is_continuum(votes: Votes, distinct: LatentClasses, pruned: LatentClasses) -> bool:
+    """Either sign: a chain of cuts, or classes that leave the runs associated within them."""
+    if len(pruned.weights) < 2:
+        return False
+    chain = measure_chain(votes, distinct).is_continuum
+    return chain or measure_unexplained(votes, pruned) > _MAX_UNEXPLAINED
 
 
 def _resample(votes: Votes, rng: np.random.Generator) -> Votes:
@@ -124,50 +197,80 @@ def choose_number(
     held_out_gain: dict[int, float] | None = None,
 ) -> Choice:
     """Recommended number of classes from likelihood, replication by the runs, and resampling."""
+    if not votes.counts.sum():
+        return _choose_trivially(votes, np.zeros(len(votes.counts), dtype=int), "one")
     path = fit_path(votes, max_classes, rng)
     full, scores = best_by_bic(votes, path)
-    model = prune_classes(votes, full, min_fraction)
+    informative = np.flatnonzero(informative_runs(votes, full) > 0)
+    if len(informative) == 1:
+        start = int(votes.n_classes[: informative[0]].sum())
+        own = votes.table[:, start : start + int(votes.n_classes[informative[0]])].argmax(axis=1)
+        return _choose_trivially(votes, own, "unreplicated")
+    distinct = drop_spurious(votes, full, min_fraction)
+    model = prune_classes(votes, distinct, min_fraction)
+    unexplained = measure_unexplained(votes, model)
+    continuum = _is_continuum(votes, distinct, model)
+    if continuum:
+        model = merge_all(votes, model)
     limit = max(held_out_gain, key=lambda k: held_out_gain[k]) if held_out_gain else None
     while limit is not None and len(model.weights) > max(limit, 1):
-        distance = support_pairs(votes, model)[2] + np.diag(np.full(len(model.weights), np.inf))
-        g, h = np.unravel_index(distance.argmin(), distance.shape)
-        model = iterate(votes, merge_classes(model, min(g, h), max(g, h)), 10)
+        model = _merge_nearest(votes, model, int(model.weights.argmin()), 10)
     counts = np.asarray(
         [_count_resampled(votes, full, rng, min_fraction) for _ in range(resamples)], dtype=int
     )
-    n_runs = int((informative_runs(votes, full) > 0).sum())
-    verdict = "one" if len(model.weights) == 1 else "unreplicated" if n_runs < 2 else "classes"
-    return Choice(
-        model,
-        len(model.weights),
-        verdict,
-        _explain(verdict, model, votes, counts, scores, limit),
-        support_pairs(votes, model)[0],
-        scores,
-        counts,
+    g = len(model.weights)
+    verdict = "continuum" if continuum else "one" if g == 1 else "classes"
+    support = support_pairs(votes, model)[0]
+    reason = _explain(verdict, support, len(informative), counts, scores, limit)
+    return Choice(model, g, verdict, reason, support, scores, counts, unexplained)
+
+
+def _choose_trivially(votes: Votes, group: np.ndarray, verdict: str) -> Choice:
+    """The classes of the only run that has any, or one class where there are no votes."""
+    groups = np.unique(group) if len(group) else np.zeros(1, dtype=int)
+    model = estimate_rates(votes, (group[:, None] == groups[None]).astype(np.float32))
+    model = replace(model, log_likelihood=0.0)
+    g = len(groups)
+    reason = (
+        "One class: no run assigned any particle."
+        if verdict == "one"
+        else f"{g} classes of the only run that has several: nothing replicates them."
     )
+    empty = np.zeros(0, dtype=int)
+    return Choice(model, g, verdict, reason, np.ones((g, g)), {g: 0.0}, empty, 0.0)
 
 
 def _count_resampled(votes, full, rng, min_fraction) -> int:
     drawn = _resample(votes, rng)
     path, model = {}, iterate(drawn, full, 5)
     path[len(model.weights)] = model
-    best, _ = best_by_bic(drawn, path)
-    return len(prune_classes(drawn, best, min_fraction).weights)
+    best = drop_spurious(drawn, best_by_bic(drawn, path)[0], min_fraction)
+    model = prune_classes(drawn, best, min_fraction)
+    return 1 if _is_continuum(drawn, best, model) else len(model.weights)
 
 
-def _explain(verdict, model, votes, counts, scores, limit) -> str:
-    g = len(model.weights)
-    n_runs = int((informative_runs(votes, model) > 0).sum())
+def _explain(
+    verdict: str,
+    support: Float[np.ndarray, "g g"],
+    n_runs: int,
+    counts: Int[np.ndarray, " b"],
+    scores: dict[int, float],
+    limit: int | None,
+) -> str:
+    g = len(support)
     likely = max(scores, key=lambda k: scores[k])
-    same = f"{np.mean(counts == g):.0%} of {len(counts)} resamplings of runs and particles agree"
+    same = f"; {np.mean(counts == g):.0%} of {len(counts)} resamplings of runs and particles agree"
+    same = same if len(counts) else ""
     held = f"; held-out likelihood allows no more than {limit}" if limit is not None else ""
     if verdict == "one":
-        return f"One class: no division of the particles is replicated by the runs ({same}{held})."
-    if verdict == "unreplicated":
-        return f"{g} classes of a single informative run: nothing replicates them."
-    fraction = support_pairs(votes, model)[0][np.triu_indices(g, 1)]
+        return f"One class: no division of the particles is replicated by the runs{same}{held}."
+    if verdict == "continuum":
+        return (
+            "No discrete classes: a continuum. The runs cut it at different places and stay"
+            f" associated within any groups (the labels' likelihood peaks at {likely}{same})."
+        )
+    weakest = support[np.triu_indices(g, 1)].min()
     return (
-        f"{g} classes: each pair is kept apart by at least {fraction.min():.0%} of {n_runs} runs"
-        f"; the labels' likelihood peaks at {likely}; {same}{held}."
+        f"{g} classes: each pair is kept apart by at least {weakest:.0%} of the runs that could"
+        f" ({n_runs} runs); the labels' likelihood peaks at {likely}{same}{held}."
     )

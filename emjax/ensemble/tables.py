@@ -1,0 +1,138 @@
+"""Tables of the consensus: one row an intersection, one row a consensus class."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int
+
+from emjax.ensemble import significance
+from emjax.ensemble.assign import Assigned
+from emjax.ensemble.intersections import Intersections, count_contingency, write_traces
+from emjax.ensemble.latent import LatentClasses, Votes
+from emjax.ensemble.linkage import choose_representatives, jaccard
+from emjax.ensemble.runs import Runs
+from emjax.ensemble.stability import resample_occupancy
+
+
+def name_classes(runs: Runs) -> np.ndarray:
+    """Names of all input classes as `run.class`, classes counted from 1."""
+    return np.asarray(
+        [f"{n}.{k + 1}" for n, m in zip(runs.names, runs.n_classes, strict=True) for k in range(m)]
+    )
+
+
+def tabulate_intersections(
+    runs: Runs,
+    crossed: Intersections,
+    sizes: Int[np.ndarray, " c"],
+    kept: Int[np.ndarray, " k"],
+    assigned: Assigned,
+) -> dict[str, np.ndarray]:
+    """Columns of intersections.tsv; an intersection goes to the class of most of its particles.
+
+    Its representative is the input class most like that consensus class.
+    """
+    n, m = len(runs.labels), len(crossed.sizes)
+    test = (crossed.patterns, crossed.sizes, sizes, runs.n_classes, n)
+    p_values = significance.score_intersections(*test)
+    smallest = significance.smallest_in_trace(crossed.patterns, sizes, runs.n_classes)
+    xmipp = significance.rank_xmipp(crossed.sizes, smallest, sizes, runs.n_classes, n)
+    owner = _own_class(crossed, assigned)
+    is_kept = np.zeros(m, dtype=bool)
+    is_kept[kept] = True
+    best, _ = _represent(runs, sizes, assigned)
+    return {
+        "id": np.arange(1, m + 1),
+        "trace": np.asarray(write_traces(crossed.patterns, runs.names), dtype=object),
+        "size": crossed.sizes,
+        "expected_size": significance.expect_sizes(crossed.patterns, sizes, runs.n_classes, n),
+        "p_value": p_values,
+        "q_value": significance.adjust_fdr(p_values, significance.count_cells(runs.n_classes)),
+        "relative_size": crossed.sizes / np.maximum(smallest, 1),
+        "xmipp_size_p": xmipp[0],
+        "xmipp_relative_p": xmipp[1],
+        "kept": is_kept,
+        "consensus_class": owner,
+        "representative": np.append(name_classes(runs)[best], "")[owner],
+    }
+
+
+def _own_class(crossed: Intersections, assigned: Assigned) -> np.ndarray:
+    m, g = len(crossed.sizes), assigned.posteriors.shape[1]
+    both = (crossed.of_particle >= 0) & (assigned.labels >= 0)
+    cell = crossed.of_particle[both] * g + assigned.labels[both]
+    votes = np.bincount(cell, minlength=m * g).reshape(m, g)
+    return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), -1)
+
+
+def _represent(runs: Runs, sizes: np.ndarray, assigned: Assigned) -> tuple[np.ndarray, np.ndarray]:
+    """Input class with the largest Jaccard index for every consensus class, and all indices."""
+    g = assigned.posteriors.shape[1]
+    shared = count_contingency(assigned.labels, g, runs.labels, runs.n_classes)
+    own = np.bincount(assigned.labels[assigned.labels >= 0], minlength=g)
+    similarity = jaccard(shared.astype(float), own.astype(float), sizes.astype(float))
+    return choose_representatives(similarity), similarity
+
+
+def tabulate_classes(
+    runs: Runs,
+    crossed: Intersections,
+    sizes: Int[np.ndarray, " c"],
+    assigned: Assigned,
+    fit: Votes,
+    model: LatentClasses | None,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Columns of stability.tsv: size, occupancy, stability and significance of every class.
+
+    recovered: fraction of the runs that hold the class as a class of their own (Jaccard > 0.5).
+    """
+    n, g = len(runs.labels), assigned.posteriors.shape[1]
+    inside = assigned.labels >= 0
+    size = np.bincount(assigned.labels[inside], minlength=g)
+    stable = np.bincount(assigned.labels[inside], weights=assigned.stability[inside], minlength=g)
+    low, high = resample_occupancy(fit, model, n, rng) if model else (np.full(g, np.nan),) * 2
+    best, similarity = _represent(runs, sizes, assigned)
+    by_run = np.split(similarity, np.cumsum(runs.n_classes)[:-1], axis=1)
+    found = np.stack([part.max(axis=1, initial=0.0) for part in by_run], axis=1) > 0.5
+    observed, expected, log_p = _test_classes(runs, crossed, sizes, assigned)
+    p_values = np.exp(log_p)
+    return {
+        "class": np.arange(g),
+        "size": size,
+        "mass": assigned.posteriors.sum(axis=0, dtype=np.float64),
+        "occupancy": size / n,
+        "occupancy_low": low,
+        "occupancy_high": high,
+        "mean_stability": stable / np.maximum(size, 1),
+        "recovered": found.mean(axis=1),
+        "observed": observed,
+        "expected": expected,
+        "effect_size": np.log2(np.maximum(observed, 0.5) / np.maximum(expected, 1e-9)),
+        "log10_p_value": log_p / np.log(10.0),
+        "p_value": p_values,
+        "q_value": significance.adjust_fdr(p_values, float(g)),
+        "representative": name_classes(runs)[best],
+        "representative_jaccard": similarity[np.arange(g), best],
+    }
+
+
+def _test_classes(runs, crossed, sizes, assigned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Observed, expected and log p of the consensus classes, each tested as merged.
+
+    An input class belongs to the consensus class that holds more than half of it.
+    """
+    g = assigned.posteriors.shape[1]
+    shared = count_contingency(assigned.labels, g, runs.labels, runs.n_classes)
+    mostly = shared > 0.5 * np.maximum(sizes, 1)
+    scores = [
+        significance.score_merged_class(
+            crossed.patterns,
+            crossed.sizes,
+            np.split(mostly[c], np.cumsum(runs.n_classes)[:-1]),
+            len(runs.labels),
+        )
+        for c in range(g)
+    ]
+    observed, expected, log_p = np.asarray(scores, dtype=np.float64).T
+    return observed, expected, log_p
