@@ -16,7 +16,7 @@ from itertools import groupby
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from emjax.classify.convergence import advance, dead_classes, warnings_of
 from emjax.classify.engine import Engine, Sums
@@ -106,11 +106,11 @@ def _online_group(
     running: Sums | None = None
     for iteration in range(1, n_iterations + 1):
         batch = batches[(iteration - 1) % n_batches]
-        blocks = ((engine.layout[i], engine.block(i)) for i in batch)
+        blocks = ((engine.layout[i], engine.block(i)) for i in batch.tolist())
         similarity = options.similarity(states[0].iteration + 1)
         sums, tallies = sweep(engine, blocks, states, similarity, options.hard)
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
-        seen = sum(len(engine.layout[i].rows) for i in batch)
+        seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
         running = _blend(running or sums, sums, rate, engine.particles.n / seen)
         states = [
             _maximize(s, t, running, engine, scene, options, True)
@@ -120,7 +120,9 @@ def _online_group(
 
 
 @jax.jit
-def _blend(running: Sums, sums: Sums, rate: float, factor: float) -> Sums:
+def _blend(
+    running: Sums, sums: Sums, rate: float | Float[Array, ""], factor: float | Float[Array, ""]
+) -> Sums:
     """(1−η)·running + η·factor·sums; the factor scales a mini-batch to all particles."""
     return jax.tree.map(lambda a, b: (1 - rate) * a + rate * factor * b, running, sums)
 

@@ -88,6 +88,7 @@ def make_engine(
     seed: int = 0,
     highpass_resolution: float | None = None,
     particle_limit: int | None = None,
+    block_pixels: int = BLOCK_PIXELS,
 ) -> Engine:
     """Blocks over all particles in a seeded order, the half-sets taking turns.
 
@@ -97,10 +98,12 @@ def make_engine(
         seed: of the order of the particles.
         highpass_resolution: frequencies coarser than this (Å) are ignored.
         particle_limit: at most so many of the particles (the first in the seeded order).
+        block_pixels: pixels in one block of particles.
     """
     grid = particles.grid
-    size = max(16, BLOCK_PIXELS // int(grid.kx.shape[0]) // 16 * 16)
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
+    larger_half = int(np.bincount(particles.half[order]).max())
+    size = 16 * max(1, min(block_pixels // int(grid.kx.shape[0]) // 16, -(-larger_half // 16)))
     halves = [
         [BlockRows(np.sort(part), h) for part in np.split(members, range(size, len(members), size))]
         for h in (1, 2)
@@ -112,7 +115,7 @@ def make_engine(
     lowest = particles.extent / highpass_resolution if highpass_resolution else 0.0
     if lowest > particles.radius:
         raise ValueError(
-            f"highpass_resolution: found {highpass_resolution} Å, expected coarser than the"
+            f"highpass_resolution: found {highpass_resolution:g} Å, expected coarser than the"
             f" filter resolution of {particles.extent / particles.radius:.1f} Å"
         )
     return Engine(particles, grid, size, layout, keep, lowest, [None] * len(layout))

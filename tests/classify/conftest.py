@@ -1,0 +1,66 @@
+"""A small prepared data set with known states, shared by the tests of the classifiers."""
+
+import numpy as np
+import pytest
+
+from emjax.classify.engine import make_engine
+from emjax.classify.runs import make_scene
+from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
+from emjax.simulate import phantom, simulate
+
+BOX, PIXEL = 32, 8.0
+
+
+def prepare(simulation, resolution=32.0):
+    """Particles and mean map of a simulation."""
+    n, box = len(simulation.images), simulation.images.shape[-1]
+    grid = grid_for(box, simulation.pixel_size, resolution)
+    images = np.zeros((n, grid.kx.shape[0]), np.complex64)
+    group = np.zeros(n, np.int32)
+    power = crop_images(
+        lambda rows: simulation.images[rows],
+        simulation.shifts,
+        group,
+        simulation.pixel_size,
+        grid,
+        images,
+    )
+    half = split_halves(np.zeros(n, np.int8), np.arange(n), 0)
+    particles = cropped_particles(
+        images,
+        simulation.rotations,
+        simulation.ctf,
+        half,
+        group,
+        box,
+        simulation.pixel_size,
+        grid.radius,
+    )
+    return estimate(particles, power)
+
+
+@pytest.fixture(scope="session")
+def simulation():
+    """900 particles of three states, 50 / 30 / 20 %."""
+    volumes = phantom(3, BOX, seed=1)
+    return simulate(
+        volumes, 900, seed=2, pixel_size=PIXEL, snr=1.5, fractions=np.array([0.5, 0.3, 0.2])
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared(simulation):
+    """Particles and mean map of the simulation."""
+    return prepare(simulation)
+
+
+@pytest.fixture(scope="session")
+def engine(prepared):
+    """Engine over the particles."""
+    return make_engine(prepared[0], block_pixels=15_000)
+
+
+@pytest.fixture(scope="session")
+def scene(prepared):
+    """Mean map and solvent mask."""
+    return make_scene(prepared[1].volume, prepared[1].solvent_mask)

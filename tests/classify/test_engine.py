@@ -1,0 +1,126 @@
+"""The engine's sparse operators against slices read and inserted one by one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emjax.classify.engine import (
+    TILE,
+    Accumulator,
+    log_likelihoods,
+    make_engine,
+    operator_gigabytes,
+    to_tiles,
+)
+from emjax.classify.expectation import insert_columns
+from emjax.imaging.grids import add_friedel_mates
+from emjax.imaging.particles import weights_of
+from emjax.imaging.prepare import slicing_values
+from emjax.imaging.projector import insert_slices, insert_weights, make_slices, slice_volume
+
+
+def random_volumes(engine, k, seed=0):
+    d = engine.grid.box_size
+    return jax.random.normal(jax.random.key(seed), (k, d, d, d)) * 0.05
+
+
+def test_every_particle_is_in_one_block_of_its_half(engine):
+    rows = np.concatenate([r.rows for r in engine.layout])
+    assert np.array_equal(np.sort(rows), np.arange(engine.particles.n))
+    for block in engine.layout:
+        assert np.all(engine.particles.half[block.rows] == block.half)
+
+
+def test_log_likelihoods_are_those_of_slices_read_one_by_one(engine):
+    values = slicing_values(random_volumes(engine, 3), engine.grid)
+    rows, block = next(iter(engine.blocks()))
+    found = np.asarray(log_likelihoods(block, to_tiles(values)[0]))[: len(rows.rows), :3]
+    part = engine.particles.take(rows.rows)
+    slices = make_slices(jnp.asarray(part.rotations), engine.grid)
+    weights = weights_of(part, engine.grid)
+    for k in range(3):
+        model = weights * slice_volume(values[k], slices)
+        residual = np.sum(np.abs(part.images - model) ** 2, 1)
+        direct = -0.5 * (residual - np.sum(np.abs(part.images) ** 2, 1))
+        # Float32 sums of a few hundred terms.
+        np.testing.assert_allclose(found[:, k], direct, rtol=2e-4, atol=2e-3)
+
+
+def test_insertion_is_the_adjoint_of_slicing(engine):
+    """The merged voxel-major matrix gives what inserting pixel by pixel gives."""
+    rng = np.random.default_rng(0)
+    columns = rng.random((engine.particles.n, 2), dtype=np.float32)
+    sums = insert_columns(engine, columns)
+    slices = make_slices(jnp.asarray(engine.particles.rotations), engine.grid)
+    weights = weights_of(engine.particles, engine.grid)
+    for h in (1, 2):
+        for c in range(2):
+            member = jnp.asarray(columns[:, c] * (engine.particles.half == h))[:, None]
+            v = engine.grid.kxyz.shape[0]
+            pixels = member * weights * engine.particles.images
+            numerator = add_friedel_mates(insert_slices(pixels, slices, v), engine.grid)
+            denominator = add_friedel_mates(
+                insert_weights(member * weights**2, slices, v), engine.grid
+            )
+            # Float32 sums in another order.
+            np.testing.assert_allclose(
+                sums.numerator[h - 1, c], numerator, atol=2e-5 * np.abs(numerator).max()
+            )
+            np.testing.assert_allclose(
+                sums.denominator[h - 1, c], denominator, atol=2e-5 * denominator.max()
+            )
+
+
+def test_columns_do_not_depend_on_their_neighbours(engine):
+    """The same bits alone, in another place of a tile, and in another tile."""
+    values = slicing_values(random_volumes(engine, TILE + 5), engine.grid)
+    rows, block = next(iter(engine.blocks()))
+    together = np.concatenate([log_likelihoods(block, t) for t in to_tiles(values)], 1)
+    for k in (0, 7, TILE - 1, TILE + 4):
+        alone = np.asarray(log_likelihoods(block, to_tiles(values[k : k + 1])[0]))[:, 0]
+        assert np.array_equal(alone, together[:, k])
+
+    weights = np.random.default_rng(1).random((engine.block_size, TILE + 5), dtype=np.float32)
+
+    def inserted(columns):
+        accumulator = Accumulator(columns.shape[1], block.n_voxels)
+        accumulator.add(block, rows.half, columns)
+        return np.asarray(accumulator.sums(engine.grid).numerator)
+
+    all_columns = inserted(weights)
+    for k in (0, 7, TILE + 4):
+        assert np.array_equal(inserted(weights[:, k : k + 1])[:, 0], all_columns[:, k])
+
+
+def test_operators_made_when_needed_give_the_same_bits(engine, prepared):
+    frugal = make_engine(prepared[0], max_memory_gb=1e-6, block_pixels=15_000)
+    assert not frugal.keep
+    assert engine.keep
+    columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
+    a, b = insert_columns(engine, columns), insert_columns(frugal, columns)
+    assert np.array_equal(a.numerator, b.numerator)
+    assert np.array_equal(a.denominator, b.denominator)
+
+
+def test_memory_estimate_is_near_the_truth(engine):
+    held = sum(leaf.nbytes for _, block in engine.blocks() for leaf in jax.tree.leaves(block))
+    padded = len(engine.layout) * engine.block_size
+    assert 0.6 < held / 1e9 / operator_gigabytes(padded, engine.grid) < 1.5
+
+
+def test_highpass_ignores_coarse_frequencies(engine, prepared):
+    filtered = make_engine(prepared[0], highpass_resolution=80.0)
+    sums = insert_columns(filtered, np.ones((engine.particles.n, 1), np.float32))
+    radius = np.sqrt(np.sum(np.asarray(engine.grid.kxyz) ** 2, 1))
+    lowest = prepared[0].extent / 80.0
+    # A trilinear cell reaches √3 beyond its points.
+    assert np.all(np.asarray(sums.denominator)[..., radius < lowest - 1.8] == 0)
+    assert np.all(np.asarray(sums.denominator).sum(0)[0][(radius > lowest + 2) & (radius < 6)] > 0)
+    with pytest.raises(ValueError, match="highpass_resolution: found 5 Å"):
+        make_engine(prepared[0], highpass_resolution=5.0)
+
+
+def test_particle_limit(prepared):
+    limited = make_engine(prepared[0], particle_limit=100)
+    assert sum(len(r.rows) for r in limited.layout) == 100
