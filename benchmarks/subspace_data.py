@@ -1,11 +1,10 @@
-"""Particles of the kind of ../shared/data, drawn anew from its true maps: other seeds, other mixtures."""
+"""Particles of the kind of ../shared/data, drawn anew from its true maps."""
 
 import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -109,7 +108,9 @@ def draw_particles(
 def jitter(draw: Draw, rotation: float, shift: float, seed: int) -> Draw:
     """The same images with poses off by `rotation` degrees rms and `shift` Å an axis."""
     rng = np.random.default_rng(seed)
-    off = Rotation.from_rotvec(np.deg2rad(rng.normal(0, rotation / np.sqrt(3), (len(draw.truth), 3))))
+    off = Rotation.from_rotvec(
+        np.deg2rad(rng.normal(0, rotation / np.sqrt(3), (len(draw.truth), 3)))
+    )
     shifts = draw.shifts + rng.normal(0, shift, draw.shifts.shape)
     return Draw(
         draw.images,
@@ -134,9 +135,7 @@ def prepare(draw: Draw, mask: np.ndarray | None) -> Case:
     grid = grid_for(box_size, PIXEL_SIZE, RESOLUTION)
     out = np.zeros((n, grid.kx.shape[0]), np.complex64)
     group = np.zeros(n, np.int32)
-    power = crop_images(
-        lambda rows: draw.images[rows], draw.shifts, group, PIXEL_SIZE, grid, out
-    )
+    power = crop_images(lambda rows: draw.images[rows], draw.shifts, group, PIXEL_SIZE, grid, out)
     half = split_halves(np.zeros(n, np.int8), draw.micrograph.astype(str), 0)
     particles = cropped_particles(
         out, draw.rotations, draw.ctf, half, group, box_size, PIXEL_SIZE, grid.radius

@@ -27,14 +27,8 @@ from emjax.classify.basis_operators import (
     slice_table,
     to_table,
 )
-from emjax.imaging.grids import (
-    FourierGrid,
-    add_friedel_mates,
-    gridding,
-    shell_means,
-    to_fourier,
-    to_real,
-)
+from emjax.classify.basis_prior import Setting, ascent_step, make_setting, penalty
+from emjax.imaging.grids import FourierGrid, add_friedel_mates, shell_means, to_fourier, to_real
 
 
 @dataclass(frozen=True)
@@ -60,16 +54,6 @@ class Basis(eqx.Module):
     def n_components(self) -> int:
         """Number of components."""
         return self.components.shape[0]
-
-
-class _Setting(eqx.Module):
-    """What stays fixed over the iterations."""
-
-    window: Float[Array, "d d d"]  # mask / gridding
-    majorant: Float[Array, " v"]  # Σ w² by voxel, mates added
-    precision: Float[Array, "c v"]  # prior precision of mean and components
-    nuisance: Complex[Array, "m v"]
-    grid: FourierGrid
 
 
 class Moments(eqx.Module):
@@ -129,7 +113,7 @@ def _moments(
 
 
 def _pass(
-    operators: PixelOperators, folds, volumes: Complex[Array, "c v"], setting: _Setting
+    operators: PixelOperators, folds, volumes: Complex[Array, "c v"], setting: Setting
 ) -> tuple[Complex[Array, "c v"], Float[np.ndarray, "c c"], float]:
     """Gradient, second moments and penalised log-likelihood of mean and components."""
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
@@ -147,38 +131,7 @@ def _pass(
         likelihood += float(totals.log_likelihood)
         totals = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
     gradient = add_friedel_mates(from_table(totals.gradient, c), setting.grid)
-    return gradient, np.asarray(totals.second, np.float64), likelihood - _penalty(volumes, setting)
-
-
-@jax.jit
-def _penalty_sum(volumes, precision, on_plane):
-    # Rows on the plane x = 0 stand there with their mates.
-    weight = jnp.where(on_plane, 0.5, 1.0)
-    return 0.5 * jnp.sum(weight * precision * jnp.abs(volumes) ** 2)
-
-
-def _penalty(volumes: Complex[Array, "c v"], setting: _Setting) -> float:
-    return float(_penalty_sum(volumes, setting.precision, setting.grid.kxyz[:, 0] == 0))
-
-
-@eqx.filter_jit
-def _direction(
-    gradient: Complex[Array, "c v"],
-    volumes: Complex[Array, "c v"],
-    second: Float[Array, "c c"],
-    n: Float[Array, ""],
-    setting: _Setting,
-) -> Complex[Array, "c v"]:
-    """F[mask/gc · F⁻¹[A⁻¹(∇Q − reg·V)]]: the preconditioned ascent direction inside the mask."""
-    total = gradient - setting.precision * volumes
-    # Poses do not depend on z: A_v = (mean E) × Σ w² stands for Σ w² E.
-    system = second / n * setting.majorant[:, None, None]
-    system = system + jnp.eye(len(volumes)) * setting.precision.T[:, None, :]
-    system = system + 1e-12 * jnp.eye(len(volumes), dtype=system.dtype)
-    parts = jnp.stack([total.real.T, total.imag.T], -1)
-    solved = jnp.linalg.solve(system, parts)
-    step = jax.lax.complex(solved[..., 0], solved[..., 1]).T
-    return to_fourier(to_real(step, setting.grid) * setting.window, setting.grid)
+    return gradient, np.asarray(totals.second, np.float64), likelihood - penalty(volumes, setting)
 
 
 def _expand(volumes: Complex[Array, "c v"], second: Float[np.ndarray, "c c"]) -> Array:
@@ -189,51 +142,18 @@ def _expand(volumes: Complex[Array, "c v"], second: Float[np.ndarray, "c c"]) ->
     if len(covariance) == 0:
         return volumes
     factor = np.linalg.cholesky(covariance + 1e-10 * np.eye(len(covariance)))
-    mix = jnp.asarray(np.block([[np.ones((1, 1)), mean[None]], [np.zeros((len(mean), 1)), factor.T]]))
+    mix = jnp.asarray(
+        np.block([[np.ones((1, 1)), mean[None]], [np.zeros((len(mean), 1)), factor.T]])
+    )
     return mix.astype(volumes.real.dtype) @ volumes
 
 
-def _setting(
-    operators: PixelOperators,
-    folds,
-    mean: Complex[Array, " v"],
-    mask: Float[np.ndarray, "d d d"],
-    nuisance: Complex[Array, "m v"] | None,
-    options: BasisOptions,
-) -> _Setting:
-    grid = operators.grid
-    dtype = mean.real.dtype
-    ones = jnp.zeros((2, mean.shape[0]), mean.dtype)
-    majorant = jnp.zeros(mean.shape[0], dtype)
-    for _, block in operators.blocks(folds):
-        majorant = majorant + _squared_weights(block)
-    del ones
-    power = shell_means(jnp.abs(mean) ** 2, grid)
-    power = jnp.maximum(power, 1e-6 * jnp.max(power))[grid.voxel_shells]
-    prior = jnp.asarray([options.mean_prior] + [options.component_prior] * options.n_components)
-    return _Setting(
-        window=jnp.asarray(mask / gridding(grid.box_size), dtype),
-        majorant=add_friedel_mates(majorant, grid),
-        precision=(1 / (prior[:, None] * power)).astype(dtype),
-        nuisance=jnp.zeros((0, mean.shape[0]), mean.dtype) if nuisance is None else nuisance,
-        grid=grid,
-    )
-
-
-@eqx.filter_jit
-def _squared_weights(block: PixelBlock) -> Float[Array, " v"]:
-    """Σ w²t over the pixels that touch a voxel: bounds WᵀW since the t of a pixel add up to one."""
-    values, indices, indptr = block.slicing
-    total = jnp.sum(values.reshape(-1, 8), 1)  # the signed weight w of a pixel
-    from jax.experimental.sparse import BCSR
-
-    shape = (block.n_voxels, len(total))
-    columns = jnp.broadcast_to(total[:, None], (len(total), 8))
-    return (BCSR(block.adjoint, shape=shape) @ columns)[:, 0]
-
-
 def start_components(
-    mean: Complex[Array, " v"], window: Float[Array, "d d d"], grid: FourierGrid, count: int, seed: int
+    mean: Complex[Array, " v"],
+    window: Float[Array, "d d d"],
+    grid: FourierGrid,
+    count: int,
+    seed: int,
 ) -> Complex[Array, "q v"]:
     """Random volumes inside the mask with a tenth of the mean map's amplitude in each shell."""
     d = grid.box_size
@@ -267,7 +187,8 @@ def fit_basis(
         components: where to start from, instead of random volumes.
         on_iteration: called with the iteration and the objective.
     """
-    setting = _setting(operators, folds, mean, mask, nuisance, options)
+    prior = (options.mean_prior,) + (options.component_prior,) * options.n_components
+    setting = make_setting(operators, folds, mean, mask, nuisance, prior)
     if components is None:
         components = start_components(
             mean, setting.window, operators.grid, options.n_components, options.seed
@@ -277,7 +198,7 @@ def fit_basis(
     gradient, second, objective = _pass(operators, folds, volumes, setting)
     history = [objective]
     for iteration in range(1, options.iterations + 1):
-        step = _direction(gradient, volumes, jnp.asarray(second), jnp.asarray(float(n)), setting)
+        step = ascent_step(gradient, volumes, jnp.asarray(second / n), setting)
         size = 1.0
         while True:
             trial = volumes + size * step

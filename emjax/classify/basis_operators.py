@@ -45,7 +45,9 @@ class PixelOperators:
     keep: bool
     _blocks: dict[int, PixelBlock] = field(default_factory=dict)
 
-    def blocks(self, folds: tuple[int, ...] | None = None) -> Iterator[tuple[np.ndarray, PixelBlock]]:
+    def blocks(
+        self, folds: tuple[int, ...] | None = None
+    ) -> Iterator[tuple[np.ndarray, PixelBlock]]:
         """Rows and operators of every block of some folds (all where None), in a fixed order."""
         for index, (fold_index, rows) in enumerate(self.layout):
             if folds is not None and fold_index not in folds:

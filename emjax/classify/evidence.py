@@ -1,8 +1,8 @@
 """Held-out evidence: does what was found in some particles explain other particles?
 
 Training likelihood always asks for more components and more classes, and seeds can agree on noise.
-What is fitted on one fold is scored on the others: the log-likelihood gain over the mean map, with an
-interval over micrographs, whose particles share ice, defocus and pose errors.
+What is fitted on one fold is scored on the others: the log-likelihood gain over the mean map, with
+an interval over micrographs, whose particles share ice, defocus and pose errors.
 
 A labelling made from all particles has seen the held-out ones: maps of its members carry their
 noise. Evidence for it must come from runs on one fold; `crossfit_classes` makes them.
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from emjax.classify.subspace import (
+    DEFAULTS,
     CampaignOptions,
     Statistics,
     posteriors_and_gain,
@@ -108,7 +109,7 @@ def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
     gains = np.zeros((q + 1, n))
     for start in range(0, n, 65_536):
         rows = slice(start, min(start + 65_536, n))
-        part = statistics.take(rows)  # type: ignore[arg-type]
+        part = statistics.take(rows)
         linear, quadratic = part.linear().astype(np.float64), part.quadratic().astype(np.float64)
         factor = np.linalg.cholesky(quadratic + np.eye(q))
         # The factor of a leading block is the leading block of the factor.
@@ -133,7 +134,7 @@ def crossfit_classes(
     n_classes: Sequence[int],
     blocks: np.ndarray | None = None,
     seeds: int = 40,
-    options: CampaignOptions = CampaignOptions(),
+    options: CampaignOptions = DEFAULTS,
 ) -> tuple[ClassEvidence, Float[np.ndarray, "m n"]]:
     """Fit every number of classes on the training rows of each fold, score the other rows.
 

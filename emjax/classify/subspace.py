@@ -3,8 +3,8 @@
 Class volumes are V_k = μ + Σ_j z_kj B_j in a fixed basis of q volumes. With fixed poses and CTFs a
 particle enters only through g_i = ⟨CPB, F − CPμ⟩ and G_i = ⟨CPB, CPB⟩:
 ℓ_i(z) = g_i·z − ½ zᵀG_i z above the mean map, exactly. Rows [g_i, vech G_i, 1] times columns
-[z_k, −½z_j² and −z_j z_l, log π_k] are the E-step of every class of every seed; the posteriors times
-the same rows are all that the M-step (Σ r G_i + I) z_k = Σ r g_i needs.
+[z_k, −½z_j² and −z_j z_l, log π_k] are the E-step of every class of every seed; the posteriors
+times the same rows are all that the M-step (Σ r G_i + I) z_k = Σ r g_i needs.
 
 Source: Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977) 1; Tipping & Bishop, Neural Comput. 11
 (1999) 443.
@@ -35,16 +35,14 @@ class Statistics:
         """Number of particles."""
         return len(self.features)
 
-    def take(self, rows: np.ndarray) -> "Statistics":
+    def take(self, rows: np.ndarray | slice) -> "Statistics":
         """Some of the particles, by rows or by a mask."""
         return replace(self, features=self.features[rows], offset=self.offset[rows])
 
     def leading(self, n_components: int) -> "Statistics":
         """The same particles in the first components only."""
         rows, columns = np.tril_indices(self.n_components)
-        keep = np.concatenate(
-            [np.arange(self.n_components) < n_components, (rows < n_components)]
-        )
+        keep = np.concatenate([np.arange(self.n_components) < n_components, (rows < n_components)])
         return Statistics(np.ascontiguousarray(self.features[:, keep]), self.offset, n_components)
 
     def linear(self) -> Float[np.ndarray, "n q"]:
@@ -81,6 +79,9 @@ class CampaignOptions:
     start_particles: int = 20_000  # random labels of at most so many particles start a seed
     tile_columns: int = 256  # classes of all seeds in one product
     block_rows: int = 262_144  # particles read at once
+
+
+DEFAULTS = CampaignOptions()
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ def _accumulate_labels(
 
     def step(sums, inputs):
         phi, index = inputs
-        draw = jax.vmap(lambda key: jax.random.randint(jax.random.fold_in(key, index), (b,), 0, n_classes))
+        draw = jax.vmap(
+            lambda key: jax.random.randint(jax.random.fold_in(key, index), (b,), 0, n_classes)
+        )
         onehot = draw(keys).T[..., None] == jnp.arange(n_classes)
         return sums + onehot.reshape(b, r * n_classes).astype(phi.dtype).T @ phi, None
 
@@ -156,7 +159,9 @@ def _accumulate_labels(
 
 
 @partial(jax.jit, static_argnames="q")
-def _solve(sums: Float[Array, "r k f"], q: int) -> tuple[Float[Array, "r k q"], Float[Array, "r k"]]:
+def _solve(
+    sums: Float[Array, "r k f"], q: int
+) -> tuple[Float[Array, "r k q"], Float[Array, "r k"]]:
     """M-step: (Σ r G + I) z = Σ r g, and the class weights."""
     rows, columns = np.tril_indices(q)
     packed = sums[..., q:-1]
@@ -199,7 +204,7 @@ def run_campaign(
     statistics: Statistics,
     n_classes: int,
     seeds: Sequence[int],
-    options: CampaignOptions = CampaignOptions(),
+    options: CampaignOptions = DEFAULTS,
     initial: Float[np.ndarray, "r k q"] | None = None,
 ) -> Campaign:
     """Fit a mixture of `n_classes` volumes of the subspace from every seed.
@@ -265,7 +270,9 @@ class _Runs:
     def iterate(self, iteration: int) -> None:
         """One E- and M-step of all runs that have not converged."""
         tiles = self._tiles(np.flatnonzero(~self.converged))
-        thetas = [class_columns(jnp.asarray(self.z[t]), jnp.asarray(self.weights[t])) for t in tiles]
+        thetas = [
+            class_columns(jnp.asarray(self.z[t]), jnp.asarray(self.weights[t])) for t in tiles
+        ]
         totals: list = [None] * len(tiles)
         for block in self.rows:
             for i, theta in enumerate(thetas):
@@ -346,7 +353,7 @@ def latent_means(statistics: Statistics) -> Float[np.ndarray, "n q"]:
     q = statistics.n_components
     means = np.zeros((statistics.n, q), np.float32)
     for start in range(0, statistics.n, 65_536):
-        part = statistics.take(slice(start, start + 65_536))  # type: ignore[arg-type]
+        part = statistics.take(slice(start, start + 65_536))
         system = part.quadratic() + np.eye(q, dtype=part.features.dtype)
         means[start : start + 65_536] = np.linalg.solve(system, part.linear()[..., None])[..., 0]
     return means

@@ -1,0 +1,129 @@
+"""From coordinates to maps and back: class volumes, starts for other methods, given components."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from emjax.classify.basis import Basis, BasisOptions, fit_basis
+from emjax.classify.basis_operators import PixelOperators
+from emjax.classify.pose_error import project_statistics
+from emjax.classify.subspace import CampaignOptions, Statistics, pack, run_campaign
+from emjax.imaging.grids import FourierGrid, gridding, to_real
+from emjax.imaging.prepare import slicing_values
+
+
+def class_coefficients(
+    basis: Basis, coordinates: Float[np.ndarray, "k q"]
+) -> Complex[Array, "k v"]:
+    """V_k = μ + Σ z_kj B_j as coefficients to slice, in the first q components of the basis."""
+    z = jnp.asarray(coordinates, basis.mean.real.dtype)
+    return basis.mean + z @ basis.components[: z.shape[1]]
+
+
+def to_maps(values: Complex[Array, "k v"], grid: FourierGrid) -> Float[np.ndarray, "k d d d"]:
+    """Real-space maps of coefficients to slice."""
+    return np.asarray(to_real(values, grid) * jnp.asarray(gridding(grid.box_size)))
+
+
+def variability_volumes(
+    operators: PixelOperators,
+    mean_map: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    n_classes: int,
+    n_components: int = 4,
+    seed: int = 0,
+    iterations: int = 12,
+) -> Float[np.ndarray, "k d d d"]:
+    """Starting maps for a classification: the mixture in the basis of the particles' variability.
+
+    Args:
+        operators: of the particles.
+        mean_map: unmasked, on the cropped box.
+        mask: where classes may differ: the solvent mask, or the focus mask inside it.
+        n_classes: maps wanted.
+        n_components: of the basis.
+        seed: of the random starts; the best of 32 is taken.
+        iterations: of the basis fit.
+    """
+    basis, statistics = fit_variability(operators, mean_map, mask, n_components, iterations)
+    return volumes_of(basis, statistics, operators.grid, n_classes, seed)
+
+
+def fit_variability(
+    operators: PixelOperators,
+    mean_map: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    n_components: int = 4,
+    iterations: int = 12,
+) -> tuple[Basis, Statistics]:
+    """Basis and statistics that the starts of every run, whatever its K and seed, are made from."""
+    mean = slicing_values(jnp.asarray(mean_map * mask), operators.grid)
+    basis = fit_basis(operators, mean, mask, BasisOptions(n_components, iterations))
+    return basis, project_statistics(operators, basis)[0]
+
+
+def volumes_of(
+    basis: Basis, statistics: Statistics, grid: FourierGrid, n_classes: int, seed: int
+) -> Float[np.ndarray, "k d d d"]:
+    """Maps of the best of 32 mixtures started from one seed."""
+    seeds = 32 * seed + np.arange(32)
+    campaign = run_campaign(statistics, n_classes, seeds, CampaignOptions(max_iterations=100))
+    return to_maps(class_coefficients(basis, campaign.coordinates[campaign.best()]), grid)
+
+
+def components_from_maps(
+    maps: Float[np.ndarray, "q d d d"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
+) -> Complex[Array, "q v"]:
+    """Components that another program found (3DVA's series), as a basis or as where to start one.
+
+    Raises:
+        ValueError: where a map has another box, or is empty inside the mask.
+    """
+    if maps.shape[1:] != mask.shape:
+        raise ValueError(f"components: found a box of {maps.shape[1:]}, expected {mask.shape}")
+    norms = np.sqrt(np.sum((maps * mask) ** 2, (1, 2, 3)))
+    if norms.min() <= 0:
+        raise ValueError(f"components: map {int(norms.argmin()) + 1} is empty inside the mask")
+    scaled = maps / norms[:, None, None, None] * norms.max()
+    return slicing_values(jnp.asarray(scaled * mask, jnp.float32), grid)
+
+
+def components_from_states(
+    maps: Float[np.ndarray, "k d d d"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
+) -> Complex[Array, "q v"]:
+    """Principal differences of maps of states (cryoDRGN, recovar, earlier classes)."""
+    if len(maps) < 2:
+        raise ValueError(f"states: found {len(maps)} map, expected at least 2")
+    inside = (maps * mask).reshape(len(maps), -1)
+    _, values, vectors = np.linalg.svd(inside - inside.mean(0), full_matrices=False)
+    keep = values > 1e-6 * values[0]
+    parts = (values[keep, None] * vectors[keep] / np.sqrt(len(maps))).reshape(-1, *mask.shape)
+    return slicing_values(jnp.asarray(parts, jnp.float32), grid)
+
+
+def calibrate(
+    basis: Basis, statistics: Statistics, iterations: int = 50
+) -> tuple[Basis, Statistics]:
+    """Scale and turn a given basis so that its coordinates have unit variance in these particles.
+
+    Returns:
+        The basis and its statistics; its span stays what it was.
+    """
+    q = statistics.n_components
+    linear, quadratic = statistics.linear(), statistics.quadratic()
+    metric = quadratic.mean(0, dtype=np.float64)
+    covariance = np.diag(1 / np.maximum(np.diag(metric), 1e-30))
+    for _ in range(iterations):
+        inverse = np.linalg.inv(quadratic + np.linalg.inv(covariance))
+        means = np.einsum("nij,nj->ni", inverse, linear)
+        covariance = (means.T @ means + inverse.sum(0)) / len(means)
+        covariance += 1e-9 * np.trace(covariance) / q * np.eye(q)
+    factor = np.linalg.cholesky(covariance)
+    _, vectors = np.linalg.eigh(factor.T @ metric @ factor)
+    mix = factor @ vectors[:, ::-1]
+    turned = pack(linear @ mix, np.einsum("ji,njk,kl->nil", mix, quadratic, mix))
+    components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
+    return (
+        Basis(basis.mean, components),
+        Statistics(turned.astype(statistics.features.dtype), statistics.offset, q),
+    )

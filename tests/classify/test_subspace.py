@@ -1,0 +1,186 @@
+"""Campaigns on synthetic statistics: the same numbers as plain formulas, and planted classes."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from sklearn.metrics import adjusted_rand_score
+
+from emjax.classify.evidence import block_interval, choose_number, component_gains, crossfit_classes
+from emjax.classify.subspace import (
+    CampaignOptions,
+    Statistics,
+    assign,
+    latent_means,
+    pack,
+    posteriors_and_gain,
+    run_campaign,
+    unpack,
+)
+from emjax.classify.subspace_optima import distinct_optima, information
+
+
+def planted(n, z, seed=0, strength=3.0):
+    """Statistics of particles whose coordinates are rows of z, in random order."""
+    rng = np.random.default_rng(seed)
+    k, q = z.shape
+    labels = rng.integers(k, size=n)
+    design = rng.normal(size=(n, q + 2, q)) * np.sqrt(strength / (q + 2))
+    quadratic = np.einsum("nai,naj->nij", design, design)
+    linear = np.einsum("nij,nj->ni", quadratic, z[labels])
+    linear += np.einsum("nai,na->ni", design, rng.normal(size=(n, q + 2)))
+    features = pack(linear, quadratic).astype(np.float32)
+    return Statistics(features, np.zeros(n), q), labels
+
+
+@pytest.fixture(scope="module")
+def three_classes():
+    return planted(1500, np.array([[2.0, 0, 0], [-1, 1.7, 0], [-1, -1.7, 0]]))
+
+
+def test_packing_is_its_own_inverse(three_classes):
+    statistics, _ = three_classes
+    again = pack(statistics.linear(), statistics.quadratic())
+    np.testing.assert_array_equal(again, statistics.features)
+    square = unpack(np.array([[1.0, 2, 3, 4, 5, 6]]), 3)[0]
+    np.testing.assert_array_equal(square, [[1, 2, 4], [2, 3, 5], [4, 5, 6]])
+
+
+def test_leading_components_are_the_statistics_of_the_smaller_basis(three_classes):
+    statistics, _ = three_classes
+    small = statistics.leading(2)
+    np.testing.assert_array_equal(small.quadratic(), statistics.quadratic()[:, :2, :2])
+    np.testing.assert_array_equal(small.linear(), statistics.linear()[:, :2])
+
+
+def test_posteriors_and_gain_are_those_of_the_formula(three_classes):
+    statistics, _ = three_classes
+    rng = np.random.default_rng(1)
+    z, weights = rng.normal(size=(4, 3)).astype(np.float32), np.array([0.4, 0.3, 0.2, 0.1])
+    posteriors, gain = posteriors_and_gain(statistics, z, weights)
+    quadratic = np.einsum("ki,nij,kj->nk", z, statistics.quadratic(), z)
+    scores = statistics.linear() @ z.T - 0.5 * quadratic + np.log(weights)
+    np.testing.assert_allclose(gain, logsumexp(scores, axis=1), atol=2e-4)  # float32
+    np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-5)
+    labels = assign(statistics, z[None], weights[None])[:, 0]
+    np.testing.assert_array_equal(labels, scores.argmax(1))
+
+
+def test_the_planted_classes_are_found_by_most_seeds(three_classes):
+    statistics, labels = three_classes
+    campaign = run_campaign(statistics, 3, range(40))
+    best = [campaign.best()]
+    found = assign(statistics, campaign.coordinates[best], campaign.class_weights[best])[:, 0]
+    assert adjusted_rand_score(labels, found) > 0.85  # the classes overlap
+    optima = distinct_optima(campaign, information(statistics))
+    assert len(optima[0].members) >= 32
+    assert sum(len(o.members) for o in optima) == 40
+    assert campaign.converged.all()
+    assert (np.diff(campaign.class_weights, axis=1) <= 0).all()
+
+
+def test_likelihood_never_falls(three_classes):
+    statistics, _ = three_classes
+    history = [
+        run_campaign(statistics, 3, [5], CampaignOptions(max_iterations=i)).log_likelihood[0]
+        for i in range(1, 25)
+    ]
+    # float32 sums of 1500 particles
+    assert np.diff(history).min() > -1e-2
+
+
+def test_a_seed_does_not_depend_on_its_batch(three_classes):
+    statistics, _ = three_classes
+    options = CampaignOptions(tile_columns=48)
+    many = run_campaign(statistics, 3, range(30), options)
+    alone = run_campaign(statistics, 3, [7], options)
+    np.testing.assert_array_equal(alone.coordinates[0], many.coordinates[7])
+    assert alone.log_likelihood[0] == many.log_likelihood[7]
+
+
+def test_streaming_in_blocks_gives_the_same_answer(three_classes):
+    statistics, _ = three_classes
+    whole = run_campaign(statistics, 3, range(4))
+    streamed = run_campaign(statistics, 3, range(4), CampaignOptions(block_rows=512))
+    # Only the order of float32 sums differs.
+    np.testing.assert_allclose(streamed.log_likelihood, whole.log_likelihood, rtol=1e-4)
+    np.testing.assert_allclose(streamed.coordinates, whole.coordinates, atol=5e-3)
+
+
+def test_memory_mapped_statistics_serve(three_classes, tmp_path):
+    statistics, _ = three_classes
+    np.save(tmp_path / "features.npy", statistics.features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    again = Statistics(mapped, statistics.offset, 3)
+    a, b = run_campaign(statistics, 2, [0]), run_campaign(again, 2, [0])
+    np.testing.assert_array_equal(a.coordinates, b.coordinates)
+
+
+def test_one_class_is_the_mean(three_classes):
+    statistics, _ = three_classes
+    campaign = run_campaign(statistics, 1, [0])
+    system = statistics.quadratic().sum(0) + np.eye(3)
+    expected = np.linalg.solve(system, statistics.linear().sum(0))
+    np.testing.assert_allclose(campaign.coordinates[0, 0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_impossible_numbers_are_refused(three_classes):
+    statistics, _ = three_classes
+    with pytest.raises(ValueError, match="n_classes: found 2000"):
+        run_campaign(statistics, 2000, [0])
+    with pytest.raises(ValueError, match="0 seeds"):
+        run_campaign(statistics, 2, [])
+
+
+def test_latent_means_solve_their_system(three_classes):
+    statistics, _ = three_classes
+    means = latent_means(statistics)
+    left = np.einsum("nij,nj->ni", statistics.quadratic(), means) + means
+    np.testing.assert_allclose(left, statistics.linear(), atol=1e-3)
+
+
+def halves_of(statistics):
+    train = np.arange(statistics.n) % 2 == 0
+    return [(statistics, train, ~train), (statistics, ~train, train)]
+
+
+def test_evidence_chooses_the_planted_number(three_classes):
+    statistics, _ = three_classes
+    micrographs = np.arange(statistics.n) // 50
+    evidence, _ = crossfit_classes(
+        halves_of(statistics), statistics.n, [2, 3, 4, 5], micrographs, seeds=10
+    )
+    assert evidence.choice.chosen == 3
+    assert evidence.found
+    assert len(evidence.per_class) == 3
+    assert all(loss.low > 0 for loss in evidence.per_class)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_evidence_of_noise_is_one_class(seed):
+    statistics, _ = planted(1000, np.zeros((1, 3)), seed)
+    evidence, _ = crossfit_classes(halves_of(statistics), 1000, [2, 3], seeds=10)
+    assert evidence.choice.chosen == 1
+    assert not evidence.found
+    assert "no number of classes" in evidence.choice.reason
+
+
+def test_component_gains_are_differences_of_gaussian_evidence(three_classes):
+    statistics, _ = three_classes
+    gains = component_gains(statistics)
+    g, big_g = statistics.linear()[3].astype(float), statistics.quadratic()[3].astype(float)
+    for j in (1, 2, 3):
+        system = big_g[:j, :j] + np.eye(j)
+        expected = 0.5 * g[:j] @ np.linalg.solve(system, g[:j])
+        expected -= 0.5 * np.linalg.slogdet(system)[1]
+        np.testing.assert_allclose(gains[j, 3], expected, rtol=1e-8)
+    choice = choose_number(gains, range(4), None, "components")
+    assert choice.chosen == 2  # the third coordinate is zero everywhere
+
+
+def test_intervals_over_micrographs_see_shared_errors():
+    rng = np.random.default_rng(0)
+    micrographs = np.repeat(np.arange(50), 40)
+    shared = rng.normal(size=50)[micrographs] + 0.1 * rng.normal(size=2000)
+    single, blocked = block_interval(shared), block_interval(shared, micrographs)
+    assert blocked.high - blocked.low > 4 * (single.high - single.low)
+    assert single.value == blocked.value
