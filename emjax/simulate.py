@@ -76,9 +76,9 @@ def project(
     """Noise-free images: projections with CTF, the particle at minus its origin."""
     box_size = volumes.shape[-1]
     # Twice the box keeps trilinear interpolation exact to the edges.
-    wide = np.pad(volumes, ((0, 0), *[(box_size // 2, box_size - box_size // 2)] * 3))
+    wide = np.pad(volumes, ((0, 0), *[(box_size - box_size // 2, box_size // 2)] * 3))
     grid = make_grid(2 * box_size, box_size // 2 - 2, 2)
-    values = to_fourier(jnp.asarray(wide / gridding(2 * box_size)), grid)
+    values = eqx.filter_jit(to_fourier)(jnp.asarray(wide / gridding(2 * box_size)), grid)
     extent = jnp.float32(box_size * pixel_size)
     images = np.zeros((len(states), box_size, box_size), np.float32)
     for k in range(len(volumes)):

@@ -7,22 +7,23 @@ spherical aberration in mm.
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
 class CTF(eqx.Module):
     """Parameters of the contrast transfer functions of n particles."""
 
-    defocus_u: Float[Array, " n"]
-    defocus_v: Float[Array, " n"]
-    defocus_angle: Float[Array, " n"]
-    phase_shift: Float[Array, " n"]
-    voltage: Float[Array, " n"]
-    spherical_aberration: Float[Array, " n"]
-    amplitude_contrast: Float[Array, " n"]
+    defocus_u: Float[Array | np.ndarray, " n"]
+    defocus_v: Float[Array | np.ndarray, " n"]
+    defocus_angle: Float[Array | np.ndarray, " n"]
+    phase_shift: Float[Array | np.ndarray, " n"]
+    voltage: Float[Array | np.ndarray, " n"]
+    spherical_aberration: Float[Array | np.ndarray, " n"]
+    amplitude_contrast: Float[Array | np.ndarray, " n"]
 
 
-def electron_wavelength(voltage: Float[Array, "*n"]) -> Float[Array, "*n"]:
+def electron_wavelength(voltage: Float[Array | np.ndarray, "*n"]) -> Float[Array, "*n"]:
     """Relativistic electron wavelength in Å of a voltage in kV.
 
     Source: Reimer & Kohl, Transmission Electron Microscopy (2008), eq. 2.5.

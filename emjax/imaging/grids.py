@@ -63,7 +63,9 @@ def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"
     return kx[keep].astype(np.int32), ky[keep].astype(np.int32)
 
 
-def make_grid(box_size: int, radius: int, padding: int = 1) -> FourierGrid:
+def make_grid(
+    box_size: int, radius: int, padding: int = 1, *, pixels_only: bool = False
+) -> FourierGrid:
     """Grid of a box.
 
     Args:
@@ -71,6 +73,7 @@ def make_grid(box_size: int, radius: int, padding: int = 1) -> FourierGrid:
         radius: the highest frequency kept, in Fourier pixels of the images;
             padding · radius + 1 < box_size / 2.
         padding: voxels of the volume's transform to a pixel of the images'.
+        pixels_only: leave out the voxels, which take gigabytes in large boxes.
 
     Raises:
         ValueError: where slices up to the radius would touch the Nyquist plane.
@@ -80,7 +83,7 @@ def make_grid(box_size: int, radius: int, padding: int = 1) -> FourierGrid:
         highest = ((box_size + 1) // 2 - 2) // padding
         raise ValueError(f"radius: found {radius} for a box of {box_size}, expected 1 … {highest}")
     kx, ky = half_plane(radius)
-    edge = reach + 2
+    edge = 1 if pixels_only else reach + 2
     x, y, z = np.meshgrid(
         np.arange(edge), np.arange(-edge + 1, edge), np.arange(-edge + 1, edge), indexing="ij"
     )
@@ -175,9 +178,9 @@ def shell_sums(
 
 
 def resample(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:
-    """Resample a volume to another box size of the same extent by cropping or padding in Fourier space.
+    """Resample a volume to another box of the same extent by cropping or padding its transform.
 
-    The box centre n // 2 stays on the same point where both sizes are even.
+    The box centre n // 2 stays on the same point; the Nyquist planes of the smaller box are lost.
     """
     d = volume.shape[0]
     spectrum = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume)))

@@ -20,7 +20,7 @@ def radii(box_size: int) -> Float[np.ndarray, "d d d"]:
 
 
 def sphere(box_size: int) -> Float[np.ndarray, "d d d"]:
-    """Largest sphere that fits the box, soft over the last voxel: particles may come close to it."""
+    """Largest sphere that fits the box, soft over the last voxel: a particle may come close."""
     return soft_edge(radii(box_size), box_size / 2 - 1, box_size / 2)
 
 

@@ -4,8 +4,10 @@ One pass reads the stack; what follows works on the cropped images, which the ca
 for (an array in memory, or a memory-mapped file).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,11 +31,12 @@ from emjax.imaging.grids import (
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.particles import Particles, chunks, weights_of
 from emjax.imaging.projector import (
-    insert_slices,
-    insert_weights,
+    empty_table,
+    insert_images,
     make_slices,
     shift_phases,
     slice_volume,
+    table_rows,
 )
 
 CHUNK = 512
@@ -79,6 +82,8 @@ def _crop(
 ) -> tuple[Complex[Array, "m p"], Float[Array, "m s"]]:
     """Centred Fourier pixels, and the mean power of each image over all shells below Nyquist."""
     box_size = images.shape[-1]
+    # A large common offset would cost float32 its digits.
+    images = images - jnp.mean(images, (1, 2), keepdims=True)
     kx, ky = half_plane(box_size // 2 - 1)
     pixels = images_to_pixels(images, jnp.asarray(kx), jnp.asarray(ky))
     shells = np.round(np.hypot(kx, ky)).astype(int)
@@ -115,9 +120,9 @@ def crop_images(
         ValueError: where an image holds NaN or infinity, or nothing but one value.
     """
     n = len(shifts)
+    size = min(CHUNK, n)
     power: np.ndarray | None = None
-    for rows in chunks(n, CHUNK):
-        images = read(rows)
+    for rows, images in read_ahead(read, list(chunks(n, size))):
         spread = images.std((1, 2))
         bad = np.flatnonzero(~np.isfinite(spread) | (spread == 0))
         if bad.size:
@@ -126,55 +131,58 @@ def crop_images(
                 f" {'only one value' if spread[bad[0]] == 0 else 'NaN or infinity'},"
                 " expected finite, varying pixels"
             )
+        # The last chunk is filled up, so that one compiled program serves all.
         pixels, each = _crop(
-            jnp.asarray(images),
-            jnp.asarray(shifts[rows], jnp.float32),
+            jnp.asarray(np.resize(images, (size, *images.shape[1:]))),
+            jnp.asarray(shifts[np.resize(rows, size)], jnp.float32),
             grid,
             jnp.float32(images.shape[-1] * pixel_size),
         )
-        out[rows] = np.asarray(pixels)
+        out[rows] = np.asarray(pixels)[: len(rows)]
         if power is None:
             power = np.zeros((int(group.max()) + 1, each.shape[1]))
-        np.add.at(power, group[rows], np.asarray(each, np.float64))
+        np.add.at(power, group[rows], np.asarray(each, np.float64)[: len(rows)])
         progress(int(rows[-1]) + 1, n)
     assert power is not None
     return power / np.maximum(np.bincount(group, minlength=len(power)), 1)[:, None]
 
 
-@eqx.filter_jit
-def _accumulate(
-    images: Complex[Array, "m p"],
-    weights: Float[Array, "m p"],
-    rotations: Float[Array, "m 3 3"],
-    grid: FourierGrid,
-) -> tuple[Complex[Array, " v"], Float[Array, " v"]]:
-    slices = make_slices(rotations, grid)
-    n_voxels = grid.kxyz.shape[0]
-    numerator = insert_slices(images * weights, slices, n_voxels)
-    return numerator, insert_weights(weights**2, slices, n_voxels)
+def read_ahead(
+    read: Callable[[Int[np.ndarray, " m"]], Float[np.ndarray, "m n n"]],
+    parts: Sequence[Int[np.ndarray, " m"]],
+) -> Iterator[tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m n n"]]]:
+    """Rows and images of each part; a thread reads the next while the caller works on this one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read, parts[0])
+        for rows, following in zip_longest(parts, parts[1:]):
+            images = coming.result()
+            if following is not None:
+                coming = reader.submit(read, following)
+            yield rows, images
 
 
 def back_project(
     particles: Particles, grid: FourierGrid
 ) -> tuple[Complex[Array, "2 v"], Float[Array, "2 v"]]:
     """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added."""
-    numerator = [jnp.zeros(grid.kxyz.shape[0], jnp.complex64)] * 2
-    denominator = [jnp.zeros(grid.kxyz.shape[0], jnp.float32)] * 2
-    for h in (0, 1):
-        members = np.flatnonzero(particles.half == h + 1)
-        for rows in chunks(len(members), CHUNK):
-            part = particles.take(members[rows])
-            num, den = _accumulate(
-                jnp.asarray(part.images),
-                weights_of(part, grid),
-                jnp.asarray(part.rotations, jnp.float32),
-                grid,
+    sums = []
+    for h in (1, 2):
+        members = np.flatnonzero(particles.half == h)
+        table = empty_table(grid)
+        size = min(CHUNK, len(members))
+        for rows in chunks(len(members), size):
+            # The last chunk is filled up with particles of zero weight.
+            part = particles.take(members[np.resize(rows, size)])
+            real = jnp.asarray(np.arange(size) < len(rows))[:, None]
+            weights = weights_of(part, grid) * real
+            rotations = jnp.asarray(part.rotations, jnp.float32)
+            # Not before the last chunk is in: JAX would make room for all at once.
+            table = insert_images(
+                table.block_until_ready(), jnp.asarray(part.images), weights, rotations, grid
             )
-            numerator[h], denominator[h] = numerator[h] + num, denominator[h] + den
-    return (
-        add_friedel_mates(jnp.stack(numerator), grid),
-        add_friedel_mates(jnp.stack(denominator), grid),
-    )
+        sums.append(table_rows(table, grid))
+    numerator, denominator = (jnp.stack(half) for half in zip(*sums, strict=True))
+    return add_friedel_mates(numerator, grid), add_friedel_mates(denominator, grid)
 
 
 @eqx.filter_jit
@@ -230,18 +238,20 @@ def _measure(
     values = slicing_values(jnp.asarray(volume), grid)
     amplitude, variance = np.zeros(particles.n), np.zeros(particles.n)
     residual = np.zeros((len(particles.noise_power), grid.n_shells))
-    for rows in chunks(particles.n, CHUNK):
-        part = particles.take(rows)
-        cross, power, sums = _compare(
+    size = min(CHUNK, particles.n)
+    for rows in chunks(particles.n, size):
+        part = particles.take(np.resize(rows, size))
+        compared = _compare(
             jnp.asarray(part.images),
             weights_of(part, grid),
             jnp.asarray(part.rotations, jnp.float32),
             values,
             grid,
         )
-        amplitude[rows] = np.asarray(cross) / np.maximum(np.asarray(power), 1e-12)
-        variance[rows] = 1 / np.maximum(np.asarray(power), 1e-12)
-        np.add.at(residual, part.group, np.asarray(sums, np.float64))
+        cross, power, sums = (np.asarray(a, np.float64)[: len(rows)] for a in compared)
+        amplitude[rows] = cross / np.maximum(power, 1e-12)
+        variance[rows] = 1 / np.maximum(power, 1e-12)
+        np.add.at(residual, particles.group[rows], sums)
     counts = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
     members = np.bincount(particles.group, minlength=len(residual))
     return amplitude, variance, residual / np.maximum(counts * members[:, None], 1)

@@ -6,8 +6,12 @@ stored; the conjugation moves to the image (`fold`), once. Trilinear interpolati
 real-space volume by Πsinc² (`grids.gridding`): divide by it before slicing.
 """
 
+import functools
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from emjax.imaging.grids import FourierGrid
@@ -78,7 +82,7 @@ def insert_weights(
 def shift_phases(
     shifts: Float[Array, "n 2"], grid: FourierGrid, extent: float | Float[Array, ""]
 ) -> Complex[Array, "n p"]:
-    """Phase factors exp(+2πi k·shift / extent) that move a particle to the box centre.
+    """Phase factors exp(−2πi k·shift / extent), NumPy's sign, that centre a particle.
 
     Args:
         shifts: origins x, y in Å as RELION writes them (the particle lies at minus the origin).
@@ -87,3 +91,79 @@ def shift_phases(
     """
     angle = jnp.outer(shifts[:, 0], grid.kx) + jnp.outer(shifts[:, 1], grid.ky)
     return jnp.exp(-2j * jnp.pi * angle / extent)
+
+
+def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
+    """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred."""
+    edge = grid.padding * grid.radius + 2
+    return jnp.zeros((edge, 2 * edge - 1, 2 * edge - 1, 3), jnp.float32)
+
+
+# The three sums of two neighbours in z lie side by side: one window of six floats.
+_WINDOW = lax.ScatterDimensionNumbers(
+    update_window_dims=(1,), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
+)
+
+
+def insert_images(
+    table: Float[Array, "X Y Z 3"],
+    images: Complex[Array, "n p"],
+    weights: Float[Array, "n p"],
+    rotations: Float[Array, "n 3 3"],
+    grid: FourierGrid,
+) -> Float[Array, "X Y Z 3"]:
+    """Add Σ w·Pᵀ F (real, imaginary) and Σ w²·PᵀP (diagonal) of particles to a table in place.
+
+    The sums of `insert_slices` and `insert_weights` 2.5 times as fast: no table of voxels is
+    looked up, and a point adds four windows instead of 3 × 8 numbers. On a CPU particles are added
+    in their order, the same bits each time.
+
+    Args:
+        table: as of `empty_table`; its memory is taken over.
+        images: whitened pixels.
+        weights: what slices are multiplied with to be compared with the images.
+        rotations: poses.
+        grid: pixels; voxels are not needed.
+    """
+    plane = jnp.stack([grid.kx, grid.ky], -1).astype(rotations.dtype)
+    return _insert(table, images, weights, rotations, grid.padding * plane)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _insert(table, images, weights, rotations, plane):
+    shape = table.shape
+    # Highest precision: a GPU would round the points to ten bits.
+    points = jnp.einsum("pi,nix->npx", plane, rotations[:, :2, :], precision="highest")
+    folded = points[..., 0] < 0
+    points = jnp.where(folded[..., None], -points, points)
+    corner = jnp.floor(points)
+    fx, fy, fz = jnp.moveaxis(points - corner, -1, 0)
+    x, y, z = jnp.moveaxis(corner.astype(jnp.int32), -1, 0)
+    numerator = images * weights
+    imaginary = jnp.where(folded, -numerator.imag, numerator.imag)
+    sums = jnp.stack([numerator.real, imaginary, weights**2], -1)
+    pair = jnp.concatenate([sums * (1 - fz)[..., None], sums * fz[..., None]], -1)
+    start = (x * shape[1] + y + shape[1] // 2) * shape[2] + z + shape[2] // 2
+    places, updates = [], []
+    for dx, wx in enumerate((1 - fx, fx)):
+        for dy, wy in enumerate((1 - fy, fy)):
+            places.append(3 * (start + (dx * shape[1] + dy) * shape[2]))
+            updates.append((wx * wy)[..., None] * pair)
+    added = lax.scatter_add(
+        table.ravel(),
+        jnp.stack(places, -1).reshape(-1, 1),
+        jnp.stack(updates, -2).reshape(-1, 6),
+        _WINDOW,
+        # A pose that is no rotation must not write beyond the table.
+        mode=lax.GatherScatterMode.FILL_OR_DROP,
+    )
+    return added.reshape(shape)
+
+
+def table_rows(
+    table: Float[Array, "X Y Z 3"], grid: FourierGrid
+) -> tuple[Complex[Array, " v"], Float[Array, " v"]]:
+    """Numerator and denominator of a table at the rows of the half volume; no mates added."""
+    x, y, z = grid.kxyz.T
+    rows = table[x, y + table.shape[1] // 2, z + table.shape[2] // 2]
+    return lax.complex(rows[:, 0], rows[:, 1]), rows[:, 2]

@@ -2,28 +2,37 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+import scipy.fft
+from jaxtyping import Array, Complex, Float, Int
 
 from emjax.imaging.ctf import CTF
-from emjax.imaging.fsc import volume_fsc
-from emjax.imaging.grids import add_friedel_mates, images_to_pixels, make_grid
+from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
+from emjax.imaging.grids import FourierGrid, images_to_pixels, make_grid
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
-from emjax.imaging.prepare import _accumulate, solve_map
-from emjax.imaging.projector import shift_phases
+from emjax.imaging.projector import empty_table, insert_images, shift_phases
+
+CHUNK_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Maps of one class at full box; half-maps unmasked and unfiltered."""
+    """Maps of one class at full box; half-maps unmasked and unfiltered.
+
+    `fsc` is that of the half-maps in the largest sphere; `fsc_masked` that inside the mask,
+    corrected for what the mask itself correlates, `fsc_uncorrected` without the correction.
+    """
 
     volume: Float[np.ndarray, "d d d"]
     half_maps: tuple[Float[np.ndarray, "d d d"], Float[np.ndarray, "d d d"]]
     fsc: Float[np.ndarray, " s"]
     fsc_masked: Float[np.ndarray, " s"]
+    fsc_uncorrected: Float[np.ndarray, " s"]
 
 
 def choose_padding(box_size: int) -> int:
@@ -70,66 +79,122 @@ def reconstruct(
         if not np.any(half == h):
             raise ValueError(f"half-set {h}: found no particle, expected at least one")
     padding = choose_padding(box_size)
-    grid = make_grid(box_size * padding, box_size // 2 - 2, padding)
-    extent = jnp.float32(box_size * pixel_size)
-    n_voxels = grid.kxyz.shape[0]
-    numerator = [jnp.zeros(n_voxels, jnp.complex64)] * 2
-    denominator = [jnp.zeros(n_voxels, jnp.float32)] * 2
-    size = max(1, 2_000_000 // int(grid.kx.shape[0]))
+    highest = box_size // 2 - (1 if padding > 1 else 2)
+    grid = make_grid(box_size * padding, highest, padding, pixels_only=True)
+    size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, np.bincount(half, minlength=3).max()))
+    tables = [empty_table(grid) for _ in (1, 2)]
+    noise = jnp.asarray(noise_power, jnp.float32)
+    # The half-sets take turns: JAX inserts one while the other is read.
+    members = [np.flatnonzero(half == h) for h in (1, 2)]
+    turns = [[(h, part) for part in chunks(len(members[h]), size)] for h in (0, 1)]
     done = 0
-    for h in (0, 1):
-        members = np.flatnonzero(half == h + 1)
-        for part in chunks(len(members), size):
-            # One compiled shape: the last chunk is filled up with particles of zero weight.
-            rows = np.resize(members[part], size)
-            weights = pixel_weights(
-                CTF(
-                    **{
-                        k: jnp.asarray(np.asarray(v)[rows], jnp.float32)
-                        for k, v in vars(ctf).items()
-                    }
-                ),
-                jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
-                jnp.asarray(group[rows]),
-                jnp.asarray(noise_power, jnp.float32),
-                grid,
-                extent,
-            )
-            images = np.zeros((size, box_size, box_size), np.float32)
-            images[: len(part)] = read(members[part])
-            pixels = images_to_pixels(jnp.asarray(images), grid.kx, grid.ky)
-            pixels = pixels * shift_phases(jnp.asarray(shifts[rows], jnp.float32), grid, extent)
-            whiten = jnp.sqrt(2 / jnp.asarray(noise_power, jnp.float32))[:, grid.pixel_shells]
-            num, den = _accumulate(
-                pixels * whiten[group[rows]],
-                weights,
-                jnp.asarray(rotations[rows], jnp.float32),
-                grid,
-            )
-            numerator[h], denominator[h] = numerator[h] + num, denominator[h] + den
-            done += len(part)
-            progress(done, len(half))
-    return _solve(
-        add_friedel_mates(jnp.stack(numerator), grid),
-        add_friedel_mates(jnp.stack(denominator), grid),
-        grid,
-        box_size,
-        sphere(box_size) if mask is None else mask,
-    )
+    for h, part in (turn for pair in zip_longest(*turns) for turn in pair if turn):
+        # One compiled shape: the last chunk is filled up with particles of zero weight.
+        rows = np.resize(members[h][part], size)
+        images = np.zeros((size, box_size, box_size), np.float32)
+        images[: len(part)] = read(members[h][part])
+        columns = {k: np.asarray(v)[rows].astype(np.float32) for k, v in vars(ctf).items()}
+        pixels, weights = _whitened(
+            jnp.asarray(images),
+            jnp.asarray(shifts[rows], jnp.float32),
+            CTF(**{k: jnp.asarray(v) for k, v in columns.items()}),
+            jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
+            jnp.asarray(group[rows], jnp.int32),
+            noise,
+            grid,
+            jnp.float32(box_size * pixel_size),
+        )
+        poses = jnp.asarray(rotations[rows], jnp.float32)
+        tables[h] = insert_images(tables[h].block_until_ready(), pixels, weights, poses, grid)
+        done += len(part)
+        progress(done, len(half))
+    sums = [np.asarray(table) for table in tables]
+    del tables
+    return _solve(sums, padding, box_size, sphere(box_size) if mask is None else mask)
 
 
-def _solve(numerator, denominator, grid, box_size: int, mask) -> Reconstruction:
-    padded = grid.box_size
-    margin = (padded - box_size) // 2
-    inner = (slice(margin, margin + box_size),) * 3
-    wide_mask = np.zeros((padded,) * 3, np.float32)
-    wide_mask[inner] = mask
-    volume, halves, _ = solve_map(numerator, denominator, jnp.asarray(wide_mask), grid)
-    half1, half2 = (np.asarray(h)[inner] for h in halves)
+@eqx.filter_jit
+def _whitened(
+    images: Float[Array, "m d d"],
+    shifts: Float[Array, "m 2"],
+    ctf: CTF,
+    scale: Float[Array, " m"],
+    group: Int[Array, " m"],
+    noise: Float[Array, "g s"],
+    grid: FourierGrid,
+    extent: Float[Array, ""],
+) -> tuple[Complex[Array, "m p"], Float[Array, "m p"]]:
+    """Centred, whitened pixels, and the weights of their slices."""
+    # A large common offset would cost float32 its digits.
+    images = images - jnp.mean(images, (1, 2), keepdims=True)
+    pixels = images_to_pixels(images, grid.kx, grid.ky) * shift_phases(shifts, grid, extent)
+    whiten = jnp.sqrt(2 / noise)[:, grid.pixel_shells]
+    return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
+
+
+def _solve(
+    sums: list[Float[np.ndarray, "X Y Z 3"]],
+    padding: int,
+    box_size: int,
+    mask: Float[np.ndarray, "d d d"],
+) -> Reconstruction:
+    """Half-maps num/(den + floor), and the joint map with 1/τ² from their FSC inside the mask."""
+    shells = _table_shells(sums[0].shape[:3])
+    half_maps, numerator, denominator = [], 0, 0
+    for table in sums:
+        own, weight = table[..., 0] + 1j * table[..., 1], table[..., 2].copy()
+        # On the plane x = 0 a coefficient was gathered in two rows.
+        own[0] = own[0] + own[0, ::-1, ::-1].conj()
+        weight[0] = weight[0] + weight[0, ::-1, ::-1]
+        floor = (1e-3 * _shell_means(weight, shells) + 1e-20)[shells]
+        half_maps.append(_real_space(own / (weight + floor), padding, box_size))
+        numerator, denominator = numerator + own, denominator + weight
+    pair = half_maps[0], half_maps[1]
+    fsc_masked, uncorrected = corrected_fsc(pair, mask)
+    # Shells of the padded transform are finer than those of the FSC.
+    fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
+    level = _shell_means(denominator, shells)
+    prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
+    joint = numerator / (denominator + (prior + 1e-20)[shells])
     round_mask = sphere(box_size)
     return Reconstruction(
-        np.asarray(volume)[inner],
-        (half1, half2),
-        volume_fsc(half1 * round_mask, half2 * round_mask),
-        volume_fsc(half1 * mask, half2 * mask),
+        _real_space(joint, padding, box_size),
+        pair,
+        volume_fsc(pair[0] * round_mask, pair[1] * round_mask),
+        fsc_masked,
+        uncorrected,
     )
+
+
+def _table_shells(shape: tuple[int, int, int]) -> Int[np.ndarray, "X Y Z"]:
+    """Shell of each voxel of a table, x from 0, y and z centred."""
+    x, y, z = (np.arange(n, dtype=np.float32) for n in shape)
+    y, z = y - shape[1] // 2, z - shape[2] // 2
+    return np.rint(np.sqrt(x[:, None, None] ** 2 + y[:, None] ** 2 + z**2)).astype(np.int16)
+
+
+def _shell_means(
+    values: Float[np.ndarray, "X Y Z"], shells: Int[np.ndarray, "X Y Z"]
+) -> Float[np.ndarray, " s"]:
+    n = int(shells.max()) + 1
+    total, count = np.zeros(n), np.zeros(n)
+    # A plane at a time: bincount copies its arguments to eight bytes a voxel.
+    for plane, shell in zip(values, shells, strict=True):
+        total += np.bincount(shell.ravel(), plane.ravel(), n)
+        count += np.bincount(shell.ravel(), minlength=n)
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
+def _real_space(
+    values: Complex[np.ndarray, "X Y Z"], padding: int, box_size: int
+) -> Float[np.ndarray, "d d d"]:
+    """Central box of the padded volume, trilinear interpolation's window divided out."""
+    padded, (nx, ny, nz) = padding * box_size, values.shape
+    spectrum = np.zeros((padded, padded, padded // 2 + 1), np.complex64)
+    y, z = np.arange(ny) - ny // 2, np.arange(nz) - nz // 2
+    spectrum[(z % padded)[:, None], (y % padded), :nx] = values.transpose(2, 1, 0)
+    volume = scipy.fft.irfftn(spectrum, (padded,) * 3, overwrite_x=True, workers=-1)
+    offset = np.arange(box_size) - box_size // 2
+    window = (np.sinc(offset / padded) ** 2).astype(np.float32)
+    box = volume[np.ix_(offset, offset, offset)]
+    return box / (window[:, None, None] * window[:, None] * window)
