@@ -36,8 +36,13 @@ def values(option: dict[str, Any], definitions: dict[str, Any]) -> str:
     if option.get("type") == "array" and "items" in option:
         return f"list of {values(option['items'], definitions)}"
     names = {
-        "string": "text", "integer": "whole number", "number": "number", "null": "`null`",
-        "boolean": "`true`, `false`", "array": "list", "object": "options below",
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "null": "`null`",
+        "boolean": "`true`, `false`",
+        "array": "list",
+        "object": "options below",
     }
     kinds = option.get("type", "object")
     text = " or ".join(names[k] for k in ([kinds] if isinstance(kinds, str) else kinds))
@@ -47,7 +52,10 @@ def values(option: dict[str, Any], definitions: dict[str, Any]) -> str:
 def bounds(option: dict[str, Any]) -> list[str]:
     """Limits of a number."""
     words = {
-        "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below",
+        "minimum": "from",
+        "exclusiveMinimum": "above",
+        "maximum": "to",
+        "exclusiveMaximum": "below",
     }
     return [f"{word} {option[key]:g}" for key, word in words.items() if key in option]
 

@@ -1,0 +1,32 @@
+"""The manual stays true: options as in the schema, links that lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def test_options_page_matches_the_schema():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/make_options.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_figure_has_a_caption_for_snakemake(campaign: Path, tmp_path: Path):
+    from emjax.report.page import write_figures
+
+    captions = (ROOT / "workflow/report/figures.rst").read_text(encoding="utf-8")
+    for path in write_figures(campaign, {}, tmp_path):
+        assert f'"{path.stem}":' in captions
