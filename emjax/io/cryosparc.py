@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from emjax.errors import InputError
 from emjax.io.atomic import atomic_path
-from emjax.io.relion import check_ctf
+from emjax.io.relion import LARGEST_PIXEL, check_ctf, check_shifts
 from emjax.io.star import read_text
 
 _LARGEST_HEADER = 1 << 20
@@ -68,12 +68,27 @@ class CsParticles:
             found = f"{values.dtype} of shape {values.shape[1:]}"
             kind = "numbers" if width is None else f"{width} numbers"
             raise InputError(self.file, name, found, f"{kind} a particle")
-        numbers = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN, told below
+            numbers = values.astype(np.float64)
         good = np.isfinite(numbers.reshape(len(self), -1)).all(1)
         if not good.all():
             row = int(np.argmin(good))
             raise InputError(self.file, f"row {row + 1}, {name}", values[row], "finite numbers")
         return numbers
+
+    def integers(self, name: str) -> np.ndarray:
+        """One field as int64.
+
+        Raises:
+            InputError: as `numbers`, and for the first value not a whole number from 0 up.
+        """
+        values = self.numbers(name)
+        good = (values >= 0) & (values < 2**31 - 1) & (values == np.floor(values))
+        if not good.all():
+            row = int(np.argmin(good))
+            place = f"row {row + 1}, {name}"
+            raise InputError(self.file, place, self[name][row], "a whole number from 0 up")
+        return values.astype(np.int64)
 
     def text(self, name: str) -> np.ndarray:
         """One field as text."""
@@ -247,11 +262,10 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     n = len(source)
     pixel_size = source.numbers("blob/psize_A")
     shape = source.numbers("blob/shape", 2)
-    index = source.numbers("blob/idx").astype(np.int64)
+    index = source.integers("blob/idx")
     for name, good in (
-        ("blob/psize_A", pixel_size > 0),
-        ("blob/shape", (shape[:, 0] == shape[:, 1]) & (shape[:, 0] > 0)),
-        ("blob/idx", index >= 0),
+        ("blob/psize_A", (pixel_size > 1e-3) & (pixel_size < LARGEST_PIXEL)),
+        ("blob/shape", (shape[:, 0] == shape[:, 1]) & (shape[:, 0] > 0) & (shape[:, 0] < 65537)),
     ):
         if not good.all():
             row = int(np.argmin(good))
@@ -282,7 +296,7 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
         **_ctf(source),
     }
     if "ctf/exp_group_id" in source:
-        fields["optics_group"] = source.numbers("ctf/exp_group_id").astype(np.int32) + 1
+        fields["optics_group"] = source.integers("ctf/exp_group_id").astype(np.int32) + 1
     if "blob/sign" in source:
         fields["contrast"] = np.where(source.numbers("blob/sign") < 0, -1, 1).astype(np.int8)
     if "location/micrograph_path" in source:
@@ -316,7 +330,7 @@ def _ctf(source: CsParticles) -> dict[str, np.ndarray]:
 def _half(source: CsParticles) -> np.ndarray:
     for slot in ("alignments3D", "alignments3D_multi"):
         if f"{slot}/split" in source and source[f"{slot}/split"].ndim == 1:
-            split = source.numbers(f"{slot}/split").astype(np.int64)
+            split = source.integers(f"{slot}/split")
             return np.where((split == 0) | (split == 1), split + 1, 0).astype(np.int8)
     return np.zeros(len(source), np.int8)
 
@@ -344,7 +358,9 @@ def _poses(
     unit = pixel_size
     if f"{slot}/psize_A" in source and source[f"{slot}/psize_A"].ndim == 1:
         unit = source.numbers(f"{slot}/psize_A")
-    return pose_to_matrix(pose), shift * unit[:, None]
+    shifts = shift * unit[:, None]
+    check_shifts(shifts, source.file, lambda row: f"row {row + 1}")
+    return pose_to_matrix(pose), shifts
 
 
 def _of_class(source: CsParticles, name: str, best: np.ndarray) -> np.ndarray:

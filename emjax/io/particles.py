@@ -277,17 +277,25 @@ def write_particles(
     Raises:
         InputError: when a column has the wrong length, or the file cannot be written.
     """
-    source = particles.source
     columns = columns or {}
     if Path(path).suffix == ".cs":
-        if isinstance(source, StarParticles):
-            source = cs_from_star(source, particles.box_size)
-        write_cs(path, with_cs_columns(source, columns))
-        return
-    if isinstance(source, CsParticles):
-        source = star_from_cs(source)
-    source = with_star_columns(reroot_images(source, _moved_stacks(particles)), columns)
-    write_star(path, source.star)
+        write_cs(path, with_cs_columns(cryosparc_source(particles), columns))
+    else:
+        write_star(path, with_star_columns(relion_source(particles), columns).star)
+
+
+def relion_source(particles: ParticleSet) -> StarParticles:
+    """The particles as a STAR file whose stacks RELION finds from the current folder."""
+    source = particles.source
+    star = star_from_cs(source) if isinstance(source, CsParticles) else source
+    return reroot_images(star, _moved_stacks(particles))
+
+
+def cryosparc_source(particles: ParticleSet) -> CsParticles:
+    """The particles as a `.cs` table."""
+    if isinstance(particles.source, CsParticles):
+        return particles.source
+    return cs_from_star(relion_source(particles), particles.box_size)
 
 
 def _moved_stacks(particles: ParticleSet) -> dict[str, Path]:

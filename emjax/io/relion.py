@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 UID = "emjaxUid"
 CONTRAST = "emjaxContrastSign"
 ORIGINAL_NAME = "emjaxImageName"
+LARGEST_PIXEL = 1e4
 _NOT_PARTICLES = ("optics", "general", "model_general", "job")
 
 
@@ -210,7 +212,7 @@ def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if name is None:
         place = f"data_{optics.name}"
         raise InputError(optics.file, place, "no column _rlnImagePixelSize", "pixel sizes in Å")
-    pixel_size = _positive(optics, name)[row_of]
+    pixel_size = _pixel_sizes(optics, name)[row_of]
     box = np.zeros(n, np.int64)
     if "rlnImageSize" in optics:
         box = _positive(optics, "rlnImageSize", integer=True)[row_of]
@@ -240,23 +242,38 @@ def _flat_pixel_size(source: StarParticles) -> np.ndarray:
     table = source.particles
     for label in ("rlnPixelSize", "rlnImagePixelSize"):
         if label in table:
-            return _positive(table, label)
+            return _pixel_sizes(table, label)
     if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
         detector, magnification = (
             _positive(table, label) for label in ("rlnDetectorPixelSize", "rlnMagnification")
         )
-        return np.round(detector * 1e4 / magnification, 9)
+        sizes = np.round(detector * 1e4 / magnification, 9)
+        return _check_pixel_sizes(sizes, table, "_rlnDetectorPixelSize, _rlnMagnification")
     found = "no pixel size"
     expected = "data_optics with _rlnImagePixelSize, or _rlnDetectorPixelSize and _rlnMagnification"
     raise InputError(table.file, f"data_{table.name}", found, expected)
 
 
+def _pixel_sizes(table: StarTable, label: str) -> np.ndarray:
+    return _check_pixel_sizes(table.numbers(label), table, f"_{label}")
+
+
+def _check_pixel_sizes(sizes: np.ndarray, table: StarTable, columns: str) -> np.ndarray:
+    good = (sizes > 1e-3) & (sizes < LARGEST_PIXEL)
+    if not good.all():
+        row = int(np.argmin(good))
+        place = f"{table.where(row)}, {columns}"
+        raise InputError(table.file, place, f"{sizes[row]:g}", "a pixel size in Å above 0")
+    return sizes
+
+
 def _positive(table: StarTable, label: str, integer: bool = False) -> np.ndarray:
     values = table.integers(label) if integer else table.numbers(label)
-    if (values <= 0).any():
-        row = int(np.argmax(values <= 0))
+    good = (values > 0) & (values < (65537 if integer else 1e9))
+    if not good.all():
+        row = int(np.argmin(good))
         place = f"{table.where(row)}, _{label}"
-        raise InputError(table.file, place, values[row], "a value above 0")
+        raise InputError(table.file, place, values[row], "a value above 0, in its unit")
     return values
 
 
@@ -298,7 +315,9 @@ def _shifts(table: StarTable, pixel_size: np.ndarray) -> np.ndarray:
             columns.append(table.numbers(f"rlnOrigin{axis}") * pixel_size)
         else:
             columns.append(np.zeros(len(table)))
-    return np.stack(columns, axis=1)
+    shifts = np.stack(columns, axis=1)
+    check_shifts(shifts, table.file, table.where)
+    return shifts
 
 
 def _half(table: StarTable) -> np.ndarray:
@@ -356,7 +375,25 @@ _CTF_RANGES = {
 }
 
 
-def check_ctf(fields: dict[str, np.ndarray], file: str, where) -> None:
+def check_shifts(shifts: np.ndarray, file: str, where: Callable[[int], str]) -> None:
+    """Refuse shifts that leave every image.
+
+    Args:
+        shifts: Å, `[n, 2]`.
+        file: for the message.
+        where: names a row.
+
+    Raises:
+        InputError: for the first beyond 100 µm.
+    """
+    good = (np.abs(shifts) <= 1e6).all(1)
+    if not good.all():
+        row = int(np.argmin(good))
+        found = f"{shifts[row, 0]:g}, {shifts[row, 1]:g}"
+        raise InputError(file, f"{where(row)}, shift", found, "a shift inside the image")
+
+
+def check_ctf(fields: dict[str, np.ndarray], file: str, where: Callable[[int], str]) -> None:
     """Refuse CTF parameters that no microscope has.
 
     Args:

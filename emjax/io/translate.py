@@ -17,6 +17,7 @@ from emjax.io.relion import (
     StarParticles,
     image_keys,
     matrix_to_euler,
+    particle_keys,
     relion_fields,
 )
 from emjax.io.star import StarFile, make_table
@@ -128,7 +129,7 @@ def _class_columns(source: CsParticles) -> dict[str, np.ndarray]:
         }
     columns = {}
     if "alignments3D/class" in source:
-        columns["rlnClassNumber"] = source.numbers("alignments3D/class").astype(np.int64) + 1
+        columns["rlnClassNumber"] = source.integers("alignments3D/class") + 1
     if "alignments3D/class_posterior" in source:
         columns["rlnMaxValueProbDistribution"] = _short(
             source.numbers("alignments3D/class_posterior")
@@ -152,7 +153,8 @@ def star_uids(source: StarParticles) -> np.ndarray:
             raise InputError(table.file, place, texts[row], "an integer below 2^64")
         uids = np.array([int(t) for t in texts], np.uint64)
     else:
-        digests = (hashlib.blake2b(k.encode(), digest_size=8).digest() for k in image_keys(table))
+        keys = (key.encode() for key in particle_keys(table))
+        digests = (hashlib.blake2b(key, digest_size=8).digest() for key in keys)
         uids = np.array([int.from_bytes(digest, "little") for digest in digests], np.uint64)
     order = np.argsort(uids, kind="stable")
     twice = np.flatnonzero(np.diff(uids[order]) == 0)
@@ -226,9 +228,9 @@ def _alignment_fields(
     }
     if "rlnClassNumber" in table:
         number = table.integers("rlnClassNumber")
-        columns["alignments3D/class"] = np.maximum(number - 1, 0).astype("<u4")
+        columns["alignments3D/class"] = np.clip(number - 1, 0, 2**31).astype("<u4")
     if "rlnMaxValueProbDistribution" in table:
-        posterior = table.numbers("rlnMaxValueProbDistribution")
+        posterior = np.clip(table.numbers("rlnMaxValueProbDistribution"), 0, 1)
         columns["alignments3D/class_posterior"] = posterior.astype("<f4")
     return columns
 
@@ -244,6 +246,11 @@ def make_records(columns: dict[str, np.ndarray]) -> np.ndarray:
     for name, values in columns.items():
         records[name] = values
     return records
+
+
+def merged_records(source: CsParticles) -> np.ndarray:
+    """One table of all fields, those of the passthrough files included."""
+    return make_records({name: source[name] for name in source.names})
 
 
 def with_star_columns(source: StarParticles, columns: dict[str, np.ndarray]) -> StarParticles:

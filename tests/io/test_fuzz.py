@@ -28,7 +28,21 @@ fuzzed = settings(
 pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
 
 SPICE = (
-    [b"\n", b"\r\n", b" ", b"\t", b"'", b'"', b"#", b"_", b"data_", b"loop_", b"nan", b"1e999"]
+    [
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"'",
+        b'"',
+        b"#",
+        b"_",
+        b"data_",
+        b"loop_",
+        b"nan",
+        b"1e999",
+        b"1e300",
+    ]
     + [
         b"-1",
         b"0",

@@ -192,6 +192,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "no particles": (lambda b: b.text(GOOD.split("1@")[0], read_particles), "found no rows"),
     # particles of RELION
     "NaN in an angle": (lambda b: b.value("rlnAngleRot", 2, "nan"), r"row 3.*_rlnAngleRot.*nan"),
+    "shift of a metre": (lambda b: b.value("rlnOriginXAngst", 0, "1e10"), "row 1.*inside the im"),
     "infinite shift": (lambda b: b.value("rlnOriginXAngst", 0, "-inf"), "row 1.*found -inf"),
     "word for a number": (lambda b: b.value("rlnAngleTilt", 1, "abc"), "found abc"),
     "underscored number": (lambda b: b.value("rlnAnglePsi", 1, "1_0"), "found 1_0"),
@@ -201,7 +202,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "no voltage": (lambda b: b.optics(rlnVoltage=None), "no CTF column _rlnVoltage"),
     "no aberration": (lambda b: b.optics(rlnSphericalAberration=None), "_rlnSphericalAberration"),
     "no pixel size": (lambda b: b.optics(rlnImagePixelSize=None), "_rlnImagePixelSize"),
-    "pixel size 0": (lambda b: b.optics(rlnImagePixelSize=[0.0]), "found 0.0.*above 0"),
+    "pixel size 0": (lambda b: b.optics(rlnImagePixelSize=[0.0]), "found 0, .*above 0"),
     "pixel size negative": (lambda b: b.optics(rlnImagePixelSize=[-1.0]), "above 0"),
     "pixel size NaN": (lambda b: b.optics(rlnImagePixelSize=[np.nan]), "found nan"),
     "pixel size of another stack": (
@@ -320,6 +321,12 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "cs pose NaN": (lambda b: b.cs(alignments3D__pose=np.nan), "row 1, alignments3D/pose"),
     "cs shift infinite": (lambda b: b.cs(alignments3D__shift=np.inf), "alignments3D/shift"),
     "cs pixel size 0": (lambda b: b.cs(blob__psize_A=0), "found 0.0, expected a positive"),
+    "cs image negative": (
+        lambda b: read_particles(b.cs_set(append_fields(
+            drop_fields(b.files.records(), "blob/idx"), "blob/idx", -np.ones(4, int), usemask=False)
+        )),
+        "row 1, blob/idx: found -1, expected a whole",
+    ),
     "cs not square": (lambda b: b.cs(blob__shape=[8, 9]), "square images"),
     "cs box of another stack": (lambda b: b.cs(blob__shape=9), "box size 9, expected 8 as in"),
     "cs image beyond": (lambda b: b.cs(blob__idx=[0, 1, 2, 9]), "row 4: found image 10.*1 to 4"),
