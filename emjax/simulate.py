@@ -32,6 +32,8 @@ class Simulation:
     states: Int[np.ndarray, " n"]
     micrograph: Int[np.ndarray, " n"]
     pixel_size: float
+    scale: Float[np.ndarray, " n"]  # contrast of each image
+    noise_sd: float  # of the noise before it was made 1: images hold the volumes divided by it
 
 
 def phantom(n_states: int = 4, box_size: int = 48, seed: int = 0) -> Float[np.ndarray, "k d d d"]:
@@ -77,7 +79,7 @@ def project(
     box_size = volumes.shape[-1]
     # Twice the box keeps trilinear interpolation exact to the edges.
     wide = np.pad(volumes, ((0, 0), *[(box_size - box_size // 2, box_size // 2)] * 3))
-    grid = make_grid(2 * box_size, box_size // 2 - 2, 2)
+    grid = make_grid(2 * box_size, box_size // 2 - 1, 2)
     values = eqx.filter_jit(to_fourier)(jnp.asarray(wide / gridding(2 * box_size)), grid)
     extent = jnp.float32(box_size * pixel_size)
     images = np.zeros((len(states), box_size, box_size), np.float32)
@@ -168,10 +170,14 @@ def simulate(
         amplitude_contrast=0.1 * one,
     )
     images = project(volumes, states, rotations, shifts, ctf, pixel_size)
-    images *= rng.normal(1, scale_sd, n).clip(0.1)[:, None, None] if scale_sd else 1
+    scale = rng.normal(1, scale_sd, n).clip(0.1) if scale_sd else one
+    images *= scale[:, None, None].astype(np.float32)
     axis = np.arange(box_size) - box_size // 2
     disc = np.hypot(axis[:, None], axis) < 0.4 * box_size
     noise_sd = np.sqrt(images[:, disc].var() / snr)
     for rows in chunks(n, 1000):
         images[rows] += noise_sd * coloured_noise(len(rows), box_size, rng)
-    return Simulation(images / noise_sd, rotations, shifts, ctf, states, micrograph, pixel_size)
+    images /= noise_sd
+    return Simulation(
+        images, rotations, shifts, ctf, states, micrograph, pixel_size, scale, float(noise_sd)
+    )

@@ -40,6 +40,8 @@ from emjax.imaging.projector import (
 )
 
 CHUNK = 512
+# Pixels' worth of trust in the shape that the noise of all groups shares.
+COMMON_PIXELS = 50
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def crop_images(
     size = min(CHUNK, n)
     power: np.ndarray | None = None
     for rows, images in read_ahead(read, list(chunks(n, size))):
-        spread = images.std((1, 2))
+        with np.errstate(invalid="ignore", over="ignore"):
+            spread = images.std((1, 2))
         bad = np.flatnonzero(~np.isfinite(spread) | (spread == 0))
         if bad.size:
             raise ValueError(
@@ -149,8 +152,8 @@ def crop_images(
 
 def read_ahead(
     read: Callable[[Int[np.ndarray, " m"]], Float[np.ndarray, "m n n"]],
-    parts: Sequence[Int[np.ndarray, " m"]],
-) -> Iterator[tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m n n"]]]:
+    parts: Sequence[np.ndarray],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows and images of each part; a thread reads the next while the caller works on this one."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read, parts[0])
@@ -234,7 +237,7 @@ def _compare(
 def _measure(
     particles: Particles, volume: Float[np.ndarray, "d d d"], grid: FourierGrid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Amplitude of each particle against a map, its variance; residual power by group."""
+    """Amplitude of each particle against a map, its variance; residual power by group and shell."""
     values = slicing_values(jnp.asarray(volume), grid)
     amplitude, variance = np.zeros(particles.n), np.zeros(particles.n)
     residual = np.zeros((len(particles.noise_power), grid.n_shells))
@@ -252,9 +255,32 @@ def _measure(
         amplitude[rows] = cross / np.maximum(power, 1e-12)
         variance[rows] = 1 / np.maximum(power, 1e-12)
         np.add.at(residual, particles.group[rows], sums)
-    counts = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
-    members = np.bincount(particles.group, minlength=len(residual))
-    return amplitude, variance, residual / np.maximum(counts * members[:, None], 1)
+    counts = _pixel_counts(particles, grid)
+    return amplitude, variance, steady_power(residual / np.maximum(counts, 1), counts)
+
+
+def _pixel_counts(particles: Particles, grid: FourierGrid) -> Float[np.ndarray, "g s"]:
+    """Pixels of each group in each shell."""
+    members = np.bincount(particles.group, minlength=len(particles.noise_power))
+    shells = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
+    return np.outer(members, shells).astype(np.float64)
+
+
+def steady_power(
+    power: Float[np.ndarray, "g s"], counts: Float[np.ndarray, "g s"]
+) -> Float[np.ndarray, "g s"]:
+    """Spectra drawn to the shape all groups share, the more the fewer pixels a shell holds.
+
+    Args:
+        power: mean power by group and shell.
+        counts: pixels that went into it; where there are none the power stays as it is.
+    """
+    pixels = np.maximum(counts.sum(1, keepdims=True), 1)
+    level = (counts * power).sum(1, keepdims=True) / pixels
+    relative = counts * power / np.maximum(level, 1e-30)
+    shape = relative.sum(0) / np.maximum(counts.sum(0), 1)
+    drawn = (counts * power + COMMON_PIXELS * level * shape) / (counts + COMMON_PIXELS)
+    return np.where(counts > 0, drawn, power)
 
 
 def shrink_scale(
@@ -296,7 +322,10 @@ def estimate(
         rounds: of mean map and noise.
     """
     grid = particles.grid
-    noise = np.maximum(_to_shells(power, grid.n_shells), 1e-30)
+    noise = _to_shells(power, grid.n_shells)
+    particles = replace(particles, noise_power=noise)
+    noise = np.maximum(steady_power(noise, _pixel_counts(particles, grid)), 1e-30)
+    noise = noise.astype(np.float32)
     ones = np.ones(particles.n, np.float32)
     particles = replace(
         particles, noise_power=noise, scale=particles.scale if scale == "input" else ones
@@ -383,13 +412,20 @@ def split_halves(
         half: 1 or 2, 0 where unknown.
         identity: key of the image of each particle.
         seed: of the random split.
+
+    Raises:
+        ValueError: where a half-set stays empty.
     """
     unique, of_image = np.unique(identity, return_inverse=True)
     draw = np.random.default_rng(seed).permutation(len(unique)) % 2 + 1
     # Where a copy has a half, its siblings follow.
     known = np.zeros(len(unique), np.int8)
     np.maximum.at(known, of_image, half)
-    return np.where(known > 0, known, draw)[of_image].astype(np.int8)
+    result = np.where(known > 0, known, draw)[of_image].astype(np.int8)
+    for h in (1, 2):
+        if not np.any(result == h):
+            raise ValueError(f"half-set {h}: found no particle, expected at least one image")
+    return result
 
 
 def grid_for(box_size: int, pixel_size: float, filter_resolution: float) -> FourierGrid:

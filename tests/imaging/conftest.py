@@ -21,7 +21,9 @@ def simulation(volume) -> Simulation:
     return simulate(volume[None], 800, seed=2, pixel_size=PIXEL, snr=0.5, scale_sd=0.15)
 
 
-def prepare(simulation: Simulation, scale: str = "optimal", group: np.ndarray | None = None):
+def prepare(
+    simulation: Simulation, scale: str = "optimal", group: np.ndarray | None = None
+) -> tuple:
     """Prepared particles, mean map and the power of the images."""
     n = len(simulation.states)
     group = np.zeros(n, np.int32) if group is None else group
@@ -47,6 +49,12 @@ def prepare(simulation: Simulation, scale: str = "optimal", group: np.ndarray | 
         grid.radius,
     )
     return *estimate(particles, power, scale=scale), power
+
+
+@pytest.fixture(scope="session", name="prepare")
+def prepare_function():
+    """`prepare`, to call in a test."""
+    return prepare
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def complex_normal(rng: np.random.Generator, shape) -> jnp.ndarray:
 @given(st.integers(0, 1000))
 @settings(max_examples=8, deadline=None)
 def test_insertion_is_the_adjoint_of_slicing(seed):
-    """⟨slice v, x⟩ = ⟨v, insert x⟩ for real volumes v; the plane x = 0 counts half, its mates too."""
+    """⟨slice v, x⟩ = ⟨v, insert x⟩ for real volumes v; rows on the plane x = 0 count half."""
     rng = np.random.default_rng(seed)
     volume = jnp.asarray(rng.normal(size=(16, 16, 16)))
     v, slices = to_fourier(volume, GRID), make_slices(poses(seed), GRID)

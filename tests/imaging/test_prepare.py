@@ -1,0 +1,209 @@
+"""Preparation of simulated particles: noise, scale, mean map, and what it refuses."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emjax.imaging.fsc import volume_fsc
+from emjax.imaging.grids import cropped_box_size, resample
+from emjax.imaging.particles import weights_of
+from emjax.imaging.prepare import (
+    back_project,
+    crop_images,
+    filter_radius,
+    grid_for,
+    shrink_scale,
+    slicing_values,
+    split_halves,
+)
+from emjax.imaging.projector import make_slices, slice_volume
+
+BOX, PIXEL, FILTER = 32, 6.0, 18.0
+
+
+def residuals(particles, volume) -> np.ndarray:
+    """|F − s·C·P·V·√(2/S)|² of each particle and pixel."""
+    grid = particles.grid
+    slices = make_slices(jnp.asarray(particles.rotations), grid)
+    model = slice_volume(slicing_values(jnp.asarray(volume), grid), slices)
+    return np.abs(particles.images - np.asarray(weights_of(particles, grid) * model)) ** 2
+
+
+def test_residuals_have_power_two(prepared):
+    particles, mean, _ = prepared
+    power = residuals(particles, mean.volume * mean.solvent_mask)
+    # The mean map takes up part of the noise: thousands of voxels from 800 × 145 pixels.
+    assert power.mean() == pytest.approx(2, abs=0.1)
+    shells = np.asarray(particles.grid.pixel_shells)
+    for s in range(1, particles.radius + 1):
+        # 800 particles × at least 3 pixels: a standard error of 4 % in the first shell.
+        assert power[:, shells == s].mean() == pytest.approx(2, abs=0.3)
+
+
+def test_noise_is_that_of_the_simulation(prepared, simulation):
+    particles, _, power = prepared
+    first, last = 2, particles.radius
+    # The noise falls with the frequency as `coloured_noise` does; the images hold signal too.
+    k = np.arange(BOX // 2) / BOX
+    law = 1 + 4 * np.clip(1 - k / 0.5, 0, 1) ** 2
+    ratio = particles.noise_power[0, first:last] / law[first:last]
+    assert ratio.std() / ratio.mean() < 0.1
+    assert (power[0, 2:6] > 1.2 * particles.noise_power[0, 2:6]).all()
+
+
+def test_scale_is_recovered(prepared, simulation):
+    particles, _, _ = prepared
+    assert particles.scale.mean() == pytest.approx(1, abs=0.02)
+    assert 0.05 < particles.scale.std() < 0.2
+    assert np.corrcoef(particles.scale, simulation.scale)[0, 1] > 0.7
+
+
+def test_scale_is_one_where_none_is_asked_for(simulation, prepare):
+    particles, _, _ = prepare(simulation, "none")
+    np.testing.assert_array_equal(particles.scale, 1)
+
+
+def test_mean_map_is_the_truth(prepared, volume):
+    particles, mean, _ = prepared
+    assert particles.box_size == cropped_box_size(particles.radius)
+    assert particles.extent == pytest.approx(BOX * PIXEL)
+    truth = resample(volume, particles.box_size) * mean.solvent_mask
+    fsc = volume_fsc(mean.volume * mean.solvent_mask, truth)
+    assert (fsc[1:8] > 0.98).all() and fsc[8] > 0.95
+    assert (mean.fsc[1:7] > 0.95).all()
+    assert mean.solvent_mask.min() >= 0 and mean.solvent_mask.max() == 1
+    for half in mean.half_maps:
+        assert (volume_fsc(half * mean.solvent_mask, mean.volume)[1:7] > 0.95).all()
+
+
+def test_groups_have_noise_of_their_own(simulation, prepare):
+    """The second group's images are three times as strong; a third holds four particles."""
+    group = (np.arange(800) % 2).astype(np.int32)
+    group[[10, 200, 401, 701]] = 2
+    factor = np.where(group == 1, 3, 1).astype(np.float32)
+    louder = dataclasses.replace(simulation, images=simulation.images * factor[:, None, None])
+    particles, mean, _ = prepare(louder, "optimal", group)
+    ratio = particles.noise_power[1, 2:9] / particles.noise_power[0, 2:9]
+    np.testing.assert_allclose(ratio, 9, rtol=0.15)
+    few = particles.noise_power[2, 1:9] / particles.noise_power[0, 1:9]
+    # 4 particles with 3 pixels in the first shell: the pooled spectrum steadies theirs.
+    assert (few > 0.4).all() and (few < 2.5).all()
+    assert np.isfinite(mean.volume).all()
+
+
+def test_a_chunk_more_or_less_changes_nothing(simulation, prepare, prepared, monkeypatch):
+    first = prepared[0]
+    monkeypatch.setattr("emjax.imaging.prepare.CHUNK", 96)
+    second = prepare(simulation)[0]
+    # Sums of other lengths, in float32.
+    np.testing.assert_allclose(second.images, first.images, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(second.scale, first.scale, rtol=1e-3)
+
+
+def test_a_large_offset_costs_no_digits(simulation):
+    grid = grid_for(BOX, PIXEL, FILTER)
+
+    def crop(images):
+        out = np.empty((50, len(grid.kx)), np.complex64)
+        power = crop_images(
+            lambda rows: images[rows],
+            simulation.shifts[:50],
+            np.zeros(50, np.int32),
+            PIXEL,
+            grid,
+            out,
+        )
+        return out, power
+
+    plain, power = crop(simulation.images[:50])
+    # An exact multiple of the images' last digit.
+    offset, power_offset = crop(np.round(simulation.images[:50] * 512) / 512 + 8192)
+    np.testing.assert_allclose(offset, plain, atol=0.1)
+    np.testing.assert_allclose(power_offset, power, rtol=1e-3)
+
+
+def test_mates_of_the_plane_are_added(prepared):
+    particles, _, _ = prepared
+    grid = particles.grid
+    numerator, denominator = back_project(particles, grid)
+    kxyz = np.asarray(grid.kxyz)
+    plane = np.flatnonzero(kxyz[:, 0] == 0)
+    row = {tuple(k): i for i, k in enumerate(kxyz.tolist())}
+    mates = [row[tuple((-kxyz[i]).tolist())] for i in plane]
+    np.testing.assert_allclose(numerator[:, plane], numerator[:, mates].conj(), rtol=1e-5)
+    np.testing.assert_allclose(denominator[:, plane], denominator[:, mates], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (np.nan, r"image of particle 34: found NaN or infinity"),
+        (np.inf, r"image of particle 34: found NaN or infinity"),
+        (0.0, r"image of particle 34: found only one value"),
+    ],
+)
+def test_bad_images_are_told_by_number(simulation, spoil, message):
+    images = simulation.images[:60].copy()
+    images[33] *= spoil
+    grid = grid_for(BOX, PIXEL, FILTER)
+    out = np.empty((60, len(grid.kx)), np.complex64)
+    with pytest.raises(ValueError, match=message):
+        crop_images(
+            lambda rows: images[rows],
+            simulation.shifts[:60],
+            np.zeros(60, np.int32),
+            PIXEL,
+            grid,
+            out,
+        )
+
+
+def test_filter_resolution_must_fit():
+    assert filter_radius(64, 6.0, 24.0) == 16
+    with pytest.raises(ValueError, match="beyond Nyquist"):
+        filter_radius(64, 6.0, 12.0)
+    with pytest.raises(ValueError, match="leaves 3 shells"):
+        filter_radius(64, 6.0, 120.0)
+
+
+@given(st.lists(st.integers(0, 20), min_size=4, max_size=60), st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_copies_stay_in_one_half(images, seed):
+    identity = np.array([f"{i:06d}@stack.mrcs" for i in [*images, 98, 99]])
+    half = split_halves(np.zeros(len(identity), np.int8), identity, seed)
+    assert set(half.tolist()) == {1, 2}
+    for key in np.unique(identity):
+        assert len(set(half[identity == key].tolist())) == 1
+    unique = [half[np.flatnonzero(identity == k)[0]] for k in np.unique(identity)]
+    assert abs(np.sum(np.array(unique) == 1) - len(unique) / 2) < 1
+    np.testing.assert_array_equal(half, split_halves(half, identity, seed + 1))
+
+
+def test_a_known_half_draws_its_copies():
+    identity = np.array(["a", "a", "b", "b", "c", "d"])
+    half = split_halves(np.array([0, 2, 1, 0, 0, 0], np.int8), identity, 0)
+    np.testing.assert_array_equal(half[:4], [2, 2, 1, 1])
+
+
+def test_an_empty_half_is_told():
+    with pytest.raises(ValueError, match="half-set 2: found no particle"):
+        split_halves(np.ones(4, np.int8), np.array(list("abcd")), 0)
+
+
+@given(st.floats(0.02, 0.4), st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_scales_shrink_towards_one(spread, seed):
+    rng = np.random.default_rng(seed)
+    variance = rng.uniform(0.01, 0.3, 2000)
+    truth = rng.normal(1, spread, 2000)
+    found = shrink_scale(2 * (truth + rng.normal(0, np.sqrt(variance))), 4 * variance)
+    raw = truth + rng.normal(0, np.sqrt(variance))
+    assert np.mean((found - truth) ** 2) <= np.mean((raw - truth) ** 2)
+    assert found.mean() == pytest.approx(1, abs=0.05)
+    # Where the spread is all noise, hardly anything of it is left.
+    none = shrink_scale(1 + rng.normal(0, np.sqrt(variance)), variance)
+    assert none.std() < 0.1
