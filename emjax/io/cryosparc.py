@@ -331,7 +331,8 @@ def _half(source: CsParticles) -> np.ndarray:
     for slot in ("alignments3D", "alignments3D_multi"):
         if f"{slot}/split" in source and source[f"{slot}/split"].ndim == 1:
             split = source.integers(f"{slot}/split")
-            return np.where((split == 0) | (split == 1), split + 1, 0).astype(np.int8)
+            if split.min() != split.max():  # else the particles were not split
+                return np.where(split < 2, split + 1, 0).astype(np.int8)
     return np.zeros(len(source), np.int8)
 
 

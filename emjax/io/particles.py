@@ -76,6 +76,12 @@ class ParticleSet:
         """Number of particles."""
         return len(self.identity)
 
+    @property
+    def image(self) -> np.ndarray:
+        """`[n]` int64: the same for copies of one image (symmetry expansion), else different."""
+        pairs = np.stack([self.stack_of.astype(np.int64), self.index_in_stack])
+        return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+
     def select(self, rows: np.ndarray) -> ParticleSet:
         """The given particles (indices or a mask), in their order."""
         rows = np.asarray(rows)

@@ -328,6 +328,8 @@ def _half(table: StarTable) -> np.ndarray:
         row = int(np.argmin(np.isin(half, (0, 1, 2))))
         place = f"{table.where(row)}, _rlnRandomSubset"
         raise InputError(table.file, place, half[row], "1 or 2")
+    if half.min() == half.max():  # a single half-set is none
+        return np.zeros(len(table), np.int8)
     return half.astype(np.int8)
 
 

@@ -53,7 +53,7 @@ def star_from_cs(source: CsParticles) -> StarParticles:
         columns["rlnOriginXAngst"], columns["rlnOriginYAngst"] = np.round(fields["shifts"], 6).T
     if fields["half"].any():
         columns["rlnRandomSubset"] = fields["half"]
-    columns |= _class_columns(source)
+    columns |= class_columns(source)
     columns[UID] = source["uid"]
     if (fields["contrast"] < 0).any():
         columns[CONTRAST] = fields["contrast"]
@@ -120,15 +120,19 @@ def _optics_columns(
     return columns, group[inverse.ravel()]
 
 
-def _class_columns(source: CsParticles) -> dict[str, np.ndarray]:
-    if "alignments3D_multi/class_posterior" in source:
+def class_columns(source: CsParticles) -> dict[str, np.ndarray]:
+    """Class number (1-based) and posterior of each particle, as STAR columns, if there are any."""
+    if "alignments3D_multi/class_posterior" in source and "emjax/class_number" not in source:
         posterior = class_posteriors(source)
         return {
             "rlnClassNumber": posterior.argmax(1) + 1,
             "rlnMaxValueProbDistribution": _short(posterior.max(1)),
         }
     columns = {}
-    if "alignments3D/class" in source:
+    if "emjax/class_number" in source:
+        # CryoSPARC knows no unassigned particles; this field does.
+        columns["rlnClassNumber"] = source.integers("emjax/class_number")
+    elif "alignments3D/class" in source:
         columns["rlnClassNumber"] = source.integers("alignments3D/class") + 1
     if "alignments3D/class_posterior" in source:
         columns["rlnMaxValueProbDistribution"] = _short(
@@ -219,15 +223,18 @@ def _alignment_fields(
     table, n = source.particles, len(source.particles)
     pixel_size = fields["image_pixel_size"]
     columns = {
-        "alignments3D/split": np.maximum(fields["half"].astype(np.int64) - 1, 0).astype("<u4"),
         "alignments3D/shift": (fields["shifts"] / pixel_size[:, None]).astype("<f4"),
         "alignments3D/pose": matrix_to_pose(fields["rotations"]).astype("<f4"),
         "alignments3D/psize_A": pixel_size.astype("<f4"),
         "alignments3D/class": np.zeros(n, "<u4"),
         "alignments3D/class_posterior": np.ones(n, "<f4"),
     }
+    if fields["half"].any():
+        columns["alignments3D/split"] = (fields["half"] == 2).astype("<u4")
     if "rlnClassNumber" in table:
         number = table.integers("rlnClassNumber")
+        if (number < 1).any():
+            columns["emjax/class_number"] = number.astype("<i4")
         columns["alignments3D/class"] = np.clip(number - 1, 0, 2**31).astype("<u4")
     if "rlnMaxValueProbDistribution" in table:
         posterior = np.clip(table.numbers("rlnMaxValueProbDistribution"), 0, 1)
@@ -279,13 +286,12 @@ def with_cs_columns(source: CsParticles, columns: dict[str, np.ndarray]) -> np.n
         if "alignments3D/pose" not in source and has_poses(source):
             fields = cryosparc_fields(source)
             size = fields["image_pixel_size"]
-            new["alignments3D/split"] = np.maximum(fields["half"] - 1, 0).astype("<u4")
+            new["alignments3D/split"] = (fields["half"] == 2).astype("<u4")
             new["alignments3D/pose"] = matrix_to_pose(fields["rotations"]).astype("<f4")
             new["alignments3D/shift"] = (fields["shifts"] / size[:, None]).astype("<f4")
             new["alignments3D/psize_A"] = size.astype("<f4")
     if "rlnRandomSubset" in columns:
-        half = np.asarray(columns["rlnRandomSubset"]).astype(np.int64)
-        new["alignments3D/split"] = np.maximum(half - 1, 0).astype("<u4")
+        new["alignments3D/split"] = (np.asarray(columns["rlnRandomSubset"]) == 2).astype("<u4")
     return replace_fields(source.records, new)
 
 

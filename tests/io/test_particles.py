@@ -207,6 +207,16 @@ def test_copies_of_one_image_with_other_poses_are_particles_of_their_own(star_se
     ]  # fmt: skip
 
 
+def test_copies_of_one_image_are_known_as_such(star_set):
+    names = ["3@stack.mrcs", "1@stack.mrcs", "000003@stack.mrcs", "2@./stack.mrcs"]
+    assert read_particles(star_set(rlnImageName=names)).image.tolist() == [2, 0, 2, 1]
+
+
+def test_a_single_half_set_is_none(star_set):
+    assert read_particles(star_set(rlnRandomSubset=[2] * 4)).half.tolist() == [0] * 4
+    assert read_particles(star_set(rlnRandomSubset=[2, 1, 1, 1])).half.tolist() == [2, 1, 1, 1]
+
+
 def test_alignments_of_several_classes_give_the_likeliest_one(files, cs_set):
     records = files.records()
     k = 3

@@ -1,0 +1,140 @@
+"""STAR → .cs → STAR and .cs → STAR → .cs change nothing; what was changed in between is kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emjax.__main__ import main
+from emjax.errors import InputError
+from emjax.io.convert import convert, differences, fields_of
+from emjax.io.cryosparc import read_cs, read_cs_particles, write_cs
+from emjax.io.particles import read_particles
+from emjax.io.relion import read_star_particles
+from emjax.io.star import read_star
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
+STARS = (
+    "FinalRefinement-OriginalParticles-PfCRT",
+    "empiar_10076_7",
+    "relion31",
+    "relion31.6opticsgroups",
+    "relion5",
+)
+TABLES = ("cryosparc_P12_J24_001_particles", "empiar_10076_7")
+
+
+def same_tables(a: Path, b: Path) -> None:
+    for old, new in zip(read_star(a).tables, read_star(b).tables, strict=True):
+        assert (old.name, old.labels, old.rows) == (new.name, new.labels, new.rows)
+
+
+@pytest.mark.parametrize("name", STARS)
+def test_star_there_and_back_is_the_same_text(interop, tmp_path, name):
+    first = convert(interop / f"{name}.star", tmp_path / "a.cs", box_size=320)
+    assert first.written == (tmp_path / "a.cs", tmp_path / "a_passthrough.star")
+    back = convert(tmp_path / "a.cs", tmp_path / "b.star")
+    assert back.changed == () and back.restored_from == tmp_path / "a_passthrough.star"
+    same_tables(interop / f"{name}.star", tmp_path / "b.star")
+
+
+@pytest.mark.parametrize("name", STARS)
+def test_star_there_and_back_without_the_original(interop, tmp_path, name):
+    convert(interop / f"{name}.star", tmp_path / "a.cs", box_size=320)
+    (tmp_path / "a_passthrough.star").unlink()
+    assert convert(tmp_path / "a.cs", tmp_path / "b.star").restored_from is None
+    old = fields_of(read_star_particles(interop / f"{name}.star"))
+    new = fields_of(read_star_particles(tmp_path / "b.star"))
+    for field, rows in differences(old, new).items():
+        assert not rows.any(), field
+    np.testing.assert_allclose(new["rotations"], old["rotations"], atol=1e-6)
+    np.testing.assert_allclose(new["shifts"], old["shifts"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_cs_there_and_back_is_the_same_table(interop, tmp_path, name):
+    convert(interop / f"{name}.cs", tmp_path / "a.star")
+    assert convert(tmp_path / "a.star", tmp_path / "b.cs").changed == ()
+    old, new = read_cs(interop / f"{name}.cs"), read_cs(tmp_path / "b.cs")
+    assert old.dtype == new.dtype and old.tobytes() == new.tobytes()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_cs_there_and_back_without_the_original(interop, tmp_path, name):
+    convert(interop / f"{name}.cs", tmp_path / "a.star")
+    (tmp_path / "a_passthrough.cs").unlink()
+    convert(tmp_path / "a.star", tmp_path / "b.cs")
+    old, new = read_cs(interop / f"{name}.cs"), read_cs(tmp_path / "b.cs")
+    np.testing.assert_array_equal(old["uid"], new["uid"])
+    old, new = (
+        fields_of(read_cs_particles(p)) for p in (interop / f"{name}.cs", tmp_path / "b.cs")
+    )
+    for field, rows in differences(old, new).items():
+        assert not rows.any(), field
+
+
+def test_changes_made_in_the_other_program_are_kept(star_set, tmp_path):
+    path = star_set(rlnRandomSubset=[1, 2, 1, 2])
+    convert(path, tmp_path / "a.cs")
+    records = read_cs(tmp_path / "a.cs")[[3, 1, 0]].copy()
+    records["alignments3D/pose"][1] = [0.1, 0.2, 0.3]
+    records["alignments3D/class"] = [0, 1, 2]
+    write_cs(tmp_path / "a.cs", records)
+    done = convert(tmp_path / "a.cs", tmp_path / "b.star")
+    assert set(done.changed) == {"rotations", "class_number"} and done.particles == 3
+    old, new = read_star(path)["particles"], read_star(tmp_path / "b.star")["particles"]
+    assert new.text("someoneElsesColumn") == ["x3", "x1", "x0"]
+    assert new.text("rlnClassNumber") == ["1", "2", "3"]
+    angles, before = new.text("rlnAngleRot"), old.text("rlnAngleRot")
+    assert [angles[0], angles[2]] == [before[3], before[0]] and angles[1] != before[1]
+    assert new.text("rlnOriginXAngst") == [old.text("rlnOriginXAngst")[i] for i in (3, 1, 0)]
+
+
+def test_changes_made_in_relion_are_kept(cs_set, files, tmp_path):
+    records = files.records()
+    path = cs_set(records)
+    convert(path, tmp_path / "a.star")
+    text = (tmp_path / "a.star").read_text()
+    source = read_star_particles(tmp_path / "a.star")
+    first = source.particles.text("rlnOriginXAngst")[0]
+    (tmp_path / "a.star").write_text(text.replace(first, "9.0"))
+    done = convert(tmp_path / "a.star", tmp_path / "b.cs")
+    assert done.changed == ("shifts",)
+    new = read_cs(tmp_path / "b.cs")
+    assert new["alignments3D/shift"][0, 0] == 3.0
+    np.testing.assert_array_equal(new["alignments3D/shift"][1:], records["alignments3D/shift"][1:])
+    np.testing.assert_array_equal(new["someone/elses_field"], records["someone/elses_field"])
+
+
+def test_particles_that_the_original_does_not_have_are_told(star_set, tmp_path):
+    path = star_set()
+    convert(path, tmp_path / "a.cs")
+    records = read_cs(tmp_path / "a.cs")
+    records["uid"][2] = 5
+    write_cs(tmp_path / "a.cs", records)
+    with pytest.raises(InputError, match="uid 5 missing"):
+        convert(tmp_path / "a.cs", tmp_path / "b.star")
+
+
+def test_halves_that_were_never_made_are_not_invented(star_set, tmp_path):
+    convert(star_set(), tmp_path / "a.cs")
+    assert not read_particles(tmp_path / "a.cs").half.any()
+    assert "alignments3D/split" not in (read_cs(tmp_path / "a.cs").dtype.names or ())
+
+
+def test_box_size_comes_from_the_stacks_or_is_asked_for(interop, tmp_path):
+    convert(interop / "empiar_10076_7.star", tmp_path / "a.cs")
+    assert read_cs(tmp_path / "a.cs")["blob/shape"].tolist() == [[320, 320]] * 7
+    with pytest.raises(InputError, match="or --box-size"):
+        convert(interop / "FinalRefinement-OriginalParticles-PfCRT.star", tmp_path / "b.cs")
+
+
+def test_the_command(star_set, tmp_path, capsys):
+    path = star_set()
+    assert main(["convert", str(path), str(tmp_path / "a.cs")]) == 0
+    assert "4 particles written to" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "a.cs"), str(tmp_path / "b.star")]) == 0
+    assert "changed since: nothing" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "none.star"), str(tmp_path / "c.cs")]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("emjax: ") and message.count("\n") == 1
