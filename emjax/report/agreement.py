@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column, contingency, traces
+from emjax.report.campaign import Campaign, column, contingency, numbers, traces
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, heat_colour, number
@@ -229,14 +229,16 @@ def flow_figure(campaign: Campaign) -> Figure | None:
 
 def _runs_to_flow(campaign: Campaign, names: list[str]) -> list[int]:
     """Up to five runs: those nearest in number of classes to the consensus, best fit first."""
-    known = [column(campaign.runs, name) for name in ("log_likelihood", "n_classes")]
-    if any(values is None for values in known):
+    if "run" not in campaign.runs:
         return list(range(min(5, len(names))))
-    fit, k = (dict(zip(campaign.run_names(), values, strict=True)) for values in known)
+    fit, k = (
+        dict(zip(campaign.run_names(), np.nan_to_num(numbers(campaign.runs, name)), strict=True))
+        for name in ("log_likelihood", "n_classes")
+    )
     wanted = chosen_number(campaign)
 
     def rank(i: int) -> tuple[float, float]:
-        return abs(k.get(names[i], np.inf) - wanted), -np.nan_to_num(fit.get(names[i], -np.inf))
+        return abs(k.get(names[i], 0.0) - wanted), -fit.get(names[i], 0.0)
 
     return sorted(sorted(range(len(names)), key=rank)[:5], key=lambda i: names[i])
 
@@ -271,7 +273,7 @@ def _bands(
         z0, z1 = chart.py(right[b]), chart.py(right[b] + share * scale[1])
         left[a] += share * scale[0]
         right[b] += share * scale[1]
-        count = round(share * total)
+        count = int(round(float(share * total)))
         rows.append((columns[i][0], a + 1, columns[i + 1][0], b + 1, count))
         if y1 - y0 < 0.25:
             continue

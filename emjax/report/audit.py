@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign, column, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, small
 
@@ -26,11 +26,8 @@ def flagged(campaign: Campaign) -> pd.DataFrame:
     effect, q = column(table, "effect_size"), column(table, "q_value", "q")
     if effect is None or q is None or "nuisance" not in table:
         return pd.DataFrame(columns=["class", "nuisance", "effect_size"])
-    if "flag" in table:
-        keep = table["flag"].astype(str).str.lower().isin(["true", "1"]).to_numpy()
-    else:
-        keep = (np.abs(effect) >= MATTERS) & (q < campaign.fdr)
-    return table[keep]
+    keep = (np.abs(effect) >= MATTERS) & (q < campaign.fdr)
+    return table.loc[truths(table, "flag") if "flag" in table else keep]
 
 
 def say(nuisance: str) -> str:
@@ -45,8 +42,9 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     if effect is None or "nuisance" not in table or "class" not in table:
         return None
     q = column(table, "q_value", "q")
-    nuisances = list(dict.fromkeys(table["nuisance"].astype(str)))
-    classes = list(dict.fromkeys(table["class"].astype(str)))
+    places = [(str(n), str(c)) for n, c in zip(table["nuisance"], table["class"], strict=True)]
+    nuisances = list(dict.fromkeys(n for n, _ in places))
+    classes = list(dict.fromkeys(c for _, c in places))
     chart = Chart(
         (0, len(nuisances)),
         (len(classes), 0),
@@ -57,11 +55,8 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         bottom=74,
         label="Confounders",
     )
-    for i, row in enumerate(table.itertuples()):
-        x, y = (
-            nuisances.index(str(row.nuisance)),
-            classes.index(str(row[1 + table.columns.get_loc("class")])),
-        )
+    for i, (nuisance, own) in enumerate(places):
+        x, y = nuisances.index(nuisance), classes.index(own)
         value = float(effect[i])
         if not np.isfinite(value):
             continue
@@ -94,9 +89,8 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     hits = flagged(campaign)
     if len(hits):
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
-        title = (
-            f"{plural(hits['class'].nunique(), 'class', 'classes')} depend on {what}: distrust them"
-        )
+        count = plural(len(set(hits["class"])), "class follows", "classes follow")
+        title = f"{count} {what}: distrust them"
     else:
         title = "No class depends on anything but the images, as far as can be tested"
     return Figure(

@@ -140,8 +140,21 @@ def column(table: pd.DataFrame, *names: str) -> np.ndarray | None:
     """The first of these columns that the table has, as float64."""
     for name in names:
         if name in table:
-            return pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+            return np.asarray(pd.to_numeric(table[name], errors="coerce"), float)
     return None
+
+
+def numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column that the table is known to have, as float64."""
+    found = column(table, name)
+    return np.full(len(table), np.nan) if found is None else found
+
+
+def truths(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column of True and False as written by any program; False where absent."""
+    if name not in table:
+        return np.zeros(len(table), bool)
+    return np.array([str(value).lower() in ("true", "1") for value in table[name]], bool)
 
 
 def traces(intersections: pd.DataFrame) -> tuple[list[str], np.ndarray]:
@@ -151,7 +164,7 @@ def traces(intersections: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     """
     parts = [
         dict(item.rsplit(".", 1) for item in str(trace).split(" & ") if "." in item)
-        for trace in intersections.get("trace", [])
+        for trace in (intersections["trace"] if "trace" in intersections else [])
     ]
     names = list(dict.fromkeys(name for part in parts for name in part))
     classes = np.array([[int(part.get(name, 0)) for name in names] for part in parts], int).reshape(

@@ -23,7 +23,7 @@ from emjax.report.raster import (
 from emjax.report.svg import number, small
 
 DIRECTIONS = ("along z", "along y", "along x")
-SLICE_BOX = 128  # slices wider than this are averaged down
+WIDEST = 128  # maps wider than this are averaged down before anything is drawn
 SURFACE_BOX = 40  # of the 3D look: 64 kB a class
 
 
@@ -83,18 +83,16 @@ def _pictures(
 ) -> dict[str, Any]:
     """Central slices, and the difference from the mean through its largest voxel."""
     low, high, most = scale
-    step = -(-slices[0].shape[0] // SLICE_BOX)
     voxel = np.unravel_index(int(np.abs(gap).argmax()), gap.shape)
     voxel = (int(voxel[0]), int(voxel[1]), int(voxel[2]))
     place = [f"{(v - gap.shape[0] // 2) * voxel_size:+.0f} Å" for v in voxel]
     through = [f"{d}, {p}" for d, p in zip(DIRECTIONS, place, strict=True)]
     return {
         "slices": [
-            (name, png_uri(grey(_thin(s, step), low, high)))
-            for name, s in zip(DIRECTIONS, slices, strict=True)
+            (name, png_uri(grey(s, low, high))) for name, s in zip(DIRECTIONS, slices, strict=True)
         ],
         "differences": [
-            (name, png_uri(diverging(_thin(s, step), most)))
+            (name, png_uri(diverging(s, most)))
             for name, s in zip(through, slices_at(gap, voxel), strict=True)
         ],
         "filtered": f"{limit:.0f} Å" if np.isfinite(limit) else "",
@@ -117,10 +115,12 @@ def _read_maps(
     maps = [(c, item) for c, item in found if item is not None]
     if not maps:
         return None
-    first, voxel_size = maps[0][1]
+    width = maps[0][1][0].shape[0]
+    volumes = [shrink(item[0], WIDEST).astype(np.float32) for _, item in maps]
+    first, voxel_size = volumes[0], maps[0][1][1] * -(-width // WIDEST)
     given = campaign.volume("prepare/solvent_mask.mrc")
     mask = np.ones_like(first) if given is None else match_box(given[0], first.shape[0])
-    return [c for c, _ in maps], [item[0] for _, item in maps], mask, voxel_size
+    return [c for c, _ in maps], volumes, mask, voxel_size
 
 
 def _resolutions(campaign: Campaign) -> dict[int, float]:
@@ -149,13 +149,6 @@ def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
         stability=stability_figure(campaign, c),
         **pictures,
     )
-
-
-def _thin(image: np.ndarray, step: int) -> np.ndarray:
-    if step == 1:
-        return image
-    n = image.shape[0] // step
-    return image[: n * step, : n * step].reshape(n, step, n, step).mean(axis=(1, 3))
 
 
 def _look(volume: np.ndarray, inside: float) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def evidence_figure(campaign: Campaign) -> Figure | None:
             if low is None or high is None
             else f" (interval {number(low[i])} to {number(high[i])})"
         )
-        if span:
+        if low is not None and high is not None:
             chart.add(
                 "path",
                 d=f"M{chart.px(x):.1f} {chart.py(low[i]):.1f}V{chart.py(high[i]):.1f}",

@@ -1,9 +1,11 @@
 """How many classes: the cost of merging, the tree of groups with its cut, the rules' numbers."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, small, ticks
 
@@ -15,7 +17,7 @@ RULES = {
     "coss_angle": "The sharpest bend of the older cost from entropy and similarity (COSS).",
     "coss_profile_likelihood": "Profile likelihood of the older cost (COSS).",
 }
-DENDROGRAM = {"width": 960, "height": 380, "bottom": 92}
+PLOT: dict[str, Any] = {"width": 960, "height": 380, "bottom": 92, "top": 14}
 MOST_POINTS = 40  # of the cost curve: nobody reads a choice beyond this many classes
 
 
@@ -55,7 +57,7 @@ def leaves(campaign: Campaign) -> pd.DataFrame | None:
     if tree is None or table.empty:
         return None
     if "kept" in table:
-        table = table[table["kept"].astype(str).str.lower().isin(["true", "1"])]
+        table = table.loc[truths(table, "kept")]
     return table.reset_index(drop=True) if len(table) == len(tree) + 1 else None
 
 
@@ -165,13 +167,13 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     hues = [*part_colours(part, groups), 0]
     height = np.concatenate([np.zeros(n), tree[:, 2]])
     top = float(height.max()) or 1.0
-    chart = Chart((-0.7, n - 0.3), (0, top * 1.05), label="Tree of groups", **DENDROGRAM)
+    chart = Chart((-0.7, n - 0.3), (0, top * 1.05), label="Tree of groups", **PLOT)
     chart.axes("groups of particles that every run kept together", "cost of the merge", [])
-    for i, (a, b) in enumerate(tree[:, :2].astype(int)):
-        h = height[n + i]
+    for i, (a, b) in enumerate(tree[:, :2].astype(int).tolist()):
+        (xa, xb), (ya, yb, y) = place[[a, b]].tolist(), height[[a, b, n + i]].tolist()
         path = (
-            f"M{chart.px(place[a]):.1f} {chart.py(height[a]):.1f}V{chart.py(h):.1f}"
-            f"H{chart.px(place[b]):.1f}V{chart.py(height[b]):.1f}"
+            f"M{chart.px(xa):.1f} {chart.py(ya):.1f}V{chart.py(y):.1f}"
+            f"H{chart.px(xb):.1f}V{chart.py(yb):.1f}"
         )
         style = f"stroke:{colour(hues[part[n + i]])}" if part[n + i] >= 0 else None
         chart.add("path", d=path, class_="link", data_node=n + i, style=style)
@@ -235,9 +237,9 @@ def tree_data(campaign: Campaign) -> dict | None:
         "class": (zero if classes is None else np.nan_to_num(classes)).astype(int).tolist(),
         "chosen": chosen_number(campaign),
         "total": int(len(campaign.particles.get("rlnClassNumber", ())))
-        or int(np.nansum(column(campaign.intersections, "size"))),
+        or int(np.nansum(numbers(campaign.intersections, "size"))),
         "top": float(tree[:, 2].max()) * 1.05 or 1.05,
-        "plot": [DENDROGRAM["height"] - DENDROGRAM["bottom"], 14],
+        "plot": [PLOT["height"] - PLOT["bottom"], PLOT["top"]],
         "most": min(len(groups), MOST_POINTS),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from emjax.report.campaign import Campaign
+from emjax.report.campaign import Campaign, numbers
 from emjax.report.svg import number
 
 RUN_COLUMNS = {
@@ -90,9 +90,6 @@ def benchmarks(campaign: Campaign) -> list[list[str]]:
         table = pd.read_csv(path, sep="\t")
         if "s" not in table or table.empty:
             continue
-        memory = pd.to_numeric(
-            table.get("max_rss", pd.Series([float("nan")])), errors="coerce"
-        ).max()
-        seconds = pd.to_numeric(table["s"], errors="coerce").sum()
-        rows.append([path.stem, number(float(seconds)), number(float(memory))])
+        memory = numbers(table, "max_rss").max(initial=0.0)
+        rows.append([path.stem, number(numbers(table, "s").sum()), number(memory)])
     return rows

@@ -62,8 +62,8 @@ def shrink(volume: np.ndarray, box: int) -> np.ndarray:
 
 def match_box(volume: np.ndarray, box: int) -> np.ndarray:
     """The map on another number of voxels over the same cube, interpolated."""
-    resized = zoom(volume, box / volume.shape[0], order=1, grid_mode=True, mode="nearest")
-    return resized[:box, :box, :box]
+    factor = box / volume.shape[0]
+    return np.asarray(zoom(volume, factor, order=1, grid_mode=True, mode="nearest"))
 
 
 def lowpass(volume: np.ndarray, voxel_size: float, resolution: float) -> np.ndarray:
@@ -77,10 +77,16 @@ def lowpass(volume: np.ndarray, voxel_size: float, resolution: float) -> np.ndar
     return np.fft.irfftn(np.fft.rfftn(volume) * keep, volume.shape, axes=(0, 1, 2))
 
 
+def _label(inside: np.ndarray) -> np.ndarray:
+    pieces = np.empty(inside.shape, np.int32)
+    label(inside, output=pieces)
+    return pieces
+
+
 def largest_piece(volume: np.ndarray, level: float) -> np.ndarray:
     """The map with every blob above `level` wiped out that is under a tenth of the largest one."""
-    pieces, count = label(volume > level)
-    if count < 2:
+    pieces = _label(volume > level)
+    if pieces.max() < 2:
         return volume
     sizes = np.bincount(pieces.ravel())[1:]
     small = np.flatnonzero(sizes < 0.1 * sizes.max()) + 1
@@ -92,9 +98,9 @@ def surface_level(volume: np.ndarray, inside: float) -> float:
     return float(np.quantile(volume, 1 - inside))
 
 
-def shaded_surface(volume: np.ndarray, level: float, size: int = 144) -> np.ndarray:
+def shaded_surface(volume: np.ndarray, level: float, size: int = 96) -> np.ndarray:
     """The isosurface at `level` seen along z, lit from the upper left, as RGBA."""
-    volume = zoom(volume, size / volume.shape[0], order=1)
+    volume = np.asarray(zoom(volume, size / volume.shape[0], order=1))
     above = volume > level
     hit = above.any(axis=0)
     first = np.argmax(above, axis=0)
@@ -103,7 +109,8 @@ def shaded_surface(volume: np.ndarray, level: float, size: int = 144) -> np.ndar
     v1, v0 = volume[first, rows, columns], volume[before, rows, columns]
     part = np.where(first > 0, (level - v0) / np.where(v1 == v0, 1, v1 - v0), 1)
     depth = before + np.clip(part, 0, 1)
-    gradient = np.stack(np.gradient(volume), axis=-1)[first, rows, columns]
+    slopes = [np.gradient(volume, axis=axis)[first, rows, columns] for axis in range(3)]
+    gradient = np.stack(slopes, axis=-1)
     normal = -gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
     light = np.array([-0.75, -0.5, -0.43])
     shade = 0.35 + 0.65 * np.clip(normal @ light, 0, 1)

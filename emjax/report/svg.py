@@ -33,7 +33,7 @@ def small(value: Number) -> str:
     return "< 1e-300" if value == 0 else f"{value:.2g}"
 
 
-def ticks(low: Number, high: Number, count: int = 5) -> list[float | int]:
+def ticks(low: Number, high: Number, count: int = 5) -> list[Number]:
     """Round numbers from `low` to `high`."""
     if not high > low:
         return [low]

@@ -6,7 +6,7 @@ import numpy as np
 
 from emjax.report.agreement import agreement_sentence
 from emjax.report.audit import MATTERS, flagged, say
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import percent, plural
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
@@ -39,8 +39,8 @@ def significant_classes(campaign: Campaign) -> int:
     groups = campaign.intersections
     if "consensus_class" not in groups or "q_value" not in groups:
         return len(campaign.class_numbers)
-    good = groups[(groups["q_value"] < campaign.fdr) & (groups["consensus_class"] > 0)]
-    return int(good["consensus_class"].nunique())
+    classes = numbers(groups, "consensus_class")
+    return len(set(classes[(numbers(groups, "q_value") < campaign.fdr) & (classes > 0)]))
 
 
 def judge(campaign: Campaign) -> Verdict:
@@ -103,7 +103,7 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
 def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
     for nuisance, rows in hits.groupby("nuisance", sort=False):
         names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
-        effect = float(np.nanmax(np.abs(column(rows, "effect_size"))))
+        effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
         verdict.distrust.append(
             f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
             f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
@@ -134,14 +134,11 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"{plural(dead, 'class', 'classes')} of single runs died "
             "(under 0.5 % of the particles)."
         )
-    converged = (
-        campaign.runs["converged"].astype(str).str.lower() if "converged" in campaign.runs else None
-    )
-    if converged is not None and (converged == "false").any():
-        count = int((converged == "false").sum())
+    late = int((~truths(campaign.runs, "converged")).sum()) if "converged" in campaign.runs else 0
+    if late:
         verdict.distrust.append(
-            f"{plural(count, 'run')} of {len(converged)} had not converged when the "
-            "iterations ran out."
+            f"{plural(late, 'run')} of {len(campaign.runs)} had not converged when the iterations "
+            "ran out."
         )
 
 
