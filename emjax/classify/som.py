@@ -41,7 +41,7 @@ class SomOptions:
     regularisation: tuple[float, float] = (1000.0, 200.0)
     annealing_steps: int = 5
     max_iterations: int = 200
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
     start: Literal["pca", "random"] = "pca"
     n_components: int | None = None
 
@@ -136,8 +136,8 @@ def train_maps(
     Args:
         vectors: Masked images; may be memory-mapped in mode ecm.
         options: Options of the map.
-        seeds: Seeds of the starts. With `start: pca` seed 0 lies on the leading plane; other seeds
-            turn the plane's axes and tilt it a little.
+        seeds: Seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
+            particles, every other one on that of its random half.
         components: Principal components found before; None finds them here (mode ecm).
 
     Raises:
@@ -145,7 +145,8 @@ def train_maps(
     """
     options.check(len(vectors))
     if options.mode == "xmipp":
-        return [_train_xmipp(jnp.asarray(vectors), options, seed) for seed in seeds]
+        data = jnp.asarray(vectors, jax.dtypes.canonicalize_dtype(vectors.dtype))
+        return [_train_xmipp(data, options, seed) for seed in seeds]
     if components is None:
         components = find_components(vectors, options.n_components)
     return _train_ecm(components.project(vectors), components, options, seeds)
@@ -215,14 +216,13 @@ def _start(
     along, across = np.argsort(-np.ptp(position, axis=0), kind="stable")
     half_side = max(np.ptp(position) / 2, 0.5)
     plane = 2 * position[:, [along, across]] / half_side
-    deviation = jnp.sqrt(jnp.maximum(variance, 0))
-    axes = jnp.eye(2, len(variance), dtype=variance.dtype)
-    if seed != 0:
-        angle_key, tilt_key = jax.random.split(key)
-        angle = jax.random.uniform(angle_key, (), variance.dtype, 0, 2 * jnp.pi)
-        turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-        axes = turn @ (axes + 0.3 * jax.random.normal(tilt_key, axes.shape, variance.dtype))
-    return jnp.asarray(plane, variance.dtype) @ (axes * deviation)
+    if seed == 0:
+        axes = jnp.eye(2, len(variance), dtype=variance.dtype) * jnp.sqrt(variance)
+    else:
+        half = data[np.asarray(jax.random.bernoulli(key, 0.5, (len(data),)))]
+        values, vectors = jnp.linalg.eigh(jnp.asarray(half.T @ half / max(len(half), 1)))
+        axes = (vectors * jnp.sqrt(jnp.maximum(values, 0)))[:, ::-1][:, :2].T
+    return jnp.asarray(plane, variance.dtype) @ axes
 
 
 def _posteriors(

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-MAX_COMPONENTS = 64
-MIN_COMPONENTS = 2
-_OVERSAMPLING = 16
-_POWER_STEPS = 24
+MAX_COMPONENTS = 80
+# With few components the penalty outweighs the data (it enters α as ϑq/ND) and the map collapses.
+MIN_COMPONENTS = 50
+_OVERSAMPLING = 10
+_POWER_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Components:
         self, vectors: Float[np.ndarray, "n p"], rows_per_block: int = 8192
     ) -> Float[np.ndarray, "n q"]:
         """Coordinates of vectors, read block by block."""
-        out = np.empty((len(vectors), len(self.basis)), vectors.dtype)
+        out = np.empty((len(vectors), len(self.basis)), self.basis.dtype)
         for start in range(0, len(vectors), rows_per_block):
             rows = slice(start, start + rows_per_block)
             out[rows] = (vectors[rows] - self.mean) @ self.basis.T
@@ -49,54 +50,46 @@ def find_components(
     vectors: Float[np.ndarray, "n p"],
     n_components: int | None = None,
     *,
-    seed: int = 0,
     rows_per_block: int = 8192,
 ) -> Components:
     """Principal components of vectors; None chooses their number by held-out likelihood.
 
-    Each random half is scored under the probabilistic PCA of the other. Only the two halves'
-    covariances are kept, so that the vectors may be a memory-mapped table of any length.
+    Even and odd rows are scored under each other's probabilistic PCA. Only the two covariances are
+    kept, so that the vectors may be a memory-mapped table of any length.
 
     Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611.
     """
     n, n_pixels = vectors.shape
-    half = np.random.default_rng(seed).random(n) < 0.5
     mean = np.mean(vectors, axis=0, dtype=np.float64).astype(vectors.dtype)
-    covariances, counts = _half_covariances(vectors, mean, half, rows_per_block)
-    key = jax.random.key(seed)
-    largest = min(MAX_COMPONENTS, n_pixels, max(int(counts.min()) - 1, 1))
+    key = jax.random.key(0)
+    even, odd = _half_covariances(vectors, mean, rows_per_block)
     held_out = np.full(0, np.nan)
     if n_components is None:
+        largest = min(MAX_COMPONENTS, n_pixels, max(n // 2 - 1, 1))
+        counts = jnp.array([(n + 1) // 2, n // 2], even.dtype)
         scores = [
-            _held_out_likelihood(
-                covariances[i] / counts[i], covariances[j], counts[j], key, largest=largest
+            _held_out_likelihood(own / own_count, other, other_count, key, largest=largest)
+            for own, own_count, other, other_count in (
+                (even, counts[0], odd, counts[1]),
+                (odd, counts[1], even, counts[0]),
             )
-            for i, j in ((0, 1), (1, 0))
         ]
         held_out = np.asarray(scores[0] + scores[1], np.float64) / n
         n_components = max(int(np.nanargmax(held_out)) + 1, MIN_COMPONENTS)
-    n_components = min(n_components, n_pixels)
-    total = (covariances[0] + covariances[1]) / n
-    variance, basis = leading_eigenvectors(total, min(n_components, n_pixels), key)
+    variance, basis = leading_eigenvectors((even + odd) / n, min(n_components, n_pixels), key)
     return Components(mean, np.asarray(basis), np.asarray(variance), held_out)
 
 
 def _half_covariances(
-    vectors: Float[np.ndarray, "n p"],
-    mean: Float[np.ndarray, " p"],
-    half: np.ndarray,
-    rows_per_block: int,
-) -> tuple[Float[Array, "2 p p"], Float[Array, " 2"]]:
-    sums = [jnp.zeros((vectors.shape[1],) * 2, vectors.dtype) for _ in range(2)]
+    vectors: Float[np.ndarray, "n p"], mean: Float[np.ndarray, " p"], rows_per_block: int
+) -> tuple[Float[Array, "p p"], Float[Array, "p p"]]:
+    dtype = jax.dtypes.canonicalize_dtype(vectors.dtype)
+    even = odd = jnp.zeros((vectors.shape[1],) * 2, dtype)
+    rows_per_block += rows_per_block % 2
     for start in range(0, len(vectors), rows_per_block):
-        rows = slice(start, start + rows_per_block)
-        block = vectors[rows] - mean
-        for which in (0, 1):
-            # Rows of the other half are set to 0 rather than left out: one shape, one compilation.
-            own = jnp.asarray(block * (half[rows] == which)[:, None])
-            sums[which] = _add_gram(sums[which], own)
-    counts = jnp.array([np.sum(~half), np.sum(half)], vectors.dtype)
-    return jnp.stack(sums), counts
+        block = (vectors[start : start + rows_per_block] - mean).astype(dtype)
+        even, odd = _add_gram(even, block[::2]), _add_gram(odd, block[1::2])
+    return even, odd
 
 
 @jax.jit

@@ -136,7 +136,7 @@ def anneal(
     regularisation: Float[Array, ""],
     *,
     max_iterations: int,
-    tolerance: float,
+    tolerance: float | Float[Array, ""],
 ) -> tuple[Codes, Trace]:
     """Iterate at one regularisation until every seed's code vectors stand still.
 

@@ -53,7 +53,7 @@ class MaskedPixels:
 
 
 def class_averages(
-    blocks: Iterable[Float[np.ndarray, "m d d"]],
+    blocks: Iterable[np.ndarray],
     labels: Int[np.ndarray, " n"],
     n_classes: int,
 ) -> Float[np.ndarray, "c d d"]:

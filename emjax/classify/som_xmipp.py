@@ -102,7 +102,7 @@ def anneal(
     regularisation: Float[Array, ""],
     *,
     max_iterations: int,
-    tolerance: float = 1e-7,
+    tolerance: float | Float[Array, ""] = 1e-7,
 ) -> tuple[XmippMap, XmippTrace]:
     """Iterate at one regularisation until sigma changes by less than `tolerance` of itself."""
     n_particles, n_pixels = data.shape
