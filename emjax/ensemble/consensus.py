@@ -94,7 +94,7 @@ class Consensus:
 def build_consensus(
     labels: Int[np.ndarray, "n r"],
     run_names: Sequence[str],
-    posteriors: Sequence[Float[np.ndarray, "n k"] | None] | None = None,
+    posteriors: Sequence[Float[np.ndarray, "_ _"] | None] | None = None,
     options: ConsensusOptions | None = None,
     *,
     log_likelihood: Float[np.ndarray, " r"] | None = None,

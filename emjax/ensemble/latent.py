@@ -59,7 +59,7 @@ class LatentClasses:
 
 def tabulate_labels(
     labels: Int[np.ndarray, "m r"],
-    counts: Float[np.ndarray, " m"],
+    counts: Int[np.ndarray, " m"] | Float[np.ndarray, " m"],
     n_classes: Int[np.ndarray, " r"],
     run_weights: Float[np.ndarray, " r"],
 ) -> Votes:
@@ -215,7 +215,7 @@ def fit_path(
                 best[g] = model
             if g == 1:
                 break
-            losses = merge_losses(model, votes)
-            model = merge_classes(model, *np.unravel_index(losses.argmin(), losses.shape))
+            first, second = divmod(int(merge_losses(model, votes).argmin()), g)
+            model = merge_classes(model, first, second)
             model = iterate(votes, model, steps)
     return best

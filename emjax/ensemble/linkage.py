@@ -49,7 +49,7 @@ def _entropy_loss(size: float, sizes: np.ndarray, total: float) -> np.ndarray:
     return (p + q) * np.log(p + q) - p * np.log(p) - q * np.log(q)
 
 
-class _Merger:
+class Merger:
     """Groups that are still apart, with all their distances."""
 
     def __init__(self, contingency, sizes, class_sizes, metric):
@@ -123,7 +123,7 @@ def link_groups(
     if metric not in METRICS:
         raise ValueError(f"consensus.metric: {metric!r}; one of {', '.join(METRICS)} expected")
     m = len(sizes)
-    merger = _Merger(contingency, sizes, class_sizes, metric)
+    merger = Merger(contingency, sizes, class_sizes, metric)
     node, members = np.arange(m), np.ones(m)
     merges = np.zeros((max(m - 1, 0), 4))
     for step in range(m - 1):

@@ -34,7 +34,7 @@ class Runs:
 def order_runs(
     labels: Int[np.ndarray, "n r"],
     run_names: Sequence[str],
-    posteriors: Sequence[Float[np.ndarray, "n k"] | None] | None = None,
+    posteriors: Sequence[Float[np.ndarray, "_ _"] | None] | None = None,
     log_likelihood: Float[np.ndarray, " r"] | None = None,
     run_groups: Sequence[str] | None = None,
 ) -> Runs:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import special, stats
+from scipy import special
 
 from emjax.ensemble.intersections import class_offsets
 
 _EXACT_PARTICLES = 2000
 _EXACT_COST = 2e7
+_NEGLIGIBLE = 1e-40
 _REFERENCE_CELLS = 1_000_000
 _REFERENCE_SAMPLE = 200_000
 
@@ -59,7 +60,7 @@ def tail_poisson(
     return np.where(observed > 0, special.gammainc(np.maximum(observed, 1e-9), expected), 1.0)
 
 
-def log_tail_poisson(observed: float, expected: float) -> float:
+def log_tail_poisson(observed: float | int, expected: float) -> float:
     """Natural logarithm of P(X ≥ observed), finite where the tail itself underflows."""
     if observed <= 0:
         return 0.0
@@ -78,20 +79,35 @@ def tail_exact(observed: int, class_sizes: Int[np.ndarray, " r"], n_particles: i
 
     One hypergeometric step a run: what is left after s runs is a random subset again.
     """
-    sizes = np.sort(np.asarray(class_sizes, dtype=np.int64))
-    smallest = int(sizes[0])
-    if observed > smallest:
-        return 0.0
-    distribution = np.zeros(smallest + 1)
-    distribution[smallest] = 1.0
-    k = np.arange(smallest + 1)
+    return float(_exact_tails(np.sort(class_sizes), n_particles)[: observed + 1][-1]) * (
+        observed <= class_sizes.min()
+    )
+
+
+def _exact_tails(sizes: np.ndarray, n_particles: int) -> np.ndarray:
+    """P(X ≥ x) for x = 0 … the smallest size."""
+    log_factorial = special.gammaln(np.arange(n_particles + 2) + 1.0)
+
+    def log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+        return log_factorial[n] - log_factorial[k] - log_factorial[n - k]
+
+    distribution = np.zeros(int(sizes[0]) + 1)
+    distribution[-1] = 1.0
     for size in sizes[1:]:
         if size >= n_particles:
             continue
-        left = np.flatnonzero(distribution > 0)
-        step = stats.hypergeom.pmf(k[None, :], n_particles, left[:, None], int(size))
-        distribution = distribution[left] @ np.nan_to_num(step)
-    return float(min(distribution[observed:].sum(), 1.0))
+        left = np.flatnonzero(distribution > _NEGLIGIBLE)[:, None]
+        k = np.arange(int(left[-1, 0]) + 1)[None, :]
+        valid = (k <= np.minimum(left, size)) & (left - k <= n_particles - size)
+        kept = np.where(valid, k, np.maximum(left - (n_particles - size), 0))
+        log_step = log_choose(left, kept) + log_choose(n_particles - left, size - kept)
+        log_step -= log_factorial[n_particles] - log_factorial[size]
+        log_step += log_factorial[n_particles - size]
+        step = np.where(valid, np.exp(log_step), 0.0)
+        distribution = np.pad(
+            distribution[left[:, 0]] @ step, (0, len(distribution) - step.shape[1])
+        )
+    return np.minimum(distribution[::-1].cumsum()[::-1], 1.0)
 
 
 def score_intersections(
@@ -111,8 +127,16 @@ def score_intersections(
     cost = (distinct[:, 0].astype(np.float64) ** 2 * patterns.shape[1]).sum()
     if cost > _EXACT_COST:
         return p_values
-    exact = [tail_exact(int(row[-1]), row[:-1], n_particles) for row in distinct]
-    return np.asarray(exact)[of_row.reshape(-1)]
+    exact = np.empty(len(distinct))
+    tails: dict[bytes, np.ndarray] = {}
+    for i, row in enumerate(distinct):
+        key = row[:-1].tobytes()
+        if key not in tails:
+            tails[key] = _exact_tails(row[:-1], n_particles)
+        exact[i] = tails[key][row[-1]]
+    # Where the exact tail was cut off the wider one stands in for it.
+    found = exact[of_row.reshape(-1)]
+    return np.where(found > _NEGLIGIBLE, found, p_values)
 
 
 def permute_tail(
@@ -134,7 +158,7 @@ def count_cells(n_classes: Int[np.ndarray, " r"]) -> float:
     return float(np.prod(np.maximum(n_classes, 1).astype(np.float64)))
 
 
-def adjust_fdr(p_values: Float[np.ndarray, " m"], n_tests: float) -> Float[np.ndarray, " m"]:
+def adjust_fdr(p_values: Float[np.ndarray, " m"], n_tests: float | int) -> Float[np.ndarray, " m"]:
     """Benjamini-Hochberg q-values over `n_tests` hypotheses; those not listed have p = 1."""
     order = np.argsort(p_values, kind="stable")
     scaled = p_values[order] * (max(n_tests, len(p_values)) / np.arange(1, len(p_values) + 1))
@@ -189,7 +213,7 @@ def rank_xmipp(
 def score_merged_class(
     patterns: Int[np.ndarray, "m r"],
     sizes: Int[np.ndarray, " m"],
-    members: list[Bool[np.ndarray, " k"]],
+    members: list[Bool[np.ndarray, " _"]],
     n_particles: int,
 ) -> tuple[float, float, float]:
     """Test a merged class as merged: particles that at least t runs put into its input classes.
@@ -211,7 +235,10 @@ def score_merged_class(
         log_choices += len(member) * np.log(2.0)
     observed = np.bincount(votes, weights=sizes, minlength=len(members) + 1)[::-1].cumsum()[::-1]
     expected = n_particles * np.minimum(distribution[::-1].cumsum()[::-1], 1.0)
-    logs = [log_tail_poisson(o, e) for o, e in zip(observed[1:], expected[1:], strict=True)]
+    logs = [
+        log_tail_poisson(float(o), float(e))
+        for o, e in zip(observed[1:], expected[1:], strict=True)
+    ]
     best = int(np.argmin(logs)) + 1
     log_p = min(logs[best - 1] + np.log(len(logs)) + log_choices, 0.0)
-    return float(observed[best]), float(expected[best]), log_p
+    return float(observed[best]), float(expected[best]), float(log_p)

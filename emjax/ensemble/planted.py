@@ -1,0 +1,74 @@
+"""Runs with known groups or none, for tests and benchmarks of the consensus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class PlantedRuns:
+    """Runs over particles whose groups are known.
+
+    best: the labelling of most posterior probability under the true rates (Bayes-optimal).
+    """
+
+    truth: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, "n r"]
+    best: Int[np.ndarray, " n"]
+
+
+def draw_rates(
+    n_groups: int, n_classes: int, noise: float, rng: np.random.Generator
+) -> Float[np.ndarray, "g k"]:
+    """What a run of `n_classes` does to the groups: merges some, splits some, mislabels."""
+    rates = np.zeros((n_groups, n_classes))
+    if n_classes <= n_groups:
+        spare = rng.integers(0, n_classes, n_groups - n_classes)
+        own = rng.permutation(np.concatenate([np.arange(n_classes), spare]))
+        rates[np.arange(n_groups), own] = 1.0
+    else:
+        spare = rng.integers(0, n_groups, n_classes - n_groups)
+        own = rng.permutation(np.concatenate([np.arange(n_groups), spare]))
+        for g in range(n_groups):
+            parts = np.flatnonzero(own == g)
+            rates[g, parts] = rng.dirichlet(np.full(len(parts), 3.0))
+    return (1 - noise) * rates + noise / n_classes
+
+
+def plant_groups(
+    n_groups: int,
+    n_classes: list[int],
+    noise: float,
+    n_particles: int,
+    rng: np.random.Generator,
+    smallest: float = 0.02,
+) -> PlantedRuns:
+    """Runs that see planted groups, each with its own merges, splits and mislabelled particles."""
+    weights = np.maximum(rng.dirichlet(np.full(n_groups, 4.0)), smallest)
+    weights /= weights.sum()
+    truth = rng.choice(n_groups, n_particles, p=weights)
+    labels = np.empty((n_particles, len(n_classes)), dtype=np.int64)
+    log_posterior = np.tile(np.log(weights), (n_particles, 1))
+    for s, k in enumerate(n_classes):
+        rates = draw_rates(n_groups, k, noise, rng)
+        draw = rng.random(n_particles)[:, None]
+        labels[:, s] = (draw > rates.cumsum(axis=1)[truth]).sum(axis=1).clip(0, k - 1)
+        log_posterior += np.log(np.maximum(rates, 1e-300))[:, labels[:, s]].T
+    return PlantedRuns(truth, labels, log_posterior.argmax(axis=1))
+
+
+def cut_gradient(
+    n_classes: list[int], noise: float, n_particles: int, rng: np.random.Generator
+) -> Int[np.ndarray, "n r"]:
+    """Runs that cut a one-dimensional continuum, each at its own random places."""
+    x = rng.random(n_particles) if rng.random() < 0.5 else rng.beta(2, 2, n_particles)
+    labels = np.empty((n_particles, len(n_classes)), dtype=np.int64)
+    for s, k in enumerate(n_classes):
+        own = np.searchsorted(np.sort(np.quantile(x, rng.random(k - 1))), x)
+        wrong = rng.random(n_particles) < noise
+        own[wrong] = rng.integers(0, k, wrong.sum())
+        labels[:, s] = rng.permutation(k)[own]
+    return labels
