@@ -6,7 +6,7 @@ for batch in EM3D_BATCHES:
         name:
             f"classify_{batch.name}"
         input:
-            checked=ancient(rules.check_input.output),
+            facts=rules.check_input.output,
             particles=rules.prepare_particles.output.particles,
             images=rules.prepare_particles.output.images,
             mean_map=rules.prepare_particles.output.mean_map,
@@ -45,7 +45,6 @@ for batch in EM3D_BATCHES:
             emjax=EMJAX_VERSION,
             focus=config["masks"]["focus"],
             options=EM3D_OPTIONS,
-            checkpoint=f"{CHECKPOINTS}/classify_{batch.name}.npz",
         message:
             f"Classifying {len(batch.runs)} runs in one pass over the data"
         script:
@@ -54,7 +53,7 @@ for batch in EM3D_BATCHES:
 
 rule import_labels:
     input:
-        checked=ancient(rules.check_input.output),
+        facts=rules.check_input.output,
         labels=lambda wildcards: present(EXTERNAL_RUNS[f"ext-{wildcards.name}"]),
     output:
         labels=particle_files(f"{CAMPAIGN}/runs/ext-{{name}}"),

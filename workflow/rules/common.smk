@@ -23,8 +23,6 @@ except ConfigError as error:
 CAMPAIGN = f"results/{config['campaign']}"
 LOGS = f"logs/{config['campaign']}"
 LOCKS = []
-# Outside the declared outputs, which Snakemake removes when a job fails.
-CHECKPOINTS = f"checkpoints/{config['campaign']}"
 
 EM3D_OPTIONS = {
     name: value
@@ -48,13 +46,9 @@ def present(*paths):
     return [path for path in paths if path and Path(path).exists()]
 
 
-def own_maps():
-    """Map files that the mask options name."""
-    return [
-        path
-        for name in ("solvent", "focus")
-        if (path := config["masks"][name]) != "auto"
-    ]
+def own_map(name):
+    """The map file that a mask option names, if any."""
+    return None if config["masks"][name] == "auto" else config["masks"][name]
 
 
 def particle_files(folder, name="particles"):

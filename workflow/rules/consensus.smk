@@ -24,7 +24,7 @@ rule collect_runs:
 # A checkpoint: how many classes there are to reconstruct is known only now.
 checkpoint build_consensus:
     input:
-        checked=ancient(rules.check_input.output),
+        facts=rules.check_input.output,
         particles=rules.prepare_particles.output.particles,
         labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
         posteriors=[

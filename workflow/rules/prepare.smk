@@ -1,14 +1,12 @@
 # The input checked, then whitened and cropped images, mean map, masks and noise.
 
 
+# A new focus mask, K or external run does not repeat this check: all that follows would run again.
+# The first run checks them too, and the jobs that read them check them once more.
 rule check_input:
     input:
-        present(
-            config["particles"],
-            *own_maps(),
-            *EXTERNAL_RUNS.values(),
-            *(config["runs"]["em3d"] or {}).get("initial_maps", []),
-        ),
+        particles=present(config["particles"]),
+        solvent=present(own_map("solvent")),
     output:
         f"{CAMPAIGN}/prepare/prepare.json",
     log:
@@ -24,9 +22,7 @@ rule check_input:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
-        masks=config["masks"],
-        runs=config["runs"],
-        on_mismatch=config["consensus"]["on_mismatch"],
+        solvent=config["masks"]["solvent"],
     message:
         "Checking the input of campaign {config[campaign]}"
     script:
@@ -35,9 +31,9 @@ rule check_input:
 
 rule prepare_particles:
     input:
-        checked=ancient(rules.check_input.output),
+        facts=rules.check_input.output,
         particles=present(config["particles"]),
-        masks=present(*own_maps()),
+        solvent=present(own_map("solvent")),
     output:
         particles=particle_files(f"{CAMPAIGN}/prepare"),
         images=f"{CAMPAIGN}/prepare/images.npy",

@@ -3,7 +3,7 @@
 
 rule reconstruct_class:
     input:
-        checked=ancient(rules.check_input.output),
+        facts=rules.check_input.output,
         particles=present(config["particles"]),
         noise=rules.prepare_particles.output.noise,
         solvent_mask=rules.prepare_particles.output.solvent_mask,

@@ -98,6 +98,8 @@ def _fill(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
             config[name] = deepcopy(option["default"])
         if isinstance(config.get(name), dict):
             _fill(config[name], option)
+        elif "number" in option.get("type", "") and isinstance(config.get(name), int):
+            config[name] = float(config[name])
     return config
 
 
@@ -189,7 +191,7 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     for name in {name for name in names if names.count(name) > 1}:
         yield f"runs.external: found the name {name} twice, expected different names"
     if masks["near"] > masks["far"]:
-        yield f"masks.near: found {masks['near']}, expected at most masks.far ({masks['far']})"
+        yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"
     if rebalance["max_superclass_size"] and not rebalance["factor"]:
         yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
     em3d = runs["em3d"]

@@ -11,6 +11,11 @@ from emjax.classify.runs import Run, RunState
 from emjax.io.checkpoint import load_checkpoint, save_checkpoint
 
 
+def checkpoint_path(snakemake: Any) -> Path:
+    """Outside the declared outputs, which Snakemake removes when a job fails."""
+    return Path("checkpoints") / snakemake.config["campaign"] / f"{snakemake.rule}.npz"
+
+
 def fingerprint(settings: Any, files: Iterable[str | Path]) -> str:
     """Of everything that decides a result: a checkpoint of anything else is not used."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())

@@ -17,9 +17,8 @@ logging.getLogger("jax").setLevel(logging.ERROR)
 
 def _keep_compiled_code() -> None:
     """Let jobs share compiled code; each kind of processor has a folder of its own."""
-    processor = "".join(
-        line for line in open("/proc/cpuinfo") if line.startswith(("flags", "model name"))
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = "".join(line for line in lines if line.startswith(("flags", "model name")))
     folder = Path(".snakemake/compiled") / hashlib.sha256(processor.encode()).hexdigest()[:12]
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder.absolute()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
@@ -66,7 +65,7 @@ def job(snakemake: Any) -> Iterator[Job]:
     log.parent.mkdir(parents=True, exist_ok=True)
     work = Job(snakemake.rule, log)
     # A cluster announces preemption and time-out with SIGTERM; finally blocks still run.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
     try:
         yield work
@@ -75,6 +74,8 @@ def job(snakemake: Any) -> Iterator[Job]:
         work.note(f"error: {_one_line(error)}")
         print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     work.note(f"done after {time.monotonic() - start:.1f} s")
 
 

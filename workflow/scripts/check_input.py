@@ -12,14 +12,14 @@ from emjax.io.particles import read_particles
 from emjax.io.volume import read_volume
 
 with job(snakemake) as work:
-    params = snakemake.params
-    source = Path(snakemake.config["particles"])
+    config = snakemake.config
+    source, runs = Path(config["particles"]), config["runs"]
     if not source.exists():
         raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
-    particles = read_particles(source, params.image_root)
+    particles = read_particles(source, config["image_root"])
 
-    maps = [(f"masks.{name}", params.masks[name]) for name in ("solvent", "focus")]
-    em3d = params.runs["em3d"] or {"n_classes": [], "initial_maps": []}
+    maps = [(f"masks.{name}", config["masks"][name]) for name in ("solvent", "focus")]
+    em3d = runs["em3d"] or {"n_classes": [], "initial_maps": []}
     maps += [("runs.em3d.initial_maps", path) for path in em3d["initial_maps"]]
     for option, path in maps:
         if path not in (None, "auto"):
@@ -32,7 +32,7 @@ with job(snakemake) as work:
         if em3d["initial_maps"] and len(em3d["initial_maps"]) != k:
             found = f"{len(em3d['initial_maps'])} maps for {k} classes"
             raise InputError("config", "runs.em3d.initial_maps", found, "one map a class")
-    for run in params.runs["external"]:
+    for run in runs["external"]:
         if not Path(run["path"]).exists():
             raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
         read_labels(run["path"])
@@ -41,20 +41,20 @@ with job(snakemake) as work:
     from emjax.imaging.grids import cropped_box_size
     from emjax.imaging.prepare import filter_radius
 
-    radius = filter_radius(particles.box_size, particles.pixel_size, params.filter_resolution)
+    radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
     cropped = cropped_box_size(radius)
     facts = {
         "n_particles": particles.n,
         "box_size": particles.box_size,
         "pixel_size": particles.pixel_size,
-        "filter_resolution": params.filter_resolution,
+        "filter_resolution": config["filter_resolution"],
         "radius": radius,
         "cropped_box_size": cropped,
         "voxel_size": particles.box_size * particles.pixel_size / cropped,
         "optics_groups": len(set(particles.optics_group.tolist())),
         "particles": str(source),
         "checksum": hashlib.sha256(Path(particles.source.file).read_bytes()).hexdigest(),
-        "emjax_version": params.emjax,
+        "emjax_version": snakemake.params.emjax,
     }
     write_json(snakemake.output[0], facts)
     work.say(

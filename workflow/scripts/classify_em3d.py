@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import jax
-from _checkpoint import Checkpoint, fingerprint
+from _checkpoint import Checkpoint, checkpoint_path, fingerprint
 from _em3d import Progress, first_maps, read_scene
 from _job import job
 from _prepared import load_prepared
@@ -16,7 +16,7 @@ from emjax.classify.runs import Em3dOptions, Run
 from emjax.io.atomic import read_json
 
 with job(snakemake) as work:
-    params, prepare = snakemake.params, Path(snakemake.input.checked[0]).parent
+    params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
     memory = snakemake.config["max_memory_gb"]
     table, particles = load_prepared(prepare)
     facts = read_json(prepare / "prepare.json")
@@ -29,7 +29,7 @@ with job(snakemake) as work:
     settings = [params.emjax, params.options, params.focus, [f.name for f in folders]]
     decisive = [prepare / name for name in ("particles.star", "noise.tsv", "solvent_mask.mrc")]
     of = fingerprint(settings, [*decisive, *snakemake.input.focus, *snakemake.input.initial_maps])
-    checkpoint = Checkpoint(params.checkpoint, of)
+    checkpoint = Checkpoint(checkpoint_path(snakemake), of)
     resume = checkpoint.load()
     if resume:
         work.say(f"going on after iteration {max(s.iteration for s in resume)}")

@@ -1,0 +1,228 @@
+"""A whole campaign: its files, what changes re-run, and the same bits however it was run."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emjax.io.particles import read_particles
+from emjax.io.volume import read_volume
+from tests.workflow.conftest import ROOT, Place, tiny_config
+
+pytestmark = pytest.mark.slow
+
+RUNS = ["em3d-K02-s000", "em3d-K02-s001"]
+AFTER_CONSENSUS = {"build_consensus", "rebalance_classes", "render_report"}
+
+
+def written(place: Place) -> set[str]:
+    """Files of the campaign, relative to its folder."""
+    root = place.folder / "results" / "tiny"
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
+    n_classes = len(pd.read_csv(finished.folder / "results/tiny/consensus/stability.tsv", sep="\t"))
+    maps = [
+        f"class_{k + 1:03d}{part}"
+        for k in range(2)
+        for part in (".mrc", "_half1.mrc", "_half2.mrc", "_hard.mrc")
+    ]
+    run = ["particles.star", "posteriors.npy", "metrics.json", "fsc.tsv", *maps]
+    consensus = [
+        f"class_{k + 1:03d}{part}"
+        for k in range(n_classes)
+        for part in (".mrc", "_half1.mrc", "_half2.mrc", "_fsc.tsv")
+    ]
+    consensus += ["particles.star", "intersections.tsv", "linkage.npy", "elbows.json"]
+    consensus += ["stability.tsv", "agreement.tsv"]
+    prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
+    prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
+    rebalance = ["affinity.npy", "superclasses.tsv"]
+    rebalance += ["particles_kept.star", "particles_excluded.star"]
+    expected = {f"runs/{name}/{file}" for name in RUNS for file in run}
+    expected |= {f"consensus/{file}" for file in consensus}
+    expected |= {f"prepare/{file}" for file in prepare}
+    expected |= {f"rebalance/{file}" for file in rebalance}
+    optional = {"campaign.json", "consensus/confounders.tsv"}
+    assert written(finished) - optional == expected | {"runs.tsv", "report.html"}
+
+
+def test_particle_files_keep_every_row_and_column(finished: Place):
+    before = read_particles(finished.folder / "data/particles.star")
+    for name in ("prepare", "consensus", f"runs/{RUNS[0]}"):
+        after = read_particles(finished.folder / f"results/tiny/{name}/particles.star")
+        np.testing.assert_array_equal(after.identity, before.identity)
+        np.testing.assert_allclose(after.rotations, before.rotations, atol=1e-6)
+        np.testing.assert_array_equal(after.defocus_u, before.defocus_u)
+        own, new = before.source.particles, after.source.particles  # type: ignore[union-attr]
+        assert set(own.labels) <= set(new.labels)
+    assert {"rlnClassNumber", "emjaxStability", "emjaxClassPosterior"} <= {
+        *read_particles(
+            finished.folder / "results/tiny/consensus/particles.star"
+        ).source.particles.labels  # type: ignore[union-attr]
+    }
+
+
+def test_the_runs_are_listed_with_how_they_went(finished: Place):
+    runs = pd.read_csv(finished.folder / "results/tiny/runs.tsv", sep="\t")
+    assert list(runs["run"]) == RUNS
+    assert list(runs["seed"]) == [0, 1]
+    metrics = json.loads(
+        (finished.folder / "results/tiny/runs" / RUNS[0] / "metrics.json").read_text()
+    )
+    assert metrics["seed"] == 0 and len(metrics["history"]) == metrics["iterations"]
+    assert {"emjax_version", "options", "input_checksum", "devices"} <= set(metrics)
+
+
+def test_nothing_is_left_to_do(finished: Place):
+    done = finished.snakemake(tiny_config())
+    assert "Nothing to be done" in done.stdout
+
+
+def test_a_consensus_option_reruns_the_consensus_and_what_follows(finished: Place):
+    jobs = finished.jobs(tiny_config(consensus={"metric": "euclidean"}))
+    assert AFTER_CONSENSUS <= jobs
+    assert jobs <= AFTER_CONSENSUS | {"reconstruct_class", "all"}
+
+
+def test_a_rebalance_option_reruns_no_map(finished: Place):
+    jobs = finished.jobs(tiny_config(rebalance={"factor": 1.0}))
+    assert jobs == {"rebalance_classes", "render_report", "all"}
+
+
+def test_more_seeds_run_only_the_new_ones(finished: Place):
+    em3d = tiny_config()["runs"]["em3d"] | {"seeds": 3}
+    jobs = finished.jobs(tiny_config(runs={"em3d": em3d}, seeds_per_job=2))
+    assert "classify_em3d_s002" in jobs
+    assert not {"classify_em3d_s000", "prepare_particles"} & jobs
+
+
+def test_batches_of_another_size_rerun_nothing_that_is_there(finished: Place):
+    jobs = finished.jobs(tiny_config(seeds_per_job=1))
+    assert not {job for job in jobs if job.startswith("classify")}
+
+
+def test_a_classification_option_reruns_the_classifications(finished: Place):
+    em3d = tiny_config()["runs"]["em3d"] | {"full_iterations": 4}
+    jobs = finished.jobs(tiny_config(runs={"em3d": em3d}))
+    assert "classify_em3d_s000" in jobs and "prepare_particles" not in jobs
+
+
+def test_another_version_reruns_everything(finished: Place, tmp_path: Path):
+    # A copy of the workflow without the metadata that an editable installation leaves beside it.
+    shutil.copy2(ROOT / "Snakefile", tmp_path)
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    info = tmp_path / "emjax-99.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: emjax\nVersion: 99.0\n")
+    copy = Place(finished.folder)
+    copy.snakefile = tmp_path / "Snakefile"
+    jobs = copy.jobs(tiny_config())
+    assert {"check_input", "prepare_particles", "classify_em3d_s000"} <= jobs
+    assert AFTER_CONSENSUS - {"rebalance_classes"} <= jobs
+
+
+def test_a_new_consensus_leaves_no_map_of_the_old_one(finished: Place):
+    folder = finished.folder / "results/tiny/consensus"
+    stale = [folder / name for name in ("class_007.mrc", "class_007_fsc.tsv")]
+    for path in stale:
+        path.write_text("an earlier consensus had more classes")
+    for config in (tiny_config(consensus={"metric": "cityblock"}), tiny_config()):
+        done = finished.snakemake(config)
+        assert done.returncode == 0, done.stdout
+        assert "classify_em3d" not in done.stdout
+        assert not any(path.exists() for path in stale)
+
+
+def test_snakemakes_own_report_is_written(finished: Place):
+    done = finished.snakemake(tiny_config(), "--report", "report.zip")
+    assert done.returncode == 0, done.stdout
+    assert (finished.folder / "report.zip").stat().st_size > 10_000
+
+
+def long_config(seeds: int | list[int]) -> dict:
+    """Classifications that run all of their iterations, so that there is time to kill them."""
+    em3d = {
+        "n_classes": [2, 3],
+        "seeds": seeds,
+        "full_iterations": 25,
+        "switch_convergence": 0,
+        "rms_convergence": 0,
+    }
+    return tiny_config(runs={"em3d": em3d})
+
+
+def assert_same_runs(one: Place, other: Place, runs: list[str]) -> None:
+    """Labels, posteriors and maps of runs are the same bits."""
+    for run in runs:
+        a, b = (place.folder / "results/tiny/runs" / run for place in (one, other))
+        np.testing.assert_array_equal(np.load(a / "posteriors.npy"), np.load(b / "posteriors.npy"))
+        for path in sorted(a.glob("*.mrc")):
+            np.testing.assert_array_equal(read_volume(path)[0], read_volume(b / path.name)[0])
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 300) -> None:
+    """Until a file is there; the process must still run then."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
+    """Two seeds classified in one batch without a break."""
+    place = Place(tmp_path_factory.mktemp("whole"))
+    (place.folder / "data").symlink_to(particles)
+    done = place.snakemake(long_config(2), "--until", "classify_em3d_s000")
+    assert done.returncode == 0, done.stdout
+    return place
+
+
+def test_a_seed_alone_gives_the_same_bits_as_in_a_batch(whole: Place, place: Place):
+    done = place.snakemake(long_config([1]), "--until", "classify_em3d_s001")
+    assert done.returncode == 0, done.stdout
+    assert_same_runs(place, whole, ["em3d-K02-s001", "em3d-K03-s001"])
+
+
+def test_a_killed_job_goes_on_and_gives_the_same_bits(whole: Place, place: Place):
+    command = place.command(long_config(2), "--until", "classify_em3d_s000")
+    process = subprocess.Popen(
+        command,
+        cwd=place.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(place.folder / "checkpoints/tiny/classify_em3d_s000.previous.npz", process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = subprocess.run(command, cwd=place.folder, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "going on after iteration" in again.stderr
+    runs = [f"em3d-K{k:02d}-s{s:03d}" for k in (2, 3) for s in (0, 1)]
+    assert_same_runs(place, whole, runs)
+    assert not list((place.folder / "checkpoints").rglob("*.npz"))
+
+
+def test_a_second_snakemake_on_one_campaign_is_refused(place: Place):
+    config = tiny_config()
+    process = subprocess.Popen(
+        place.command(config, "--until", "prepare_particles"),
+        cwd=place.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(place.folder / ".snakemake/campaign-tiny.lock", process)
+    second = place.snakemake(config)
+    assert second.returncode == 1
+    assert "campaign tiny is being run by another Snakemake" in second.stdout
+    assert process.wait(300) == 0

@@ -1,0 +1,157 @@
+"""Wrong input ends in one clear line before anything is computed."""
+
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import mrcfile
+import numpy as np
+import pytest
+from settings import complete
+
+from tests.workflow.conftest import ROOT, Place, tiny_config
+
+STAR, STACK = Path("data/particles.star"), Path("data/particles.mrcs")
+
+
+def replace_text(old: str, new: str, count: int = 1) -> Callable[[], None]:
+    """An edit of the particle file."""
+
+    def edit() -> None:
+        text = STAR.read_text()
+        assert old in text
+        STAR.write_text(text.replace(old, new, count))
+
+    return edit
+
+
+def set_value(column: str, row: int, value: str) -> Callable[[], None]:
+    """Another value in one row of the particle table."""
+
+    def edit() -> None:
+        lines = STAR.read_text().splitlines()
+        number = next(int(x.split("#")[1]) for x in lines if x.startswith(f"_{column} "))
+        rows = [i for i, line in enumerate(lines) if "@" in line]
+        fields = lines[rows[row]].split("\t")
+        fields[number - 1] = value
+        lines[rows[row]] = "\t".join(fields)
+        STAR.write_text("\n".join(lines) + "\n")
+
+    return edit
+
+
+def drop_rows() -> None:
+    """No particle left."""
+    lines = [line for line in STAR.read_text().splitlines() if "@" not in line]
+    STAR.write_text("\n".join(lines) + "\n")
+
+
+def truncate_stack() -> None:
+    """A stack cut in its last images."""
+    STACK.write_bytes(STACK.read_bytes()[:-100_000])
+
+
+def write_mask(box: int, value: float = 1.0) -> Callable[[], None]:
+    """A mask of another box, or with values of its own."""
+
+    def make() -> None:
+        with mrcfile.new("mask.mrc", np.ones((box,) * 3, np.float32)) as mrc:
+            mrc.voxel_size = 6.0
+            mrc.data[1, 2, 3] = value
+
+    return make
+
+
+def nothing() -> None:
+    """The particles as they are."""
+
+
+SOLVENT = {"masks": {"solvent": "mask.mrc"}}
+FOCUS = {"masks": {"focus": "mask.mrc"}}
+
+
+def em3d(**options) -> dict:
+    """Changes of the em3d options."""
+    return {"runs": {"em3d": {"n_classes": [2], "seeds": 1} | options}}
+
+
+WRONG = [
+    (lambda: STAR.unlink(), {}, "particles.star", "not there"),
+    (lambda: STACK.unlink(), {}, "particles.star", "no such file"),
+    (nothing, {"image_root": "elsewhere"}, "particles.star", "set image_root"),
+    (replace_text("000003@", "000301@"), {}, "particles.star", "image 301"),
+    (replace_text("000003@", "000000@"), {}, "particles.star", "expected"),
+    (truncate_stack, {}, "particles.mrcs", "expected"),
+    (lambda: STACK.write_bytes(b"no stack"), {}, "particles.mrcs", "expected"),
+    (replace_text("\t48\t", "\t64\t"), {}, "particles.star", "box size 64, expected 48"),
+    (replace_text("\t6.0\t", "\t3.0\t"), {}, "particles.star", "pixel size 3 Å, expected 6 Å"),
+    (set_value("rlnAngleTilt", 4, "nan"), {}, "particles.star", "_rlnAngleTilt"),
+    (set_value("rlnAngleRot", 0, "north"), {}, "particles.star", "_rlnAngleRot"),
+    (set_value("rlnDefocusU", 2, "-inf"), {}, "particles.star", "_rlnDefocusU"),
+    (replace_text("_rlnDefocusU", "_unknown"), {}, "particles.star", "DefocusU"),
+    (replace_text("_rlnVoltage", "_unknown"), {}, "particles.star", "oltage"),
+    (replace_text("_rlnAnglePsi", "_unknown"), {}, "particles.star", "AnglePsi"),
+    (drop_rows, {}, "particles.star", "no rows"),
+    (lambda: STAR.write_text(""), {}, "particles.star", "found"),
+    (lambda: STAR.write_bytes(b"\xff\xfe\x00data"), {}, "particles.star", "expected"),
+    (nothing, em3d(n_classes=[301]), "runs.em3d.n_classes", "301, expected at most 300"),
+    (nothing, em3d(initial="input", initial_maps=["a.mrc", "b.mrc"]), "initial_maps", "a.mrc"),
+    (write_mask(48), em3d(initial="input", initial_maps=["mask.mrc"]), "initial_maps", "1 maps"),
+    (nothing, SOLVENT, "masks.solvent", "mask.mrc"),
+    (write_mask(32), SOLVENT, "mask.mrc", "box of 32 voxels, expected a box of 48"),
+    (write_mask(32), FOCUS, "mask.mrc", "box of 32 voxels, expected a box of 48"),
+    (write_mask(48, np.nan), FOCUS, "mask.mrc", "nan"),
+    (lambda: Path("mask.mrc").write_text("x"), FOCUS, "mask.mrc", "expected"),
+    (nothing, {"filter_resolution": 5}, "filter_resolution", "beyond Nyquist"),
+    (nothing, {"filter_resolution": 200}, "filter_resolution", "expected at most"),
+    (nothing, {"runs": {"external": [{"name": "a", "path": "no.star"}]}}, "a", "no.star"),
+    (nothing, {"runs": {"external": [{"name": "a", "path": str(STAR)}]}}, "star", "class"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_wrong_input_is_told_in_one_line(
+    number: int, tmp_path: Path, particles: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    spoil, changes, where, what = WRONG[number]
+    shutil.copytree(particles, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+    spoil()
+    config = complete(tiny_config(**changes))
+    job = SimpleNamespace(
+        rule="check_input",
+        log=["check.log"],
+        config=config,
+        output=["prepare.json"],
+        params=SimpleNamespace(emjax="0"),
+    )
+    script = ROOT / "workflow" / "scripts" / "check_input.py"
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(script), {"snakemake": job})
+    lines = [x for x in capsys.readouterr().err.splitlines() if x]
+    print(lines)
+    assert stop.value.code == 1
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    assert where in lines[0] and what in lines[0]
+    assert not Path("prepare.json").exists()
+    assert "Traceback" in Path("check.log").read_text()
+
+
+def test_snakemake_stops_at_wrong_input(place: Place):
+    (place.folder / "data" / "particles.mrcs").unlink()
+    done = place.snakemake(tiny_config())
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1 and "particles.mrcs" in told[0]
+    assert "Traceback" not in done.stdout
+    assert not list((place.folder / "results").glob("**/*.npy"))
+
+
+def test_snakemake_tells_a_misspelt_option_in_one_line(place: Place):
+    done = place.snakemake(tiny_config(consensus={"metrik": "cosine"}), "--dry-run")
+    assert done.returncode == 1
+    assert "tiny.yaml: consensus.metrik: unknown option; did you mean metric?" in done.stdout
+    assert "Traceback" not in done.stdout
