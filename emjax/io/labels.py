@@ -30,6 +30,7 @@ def read_labels(
         path: RELION `data.star` or job folder, CryoSPARC `.cs`/`.csg`, Xmipp `.xmd`, or a table
             as STAR, `.csv`, `.tsv` or `.npz` (arrays `identity`, `labels`, maybe `posteriors`).
         key: the column that joins runs; None: the uid, else the image name, else `identity`.
+            Of a `.cs` also `image`: number and stack.
         class_column: the column with class numbers, 1-based with 0 for unassigned (`.cs` and
             `.npz`: 0-based, below 0 for unassigned); None: the usual names.
 
@@ -112,8 +113,14 @@ def _from_xmipp(star: StarFile, key: str | None) -> Labels:
 
 
 def _from_cs(source: CsParticles, key: str | None, class_column: str | None) -> Labels:
-    identity = source["uid" if key is None else key]
-    identity = source.text(key) if key and identity.dtype.kind in "SU" else identity.astype(str)
+    if key == "image":
+        number, paths = source.integers("blob/idx") + 1, source.text("blob/path").tolist()
+        pairs = zip(number.tolist(), paths, strict=True)
+        identity = np.array([f"{i:06d}@{p.removeprefix('>')}" for i, p in pairs])
+    else:
+        identity = source["uid" if key is None else key]
+        is_text = key is not None and identity.dtype.kind in "SU"
+        identity = source.text(key) if is_text and key else identity.astype(str)
     if class_column is None and "emjax/class_number" in source:
         return identity, source.numbers("emjax/class_number").astype(np.int64) - 1, None
     if class_column is None and "alignments3D_multi/class_posterior" in source:
