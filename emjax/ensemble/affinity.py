@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from emjax.imaging.inplane import finer_sampling, rotate_finer
+
 
 def volume_affinity(
     volumes: Float[Array, "k d d d"] | Float[np.ndarray, "k d d d"],
@@ -174,35 +176,6 @@ def _interpolated_peak(correlation: Float[Array, "*b m m"]) -> Float[Array, "*b"
     return jnp.minimum(top + gain, 1.0)
 
 
-def _rotate(
-    fine: Float[Array, "*b e e"], angle: Float[Array, "*b"], box_size: int
-) -> Float[Array, "*b d d"]:
-    """Rotate images about their centre, read bilinearly from their twofold finer sampling."""
-    offset = jnp.arange(box_size) - box_size // 2
-    y, x = jnp.meshgrid(offset, offset, indexing="ij")
-    cosine, sine = jnp.cos(angle)[..., None, None], jnp.sin(angle)[..., None, None]
-    centre = 2 * (box_size // 2)
-    rows = centre + 2 * (cosine * y - sine * x)
-    columns = centre + 2 * (sine * y + cosine * x)
-
-    def sample(image: Array, row: Array, column: Array) -> Array:
-        return jax.scipy.ndimage.map_coordinates(image, [row, column], order=1)
-
-    for _ in angle.shape:
-        sample = jax.vmap(sample)
-    return sample(fine, rows, columns)
-
-
-def _refine_sampling(images: Float[Array, "k d d"]) -> Float[Array, "k e e"]:
-    """Twofold finer sampling by padding the transform; pixel x comes to lie at 2x."""
-    box_size = images.shape[-1]
-    spectrum = jnp.fft.fftshift(jnp.fft.fft2(images), (1, 2))
-    before = box_size - box_size // 2
-    pad = ((0, 0), (before, box_size - before), (before, box_size - before))
-    padded = jnp.fft.ifftshift(jnp.pad(spectrum, pad), (1, 2))
-    return 4 * jnp.fft.ifft2(padded).real
-
-
 @partial(jax.jit, static_argnames=("angle_step", "mirror"))
 def _best_correlation(
     images: Float[Array, "k d d"],
@@ -213,7 +186,7 @@ def _best_correlation(
 ) -> Float[Array, "batches p"]:
     box_size = images.shape[-1]
     fixed = circle.spectra(images)
-    fine = _refine_sampling(images)
+    fine = finer_sampling(images)
     if mirror:
         # Column x → 2c − x about the centre c, which the plain reversal would move.
         fine = jnp.roll(fine[:, :, ::-1], 4 * (box_size // 2) - 2 * box_size + 1, axis=2)
@@ -226,7 +199,7 @@ def _best_correlation(
         return table[0][index], table[1][index], table[2][index]
 
     def coarse(best: tuple[Array, Array], angle: Array) -> tuple[tuple[Array, Array], None]:
-        turned = circle.spectra(_rotate(fine, jnp.full(len(fine), angle), box_size))
+        turned = circle.spectra(rotate_finer(fine, jnp.full(len(fine), angle)))
         found = jax.lax.map(
             lambda pair: circle.peak(pick(fixed, pair[0]), pick(turned, pair[1])),
             (pairs[0], pairs[1]),
@@ -242,7 +215,7 @@ def _best_correlation(
 
         def nudge(best: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
             trial = best[1] + step
-            turned = circle.spectra(_rotate(fine[second], trial, box_size))
+            turned = circle.spectra(rotate_finer(fine[second], trial))
             found = circle.peak(pick(fixed, first), turned)
             better = found > best[0]
             return (jnp.where(better, found, best[0]), jnp.where(better, trial, best[1])), None
