@@ -9,6 +9,8 @@ from emjax.report.svg import Chart, heat_colour, small
 
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
 
+MOVEMENT = "movement of the whole"  # of the molecule: what pose errors look like
+
 NAMES = {
     "viewing_direction": "viewing direction",
     "direction": "viewing direction",
@@ -17,6 +19,8 @@ NAMES = {
     "optics_group": "optics group",
     "shift": "shift",
     "scale": "image scale",
+    "rotations": "viewing direction",
+    "shifts": "shift",
 }
 
 
@@ -61,7 +65,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         if not np.isfinite(value):
             continue
         fill, light = heat_colour(min(abs(value) / 0.5, 1))
-        note = "" if q is None else f", q = {small(float(q[i]))}"
+        note = "" if q is None or not np.isfinite(q[i]) else f", q = {small(float(q[i]))}"
         chart.bar(
             x,
             x + 1,

@@ -40,6 +40,7 @@ class ClassCard:
     slices: list[tuple[str, str]] = field(default_factory=list)
     differences: list[tuple[str, str]] = field(default_factory=list)
     filtered: str = ""
+    strength: str = ""
     surface: str = ""
     volume: dict[str, Any] | None = None  # decimated, for the 3D look
 
@@ -55,47 +56,50 @@ def class_cards(campaign: Campaign) -> list[ClassCard]:
     sizes = campaign.by_class("size")
     weights = [max(sizes.get(c, 1.0), 1.0) for c in numbers]
     mean = np.average(np.stack(list(smooth.values())), axis=0, weights=weights)
-    gaps = {c: (v - mean) * mask for c, v in smooth.items()}
-    middle = (volumes[0].shape[0] // 2,) * 3
+    middle = _middle(mask if mask.min() < 0.5 else mean)
     slices = {c: slices_at(v, middle) for c, v in zip(numbers, volumes, strict=True)}
     everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
     low, high = np.quantile(everything, [0.01, 0.997])
-    typical = float(np.median([np.abs(g).max() for g in gaps.values()]))
     inside = 0.35 * float(mask.mean()) if mask.min() < 0.5 else 0.06
-    scale = (float(low), float(high), typical)
+    densest = float((mean * mask).max())
+    filtered = f"{limit:.0f} Å" if np.isfinite(limit) else ""
     return [
         _card(
             campaign,
             c,
-            _pictures(slices[c], gaps[c], scale, voxel_size, limit)
-            | _surface(smooth[c] * mask, inside),
+            _slices(slices[c], float(low), float(high))
+            | _differences((smooth[c] - mean) * mask, densest, voxel_size)
+            | _surface(smooth[c] * mask, inside)
+            | {"filtered": filtered},
         )
         for c in numbers
     ]
 
 
-def _pictures(
-    slices: list[np.ndarray],
-    gap: np.ndarray,
-    scale: tuple[float, float, float],
-    voxel_size: float,
-    limit: float,
-) -> dict[str, Any]:
-    """Central slices, and the difference from the mean through its largest voxel."""
-    low, high, most = scale
-    voxel = np.unravel_index(int(np.abs(gap).argmax()), gap.shape)
-    voxel = (int(voxel[0]), int(voxel[1]), int(voxel[2]))
-    place = [f"{(v - gap.shape[0] // 2) * voxel_size:+.0f} Å" for v in voxel]
-    through = [f"{d}, {p}" for d, p in zip(DIRECTIONS, place, strict=True)]
+def _middle(weight: np.ndarray) -> tuple[int, int, int]:
+    """The voxel at the centre of mass."""
+    weight = np.maximum(weight, 0)
+    sums = [weight.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    z, y, x = (round(float(np.average(np.arange(s.size), weights=s + 1e-12))) for s in sums)
+    return z, y, x
+
+
+def _slices(slices: list[np.ndarray], low: float, high: float) -> dict[str, Any]:
+    pictures = [png_uri(grey(s, low, high)) for s in slices]
+    return {"slices": list(zip(DIRECTIONS, pictures, strict=True))}
+
+
+def _differences(gap: np.ndarray, densest: float, voxel_size: float) -> dict[str, Any]:
+    """Slices of the difference from the mean through its strongest voxel, each on its own scale."""
+    z, y, x = (int(i) for i in np.unravel_index(int(np.abs(gap).argmax()), gap.shape))
+    most = float(np.abs(gap[z, y, x]))
+    place = [f"{(v - gap.shape[0] // 2) * voxel_size:+.0f} Å" for v in (z, y, x)]
+    names = [f"{d}, {p}" for d, p in zip(DIRECTIONS, place, strict=True)]
+    pictures = [png_uri(diverging(s, 0.9 * most)) for s in slices_at(gap, (z, y, x))]
+    share = most / densest if densest > 0 else float("nan")
     return {
-        "slices": [
-            (name, png_uri(grey(s, low, high))) for name, s in zip(DIRECTIONS, slices, strict=True)
-        ],
-        "differences": [
-            (name, png_uri(diverging(s, most)))
-            for name, s in zip(through, slices_at(gap, voxel), strict=True)
-        ],
-        "filtered": f"{limit:.0f} Å" if np.isfinite(limit) else "",
+        "differences": list(zip(names, pictures, strict=True)),
+        "strength": f"{percent(share, 1)} of the highest density" if np.isfinite(share) else "",
     }
 
 
@@ -146,7 +150,7 @@ def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
         warnings=warnings,
         links=[n for n in names if campaign.path(n)],
         fsc=fsc_figure(campaign, c),
-        stability=stability_figure(campaign, c),
+        stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
         **pictures,
     )
 
@@ -173,6 +177,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]
     particles = campaign.particles.get("rlnClassNumber", np.zeros(0))
     size = float(row.get("size", (particles == c).sum()))
     total = max(len(particles), 1)
+    alone = len(campaign.class_numbers) == 1
     facts = [("Particles", f"{number(size)} ({percent(size, total)})")]
     warnings = []
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
@@ -189,12 +194,11 @@ def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]
         )
         facts.append(("Resolution (FSC 0.143)", text))
     mean = row.get("mean_stability")
-    if mean is not None and np.isfinite(mean):
+    if mean is not None and np.isfinite(mean) and not alone:
         facts.append(("Mean stability", f"{mean:.2f} of 1"))
         if mean < 0.7:
             warnings.append("Its particles change class between runs (mean stability below 0.7).")
     q = row.get("q_value")
-    alone = len(campaign.class_numbers) == 1
     if q is not None and np.isfinite(q) and not alone:
         facts.append(("q-value", small(float(q))))
         if q >= campaign.fdr:

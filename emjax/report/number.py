@@ -184,8 +184,10 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     same = percent(kept_share(part, groups), 1)
     return Figure(
         "dendrogram",
-        f"Cut at {plural(chosen, 'class', 'classes')}, the tree groups {same} of the particles "
-        "as the classes in use do",
+        "One class is in use; below its top the tree shows how the runs would split it"
+        if chosen == 1
+        else f"Cut at {plural(chosen, 'class', 'classes')}, the tree groups {same} of the "
+        "particles as the classes in use do",
         chart.svg(),
         "Each leaf is a group of particles that every run put together; its bar is the group's "
         "size. Groups join from the bottom up, the most alike first. Drag the dashed line, or use "

@@ -18,6 +18,7 @@ from emjax.report import (
     classes,
     convergence,
     extras,
+    flow,
     number,
     provenance,
     quality,
@@ -73,7 +74,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "runs": [
             agreement.agreement_figure(campaign),
             agreement.likelihood_figure(campaign),
-            agreement.flow_figure(campaign),
+            flow.flow_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
             convergence.ess_figure(campaign),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emjax.report.agreement import agreement_sentence
-from emjax.report.audit import MATTERS, flagged, say
+from emjax.report.audit import MATTERS, MOVEMENT, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import percent, plural
 from emjax.report.number import chosen_number, recommended_number
@@ -17,9 +17,10 @@ DEAD = 0.005  # share of the particles below which a class of a run counts as de
 
 @dataclass
 class Verdict:
-    """`mood` is found, warn or nothing; the page colours and words the headline by it."""
+    """`mood` (found, warn, nothing) colours the page's first box, `badge` heads it."""
 
     mood: str
+    badge: str
     headline: str
     found: list[str] = field(default_factory=list)
     distrust: list[str] = field(default_factory=list)
@@ -51,24 +52,40 @@ def judge(campaign: Campaign) -> Verdict:
     hits = flagged(campaign)
     if campaign.elbows.get("verdict") == "unreplicated":
         name = plural(count, "class", "classes")
-        verdict = Verdict("warn", f"{name} of a single run: nothing replicates them yet.")
+        verdict = Verdict(
+            "warn",
+            "Not replicated",
+            f"{name} of a single run: nothing replicates them yet.",
+        )
         verdict.found.append("Run more seeds; what one run says alone cannot be told from chance.")
     elif continuum(campaign):
-        verdict = Verdict("warn", "The particles differ gradually: no separate classes found.")
+        verdict = Verdict(
+            "warn",
+            "No separate classes",
+            "The particles differ gradually: no separate classes found.",
+        )
         verdict.found.append(
             "The runs cut a continuum at different places. Any number of classes would be "
             "arbitrary, however similar the seeds look."
         )
+        verdict.distrust.append(
+            "Errors of the poses look like gradual motion. Unless the poses are known to be good, "
+            "suspect them first."
+        )
     elif min(count, best) <= 1 or significant <= 1:
         verdict = Verdict(
-            "nothing", "No reproducible classes: as far as these runs can tell, one state."
+            "nothing",
+            "Nothing found",
+            "No reproducible classes: as far as these runs can tell, one state.",
         )
         verdict.found.append(
             f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
             "single runs are noise; do not interpret their maps."
         )
     else:
-        verdict = Verdict("warn" if len(hits) else "found", f"{sentence_of_sizes(campaign)}.")
+        verdict = Verdict("found", "Reproducible classes found", f"{sentence_of_sizes(campaign)}.")
+        if len(hits):
+            verdict.mood, verdict.badge = "warn", "Found, but be careful"
         verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
         verdict.found.append(
             f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: so many particles "
@@ -104,6 +121,13 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
     for nuisance, rows in hits.groupby("nuisance", sort=False):
         names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
         effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
+        if nuisance == MOVEMENT:
+            verdict.distrust.append(
+                f"The difference map of class {names} is what a small movement of the whole "
+                f"molecule would make (up to {100 * effect:.0f} % of it): it sorts particles by "
+                "the error of their pose, not by their state."
+            )
+            continue
         verdict.distrust.append(
             f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
             f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
@@ -129,7 +153,7 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
                 "more than half of the evidence (stability below 0.5)."
             )
     dead = _dead_classes(campaign)
-    if dead:
+    if dead and verdict.mood != "nothing":
         verdict.distrust.append(
             f"{plural(dead, 'class', 'classes')} of single runs died "
             "(under 0.5 % of the particles)."
@@ -167,8 +191,9 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounded: bool) -> None:
         ]
     if continuum(campaign):
         verdict.advice.append(
-            "Use a method for continuous motion, or cut the continuum on purpose with "
-            "consensus.n_classes."
+            "Refine the poses again (local angular search) and repeat the campaign. If the "
+            "differences stay, use a method for continuous motion, or cut the continuum on "
+            "purpose with consensus.n_classes."
         )
         return
     verdict.advice += [
