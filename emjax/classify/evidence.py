@@ -5,11 +5,11 @@ What is fitted on one fold is scored on the others: the log-likelihood gain over
 an interval over micrographs, whose particles share ice, defocus and pose errors.
 
 A labelling made from all particles has seen the held-out ones: maps of its members carry their
-noise. Evidence for it must come from runs on one fold; `crossfit_classes` makes them.
+noise. Evidence for it must come from runs on one fold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -18,11 +18,14 @@ from emjax.classify.subspace import (
     DEFAULTS,
     CampaignOptions,
     Statistics,
+    latent_mix,
     posteriors_and_gain,
     run_campaign,
+    turn,
 )
 
 Z95 = 1.959964
+MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small its error
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,8 @@ def block_interval(values: Float[np.ndarray, " n"], blocks: np.ndarray | None = 
         sums = values
     else:
         _, index = np.unique(blocks, return_inverse=True)
-        counts = np.bincount(index)
         # Blocks differ in size: what varies is their sum around that of a block of its size.
-        sums = np.bincount(index, values - values.mean()) + counts * 0.0
+        sums = np.bincount(index, values - values.mean())
     m = len(sums)
     spread = sums - sums.mean()
     error = np.sqrt(m / max(m - 1, 1) * np.sum(spread**2))
@@ -88,6 +90,7 @@ def choose_number(
             i
             for i in range(chosen + 1, len(gains))
             if block_interval(gains[i] - gains[chosen], blocks).low > 0
+            and total[i].value - total[chosen].value > MIN_GAIN
         ]
         if not better:
             break
@@ -120,68 +123,118 @@ def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
 
 
 @dataclass(frozen=True)
-class ClassEvidence:
-    """Evidence for numbers of classes, and for each class of the number chosen."""
+class Fold:
+    """A basis fitted on some particles, and the others, which judge it."""
 
-    choice: Choice
-    per_class: tuple[Interval, ...]  # what the held-out likelihood loses without the class
-    found: bool  # False: no discrete heterogeneity found
+    statistics: Statistics  # of all n particles in the basis
+    held_out: np.ndarray  # bool of n: not seen by the fit of the basis
 
 
-def crossfit_classes(
-    folds: Sequence[tuple[Statistics, np.ndarray, np.ndarray]],
-    n_particles: int,
+@dataclass(frozen=True)
+class Evidence:
+    """What held-out particles say about numbers of components and classes."""
+
+    components: Choice
+    classes: Choice
+    per_class: tuple[Interval, ...]  # loss without each class, by size (one fit a quarter)
+    component_gains: Float[np.ndarray, "m n"]
+    class_gains: Float[np.ndarray, "k n"]
+    log_likelihood: float  # of all held-out particles at the choice, baseline included
+
+    @property
+    def found(self) -> bool:
+        """False: no discrete heterogeneity found."""
+        return self.classes.chosen > 1
+
+
+def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+    """The held-out particles in two parts by block, each once to learn from and once to score."""
+    names = np.arange(fold.statistics.n) if blocks is None else np.asarray(blocks)
+    own = np.unique(names[fold.held_out])
+    first = np.random.default_rng(seed).permutation(own)[: len(own) // 2]
+    part = fold.held_out & np.isin(names, first)
+    rest = fold.held_out & ~part
+    return [(part, rest), (rest, part)]
+
+
+def held_out_evidence(
+    folds: Sequence[Fold],
     n_classes: Sequence[int],
     blocks: np.ndarray | None = None,
     seeds: int = 40,
     options: CampaignOptions = DEFAULTS,
-) -> tuple[ClassEvidence, Float[np.ndarray, "m n"]]:
-    """Fit every number of classes on the training rows of each fold, score the other rows.
+) -> Evidence:
+    """Judge components and classes by particles that the basis has not seen.
+
+    Noise that a basis has taken up makes it too large for other particles, and a mixture fitted
+    with the basis inherits that. So the held-out particles are parted in two: one part learns the
+    coordinates' variance and the classes in the foreign basis, the other scores them, and back.
 
     Args:
-        folds: statistics of all particles in the basis of a fold, its training rows, and the rows
-            it scores; the rows scored must be disjoint between folds.
-        n_particles: in all.
+        folds: bases and their held-out particles, disjoint between folds.
         n_classes: candidates; 1 is added.
         blocks: micrograph of each particle.
-        seeds: of each fit.
-        options: of the fits.
-
-    Returns:
-        The evidence, and the held-out gain of each particle for each number of classes.
+        seeds: of each mixture.
+        options: of the mixtures.
     """
-    numbers = sorted({1, *n_classes})
-    gains = np.zeros((len(numbers), n_particles))
-    scored = np.zeros(n_particles, bool)
-    fits = []
-    for statistics, train, test in folds:
-        training, testing = statistics.take(train), statistics.take(test)
-        scored[test] = True
-        fits.append([])
-        for row, k in enumerate(numbers):
-            campaign = run_campaign(training, k, range(seeds if k > 1 else 1), options)
-            best = campaign.best()
-            fit = campaign.coordinates[best], campaign.class_weights[best]
-            gains[row, test] = posteriors_and_gain(testing, *fit)[1]
-            fits[-1].append(fit)
+    n, q = folds[0].statistics.n, folds[0].statistics.n_components
+    tasks = []
+    component = np.zeros((q + 1, n))
+    for fold in folds:
+        for learn, score in quarters(fold, blocks):
+            mix = latent_mix(fold.statistics.take(learn))
+            learning = turn(fold.statistics.take(learn), mix)
+            scoring = turn(fold.statistics.take(score), mix)
+            component[:, score] = component_gains(scoring)
+            tasks.append((learning, scoring, score))
+    scored = np.any([score for _, _, score in tasks], axis=0)
     own = None if blocks is None else np.asarray(blocks)[scored]
-    choice = choose_number(gains[:, scored], numbers, own, "classes")
-    row = numbers.index(choice.chosen)
-    per_class = _class_losses(folds, [f[row] for f in fits], gains[row], scored, own)
-    return ClassEvidence(choice, per_class, choice.chosen > 1), gains
+    components = choose_number(component[:, scored], range(q + 1), own, "components")
+    numbers = sorted({1, *n_classes})
+    gains = np.zeros((len(numbers), n))
+    kept = max(components.chosen, 1)
+    fits: list[list] = [[] for _ in numbers]
+    for learning, scoring, score in tasks:
+        for row, k in enumerate(numbers):
+            fit, value = _learn_and_score(
+                learning.leading(kept), scoring.leading(kept), k, seeds, options
+            )
+            gains[row, score] = value
+            fits[row].append(fit)
+    classes = choose_number(gains[:, scored], numbers, own, "classes")
+    if components.chosen == 0 and classes.chosen > 1:
+        reason = "no component raises the held-out likelihood, so there is nothing to class by"
+        classes = replace(classes, chosen=1, reason=reason)
+    row = numbers.index(classes.chosen)
+    offset = sum(float(s.offset.sum()) for _, s, _ in tasks)
+    return Evidence(
+        components=components,
+        classes=classes,
+        per_class=_class_losses(tasks, fits[row], gains[row], kept, scored, own),
+        component_gains=component,
+        class_gains=gains,
+        log_likelihood=offset + float(gains[row].sum()),
+    )
 
 
-def _class_losses(folds, fits, full, scored, blocks) -> tuple[Interval, ...]:
+def _learn_and_score(learning: Statistics, scoring: Statistics, k: int, seeds: int, options):
+    count = seeds if k > 1 else 1
+    narrow = replace(options, tile_columns=min(options.tile_columns, count * k))
+    campaign = run_campaign(learning, k, range(count), narrow)
+    best = campaign.best()
+    fit = campaign.coordinates[best], campaign.class_weights[best]
+    return fit, posteriors_and_gain(scoring, *fit)[1]
+
+
+def _class_losses(tasks, fits, full, kept, scored, blocks) -> tuple[Interval, ...]:
     """Held-out likelihood that is lost when one class, in order of size, is taken away."""
     k = len(fits[0][1])
-    if k == 1:
-        return ()
     losses = []
-    for j in range(k):
+    for j in range(k if k > 1 else 0):
         without = np.zeros(len(full))
-        for (statistics, _, test), (z, weights) in zip(folds, fits):
+        for (_, scoring, score), (z, weights) in zip(tasks, fits):
             keep = np.arange(k) != j
             rest = weights[keep] / weights[keep].sum()
-            without[test] = posteriors_and_gain(statistics.take(test), z[keep], rest)[1]
+            without[score] = posteriors_and_gain(scoring.leading(kept), z[keep], rest)[1]
         losses.append(block_interval((full - without)[scored], blocks))
     return tuple(losses)

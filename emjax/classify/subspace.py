@@ -176,16 +176,21 @@ def _solve(
 def feature_blocks(features: np.ndarray, block_rows: int) -> Iterator[Float[Array, "c b f"]]:
     """Rows [g, vech G, 1] in blocks of whole chunks, zeros as padding; one block is in memory."""
     n, f = features.shape
-    if n <= block_rows:
-        block_rows = -(-n // CHUNK) * CHUNK
-    block_rows = max(CHUNK, block_rows // CHUNK * CHUNK)
+    block_rows = _padded(n) if n <= block_rows else max(CHUNK, block_rows // CHUNK * CHUNK)
     for start in range(0, n, block_rows):
         part = features[start : start + block_rows]
-        length = -(-len(part) // CHUNK) * CHUNK if n <= block_rows else block_rows
+        length = _padded(len(part)) if n <= block_rows else block_rows
         block = np.zeros((length, f + 1), features.dtype)
         block[: len(part), :f] = part
         block[: len(part), f] = 1
         yield jnp.asarray(block.reshape(-1, CHUNK, f + 1))
+
+
+def _padded(n: int) -> int:
+    """Whole chunks, in few enough sizes that compiled programs serve again."""
+    chunks = -(-n // CHUNK)
+    step = max(1, 2 ** (chunks.bit_length() - 4))
+    return -(-chunks // step) * step * CHUNK
 
 
 class _Rows:
@@ -357,3 +362,41 @@ def latent_means(statistics: Statistics) -> Float[np.ndarray, "n q"]:
         system = part.quadratic() + np.eye(q, dtype=part.features.dtype)
         means[start : start + 65_536] = np.linalg.solve(system, part.linear()[..., None])[..., 0]
     return means
+
+
+def latent_mix(statistics: Statistics, iterations: int = 50) -> Float[np.ndarray, "q p"]:
+    """Mix of the components whose coordinates have unit variance in these particles.
+
+    The covariance of the coordinates is found by expectation-maximisation; where a component
+    explains nothing here, its variance goes to zero whatever it was where the basis was fitted.
+
+    Returns:
+        Columns of the mix, the direction that images show best first.
+    """
+    q = statistics.n_components
+    linear = statistics.linear().astype(np.float64)
+    quadratic = statistics.quadratic().astype(np.float64)
+    metric = quadratic.mean(0)
+    covariance = np.eye(q)
+    for _ in range(iterations):
+        # (G + C⁻¹)⁻¹ = C − C G (I + C G)⁻¹ C… written so that C may become singular.
+        gain = np.linalg.solve(np.eye(q) + covariance @ quadratic, covariance[None])
+        means = np.einsum("nij,nj->ni", gain, linear)
+        covariance = (means.T @ means + gain.sum(0)) / len(means)
+        covariance = 0.5 * (covariance + covariance.T)
+    values, vectors = np.linalg.eigh(covariance)
+    factor = vectors * np.sqrt(np.maximum(values, 0))
+    _, turned = np.linalg.eigh(factor.T @ metric @ factor)
+    return factor @ turned[:, ::-1]
+
+
+def turn(statistics: Statistics, mix: Float[np.ndarray, "q p"]) -> Statistics:
+    """Statistics in the components Σ_j mix_jk B_j."""
+    dtype, p = statistics.features.dtype, mix.shape[1]
+    features = np.zeros((statistics.n, p * (p + 3) // 2), dtype)
+    for start in range(0, statistics.n, 65_536):
+        rows = slice(start, start + 65_536)
+        part = statistics.take(rows)
+        quadratic = np.swapaxes(mix, 0, 1) @ part.quadratic() @ mix
+        features[rows] = pack(part.linear() @ mix, quadratic)
+    return Statistics(features, statistics.offset, p)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Complex, Float
 from emjax.classify.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.basis_operators import PixelOperators
 from emjax.classify.pose_error import project_statistics
-from emjax.classify.subspace import CampaignOptions, Statistics, pack, run_campaign
+from emjax.classify.subspace import CampaignOptions, Statistics, latent_mix, run_campaign, turn
 from emjax.imaging.grids import FourierGrid, gridding, to_real
 from emjax.imaging.prepare import slicing_values
 
@@ -109,21 +109,6 @@ def calibrate(
     Returns:
         The basis and its statistics; its span stays what it was.
     """
-    q = statistics.n_components
-    linear, quadratic = statistics.linear(), statistics.quadratic()
-    metric = quadratic.mean(0, dtype=np.float64)
-    covariance = np.diag(1 / np.maximum(np.diag(metric), 1e-30))
-    for _ in range(iterations):
-        inverse = np.linalg.inv(quadratic + np.linalg.inv(covariance))
-        means = np.einsum("nij,nj->ni", inverse, linear)
-        covariance = (means.T @ means + inverse.sum(0)) / len(means)
-        covariance += 1e-9 * np.trace(covariance) / q * np.eye(q)
-    factor = np.linalg.cholesky(covariance)
-    _, vectors = np.linalg.eigh(factor.T @ metric @ factor)
-    mix = factor @ vectors[:, ::-1]
-    turned = pack(linear @ mix, np.einsum("ji,njk,kl->nil", mix, quadratic, mix))
+    mix = latent_mix(statistics, iterations)
     components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
-    return (
-        Basis(basis.mean, components),
-        Statistics(turned.astype(statistics.features.dtype), statistics.offset, q),
-    )
+    return Basis(basis.mean, components), turn(statistics, mix)

@@ -5,15 +5,23 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.classify.evidence import block_interval, choose_number, component_gains, crossfit_classes
+from emjax.classify.evidence import (
+    Fold,
+    block_interval,
+    choose_number,
+    component_gains,
+    held_out_evidence,
+)
 from emjax.classify.subspace import (
     CampaignOptions,
     Statistics,
     assign,
     latent_means,
+    latent_mix,
     pack,
     posteriors_and_gain,
     run_campaign,
+    turn,
     unpack,
 )
 from emjax.classify.subspace_optima import distinct_optima, information
@@ -139,17 +147,16 @@ def test_latent_means_solve_their_system(three_classes):
 
 
 def halves_of(statistics):
-    train = np.arange(statistics.n) % 2 == 0
-    return [(statistics, train, ~train), (statistics, ~train, train)]
+    train = np.arange(statistics.n) // 50 % 2 == 0
+    return [Fold(statistics, ~train), Fold(statistics, train)]
 
 
 def test_evidence_chooses_the_planted_number(three_classes):
     statistics, _ = three_classes
     micrographs = np.arange(statistics.n) // 50
-    evidence, _ = crossfit_classes(
-        halves_of(statistics), statistics.n, [2, 3, 4, 5], micrographs, seeds=10
-    )
-    assert evidence.choice.chosen == 3
+    evidence = held_out_evidence(halves_of(statistics), [2, 3, 4, 5], micrographs, seeds=10)
+    assert evidence.components.chosen == 2
+    assert evidence.classes.chosen == 3
     assert evidence.found
     assert len(evidence.per_class) == 3
     assert all(loss.low > 0 for loss in evidence.per_class)
@@ -158,10 +165,24 @@ def test_evidence_chooses_the_planted_number(three_classes):
 @pytest.mark.parametrize("seed", range(5))
 def test_evidence_of_noise_is_one_class(seed):
     statistics, _ = planted(1000, np.zeros((1, 3)), seed)
-    evidence, _ = crossfit_classes(halves_of(statistics), 1000, [2, 3], seeds=10)
-    assert evidence.choice.chosen == 1
+    evidence = held_out_evidence(halves_of(statistics), [2, 3], seeds=10)
+    assert evidence.components.chosen == 0
+    assert evidence.classes.chosen == 1
     assert not evidence.found
-    assert "no number of classes" in evidence.choice.reason
+    assert "no number of classes" in evidence.classes.reason
+
+
+def test_turning_changes_coordinates_and_no_likelihood(three_classes):
+    statistics, _ = three_classes
+    mix = latent_mix(statistics)
+    turned = turn(statistics, mix)
+    z = np.random.default_rng(0).normal(size=(2, 3))
+    _, gain = posteriors_and_gain(turned, z, np.array([0.5, 0.5]))
+    _, same = posteriors_and_gain(statistics, z @ mix.T, np.array([0.5, 0.5]))
+    np.testing.assert_allclose(gain, same, atol=1e-3)  # float32
+    means = latent_means(turned)
+    # The third coordinate is zero in all particles, so its direction has no variance left.
+    assert np.var(means[:, 0]) > 0.5 and np.abs(mix[:, 2]).max() < 0.3
 
 
 def test_component_gains_are_differences_of_gaussian_evidence(three_classes):

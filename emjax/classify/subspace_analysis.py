@@ -1,0 +1,290 @@
+"""The whole subspace analysis: bases judged by held-out particles, then the campaign on all.
+
+Candidates are tried from the simplest up: one basis in the mask, the same inside the region that
+varies, and with components of each class. Each is fitted on every fold alone and scored on the
+others; a candidate is kept where it raises the held-out likelihood. The same recipe then runs on
+all particles, restricted to the directions that held-out particles confirmed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from emjax.classify.basis import Basis, BasisOptions, fit_basis
+from emjax.classify.basis_operators import PixelOperators
+from emjax.classify.evidence import Evidence, Fold, held_out_evidence
+from emjax.classify.pose_error import (
+    AUTO_WIDTHS,
+    PoseError,
+    nuisance_coefficients,
+    project_statistics,
+)
+from emjax.classify.subspace import Statistics, latent_mix, turn
+from emjax.classify.subspace_region import enrich_by_class, refit_in_region
+from emjax.imaging.prepare import MeanMap, slicing_values
+
+
+@dataclass(frozen=True)
+class SubspaceOptions:
+    """Options of the analysis."""
+
+    n_classes: tuple[int, ...] = (2, 3, 4, 5, 6)
+    n_components: int = 8
+    iterations: int = 12
+    component_prior: float = 0.01
+    pose_error: str | PoseError = "auto"  # auto · off · a width
+    regions: bool = True
+    within_classes: bool = True
+    evidence_seeds: int = 30
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe for a basis, its fit on each fold, and what held-out particles say."""
+
+    name: str  # mask · region · classes
+    bases: dict[int, Basis]  # by the fold that was left out
+    evidence: Evidence
+    scale: float  # of the pose error
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the campaign runs on, and why."""
+
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+    widths: dict[float, float]  # held-out log-likelihood by scale of the pose error
+    basis: Basis  # of all particles, in the confirmed directions
+    statistics: Statistics
+    pose_error: PoseError | None
+
+
+class _Analyst:
+    """The steps of an analysis on one set of particles."""
+
+    def __init__(self, operators, mean: MeanMap, mask, blocks, options: SubspaceOptions, say):
+        self.operators, self.mean, self.mask = operators, mean, np.asarray(mask)
+        self.blocks, self.options, self.say = blocks, options, say
+        self.grid = operators.grid
+        self.folds = tuple(int(f) for f in np.unique(operators.fold_of))
+        self.width, self.nuisance = self._nuisance()
+        self.scale = self._first_scale()
+
+    def _nuisance(self) -> tuple[PoseError | None, Complex[Array, "m v"] | None]:
+        choice = self.options.pose_error
+        if choice == "off":
+            return None, None
+        width = PoseError() if isinstance(choice, str) else choice
+        voxel_size = self.operators.particles.voxel_size
+        values = nuisance_coefficients(
+            self.mean.volume, self.mean.solvent_mask, self.grid, voxel_size, width, 2
+        )
+        return width, values
+
+    def _scales(self) -> tuple[float, ...]:
+        if self.nuisance is None:
+            return (0.0,)
+        return AUTO_WIDTHS if self.options.pose_error == "auto" else (1.0,)
+
+    def _first_scale(self) -> float:
+        """Width by the mean map alone: tells poses that are off from poses that are not."""
+        scales = self._scales()
+        if len(scales) == 1:
+            return scales[0]
+        values = slicing_values(jnp.asarray(self.mean.volume * self.mean.solvent_mask), self.grid)
+        alone = Basis(values, values[:0].reshape(0, len(values)))
+        found = project_statistics(self.operators, alone, self.nuisance, scales)
+        totals = [s.offset.sum() for s in found]
+        self.say("mean map's evidence by pose width", dict(zip(scales, np.round(totals))))
+        return scales[int(np.argmax(totals))]
+
+    def fit(
+        self, name: str, previous: Candidate | None, fold: int | None, start=None
+    ) -> Basis | None:
+        """Basis of one recipe on all particles but those of a fold."""
+        options = self.options
+        folds = tuple(f for f in self.folds if f != fold) if fold is not None else None
+        # The width the derivatives were made for serves every scale above zero.
+        nuisance = self.nuisance[:6] if self.scale > 0 and self.nuisance is not None else None
+        first = BasisOptions(
+            options.n_components,
+            options.iterations,
+            component_prior=options.component_prior,
+            seed=options.seed,
+        )
+        if name == "mask":
+            mean = slicing_values(jnp.asarray(self._mean_without(fold)), self.grid)
+            return fit_basis(
+                self.operators,
+                mean,
+                self.mask,
+                first,
+                folds=folds,
+                nuisance=nuisance,
+                components=start,
+            )
+        assert previous is not None
+        basis = start if start is not None else previous.bases[fold]  # type: ignore[index]
+        later = BasisOptions(
+            basis.n_components,
+            max(6, options.iterations // 2),
+            component_prior=options.component_prior,
+        )
+        if name == "region":
+            return refit_in_region(self.operators, basis, self.mask, later, folds, nuisance)
+        kept = previous.evidence.classes.chosen
+        return enrich_by_class(self.operators, basis, self.mask, kept, later, folds, nuisance)
+
+    def _mean_without(self, fold: int | None) -> np.ndarray:
+        volume = self.mean.volume
+        if fold is not None and set(self.folds) == {1, 2}:
+            volume = self.mean.half_maps[2 - fold]
+        return np.asarray(volume * self.mean.solvent_mask, np.float32)
+
+    def judge(self, name: str, previous: Candidate | None = None) -> Candidate | None:
+        """Fit a recipe on every fold and score it on what was left out."""
+        bases = {fold: self.fit(name, previous, fold) for fold in self.folds}
+        if any(basis is None for basis in bases.values()):
+            return None
+        found = {fold: basis for fold, basis in bases.items() if basis is not None}
+        return self.score(name, found, self.scale)
+
+    def score(self, name: str, bases: dict[int, Basis], scale: float) -> Candidate:
+        """Evidence of fitted bases at one scale of the pose error."""
+        q = max(basis.n_components for basis in bases.values())
+        judged = []
+        for fold, basis in bases.items():
+            found = project_statistics(
+                self.operators, basis, self.nuisance if scale else None, (scale,), (fold,)
+            )[0]
+            judged.append(Fold(_widened(found, q), self.operators.fold_of == fold))
+        evidence = held_out_evidence(
+            judged, self.options.n_classes, self.blocks, self.options.evidence_seeds
+        )
+        self.say(
+            f"{name}: pose scale {scale}, {evidence.components.chosen} components,"
+            f" {evidence.classes.chosen} classes, held-out {evidence.log_likelihood:.0f};"
+            f" gains {[round(g.value) for g in evidence.classes.gains]}"
+        )
+        return Candidate(name, bases, evidence, scale)
+
+    def confirmed(self, candidate: Candidate, basis: Basis) -> Float[np.ndarray, "q p"]:
+        """Directions of a basis of all particles that held-out particles confirmed."""
+        keep = max(candidate.evidence.components.chosen, 1)
+        if keep >= basis.n_components:
+            return np.eye(basis.n_components)
+        own = np.asarray(basis.components)
+        directions = []
+        for fold, other in candidate.bases.items():
+            found = project_statistics(
+                self.operators,
+                other,
+                self.nuisance if candidate.scale else None,
+                (candidate.scale,),
+                (fold,),
+            )[0]
+            mix = latent_mix(found.take(self.operators.fold_of == fold))[:, :keep]
+            volumes = mix.T @ np.asarray(other.components)
+            gram = (own.conj() @ own.T).real
+            part = np.linalg.solve(gram, (own.conj() @ volumes.T).real)
+            directions.append(part / np.linalg.norm(part, axis=0) * np.arange(keep, 0, -1) ** 0.5)
+        return np.linalg.svd(np.concatenate(directions, 1), full_matrices=False)[0][:, :keep]
+
+
+def _widened(statistics: Statistics, n_components: int) -> Statistics:
+    """The same particles with components that explain nothing, so that folds have as many."""
+    extra = n_components - statistics.n_components
+    return turn(statistics, np.eye(n_components)[: -extra or None]) if extra else statistics
+
+
+def analyse(
+    operators: PixelOperators,
+    mean: MeanMap,
+    mask: Float[np.ndarray, "d d d"],
+    options: SubspaceOptions | None = None,
+    blocks: np.ndarray | None = None,
+    say: Callable[..., None] = lambda *words: None,
+) -> Analysis:
+    """Find the basis, the width of the pose error and the number of classes that are real.
+
+    Args:
+        operators: of all particles, parted in two folds.
+        mean: mean map and half-maps on the cropped box; the folds are its half-sets.
+        mask: where classes may differ: the solvent mask, or the focus mask inside it.
+        options: of the analysis.
+        blocks: micrograph of each particle.
+        say: called with a line after each step.
+    """
+    options = options or SubspaceOptions()
+    analyst = _Analyst(operators, mean, mask, blocks, options, say)
+    best = analyst.judge("mask")
+    assert best is not None
+    candidates = [best]
+    recipe = ["mask"]
+    wanted = ["region"] * options.regions + ["classes"] * options.within_classes
+    for name in wanted:
+        if best.evidence.components.chosen == 0 or (name == "classes" and not best.evidence.found):
+            continue
+        candidate = analyst.judge(name, best)
+        if candidate is None:
+            continue
+        candidates.append(candidate)
+        if candidate.evidence.log_likelihood > best.evidence.log_likelihood:
+            best = candidate
+            recipe.append(name)
+    best, widths = _choose_width(analyst, best)
+    return _on_all(analyst, best, tuple(candidates), recipe, widths)
+
+
+def _choose_width(analyst: _Analyst, best: Candidate) -> tuple[Candidate, dict[float, float]]:
+    """The scale of the pose error with the best held-out likelihood of the mixture."""
+    widths = {best.scale: best.evidence.log_likelihood}
+    scales = analyst._scales()
+    if best.scale == 0:
+        scales = scales[:2]  # poses that look exact with the mean map alone need no wide search
+    for scale in scales:
+        if scale in widths:
+            continue
+        other = analyst.score(best.name, best.bases, scale)
+        widths[scale] = other.evidence.log_likelihood
+        if widths[scale] > best.evidence.log_likelihood:
+            best = other
+    return best, widths
+
+
+def _on_all(
+    analyst: _Analyst,
+    best: Candidate,
+    candidates: Sequence[Candidate],
+    recipe: Sequence[str],
+    widths: dict[float, float],
+) -> Analysis:
+    """The chosen recipe on all particles."""
+    by_name = {candidate.name: candidate for candidate in candidates}
+    basis: Basis | None = None
+    for step, name in enumerate(recipe):
+        previous = by_name[recipe[step - 1]] if step else None
+        start = basis if step else next(iter(by_name["mask"].bases.values())).components
+        made = analyst.fit(name, previous, None, start)
+        basis = made if made is not None else basis
+    assert basis is not None
+    nuisance = analyst.nuisance if best.scale else None
+    statistics = project_statistics(analyst.operators, basis, nuisance, (best.scale,))[0]
+    mix = analyst.confirmed(best, basis)
+    components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
+    width = None
+    if analyst.width is not None and best.scale:
+        width = PoseError(analyst.width.rotation * best.scale, analyst.width.shift * best.scale)
+    return Analysis(
+        chosen=best,
+        candidates=tuple(candidates),
+        widths=widths,
+        basis=Basis(basis.mean, components, basis.objective),
+        statistics=turn(statistics, mix),
+        pose_error=width,
+    )
