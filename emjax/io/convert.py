@@ -12,19 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc import CsParticles, cryosparc_fields, read_cs_particles, write_cs
+from emjax.io.columns import has_poses, merged_records
+from emjax.io.cryosparc import CsParticles, read_cs_particles, write_cs
+from emjax.io.cryosparc_fields import cryosparc_fields
 from emjax.io.mrc import read_header
 from emjax.io.particles import resolve_images
-from emjax.io.relion import StarParticles, job_particles, read_star_particles, relion_fields
+from emjax.io.relion import StarParticles, job_particles, read_star_particles
+from emjax.io.relion_fields import relion_fields
 from emjax.io.star import write_star
-from emjax.io.translate import (
-    class_columns,
-    cs_from_star,
-    has_poses,
-    merged_records,
-    star_from_cs,
-    star_uids,
-)
+from emjax.io.translate import class_columns, cs_from_star, star_from_cs, star_uids
 from emjax.io.update import updated_cs, updated_star
 
 Source = StarParticles | CsParticles

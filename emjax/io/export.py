@@ -13,10 +13,10 @@ import pandas as pd
 from emjax.errors import InputError
 from emjax.io.atomic import atomic_path, write_npy, write_text
 from emjax.io.chimerax import write_chimerax
+from emjax.io.columns import merged_records, with_cs_columns, with_star_columns
 from emjax.io.cryosparc import CsParticles, write_cs
 from emjax.io.particles import ParticleSet, cryosparc_source, relion_source
 from emjax.io.star import StarFile, make_table, write_star
-from emjax.io.translate import merged_records, with_cs_columns, with_star_columns
 from emjax.io.volume import read_volume
 
 FORMATS = ("relion", "cryosparc", "cryodrgn", "table", "chimerax")

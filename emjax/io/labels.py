@@ -12,7 +12,8 @@ from emjax.errors import InputError
 from emjax.io.atomic import read_npz
 from emjax.io.cryosparc import CsParticles, class_posteriors, read_cs_particles
 from emjax.io.relion import image_keys, job_particles, particle_keys
-from emjax.io.star import StarFile, StarTable, read_star, read_text
+from emjax.io.star import StarFile, StarTable, read_star
+from emjax.io.star_parser import read_text
 
 _KEYS = ("emjaxUid", "uid", "rlnImageName", "image", "identity", "itemId")
 _CLASSES = ("rlnClassNumber", "ref3d", "ref", "class", "label")

@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc import CsParticles, cryosparc_fields, read_cs_particles, write_cs
+from emjax.io.columns import reroot_images, with_cs_columns, with_star_columns
+from emjax.io.cryosparc import CsParticles, read_cs_particles, write_cs
+from emjax.io.cryosparc_fields import cryosparc_fields
 from emjax.io.mrc import MrcHeader, read_header
-from emjax.io.relion import StarParticles, job_particles, read_star_particles, relion_fields
+from emjax.io.relion import StarParticles, job_particles, read_star_particles
+from emjax.io.relion_fields import relion_fields
 from emjax.io.resample import common_grid
 from emjax.io.star import write_star
-from emjax.io.translate import (
-    cs_from_star,
-    reroot_images,
-    star_from_cs,
-    with_cs_columns,
-    with_star_columns,
-)
+from emjax.io.translate import cs_from_star, star_from_cs
 
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
 _PIXEL_SIZE_TOLERANCE = 0.1

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc import CsParticles, class_posteriors, cryosparc_fields, matrix_to_pose
+from emjax.io.columns import as_bytes, has_poses, make_records
+from emjax.io.cryosparc import CsParticles, class_posteriors, matrix_to_pose
+from emjax.io.cryosparc_fields import cryosparc_fields
 from emjax.io.relion import (
     ANGLES,
     CONTRAST,
-    ORIGINAL_NAME,
     UID,
     StarParticles,
-    image_keys,
     matrix_to_euler,
     particle_keys,
-    relion_fields,
 )
+from emjax.io.relion_fields import relion_fields
 from emjax.io.star import StarFile, make_table
 
 _DIMENSIONS = 2
@@ -59,13 +58,6 @@ def star_from_cs(source: CsParticles) -> StarParticles:
         columns[CONTRAST] = fields["contrast"]
     tables = (make_table("optics", optics), make_table("particles", columns))
     return StarParticles(StarFile(tables), "particles", "optics")
-
-
-def has_poses(source: StarParticles | CsParticles) -> bool:
-    """Whether the file says how each particle is turned."""
-    if isinstance(source, StarParticles):
-        return all(label in source.particles for label in ANGLES)
-    return "alignments3D/pose" in source or "alignments3D_multi/pose" in source
 
 
 def _short(values: np.ndarray) -> np.ndarray:
@@ -187,7 +179,7 @@ def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
     pixel_size = fields["image_pixel_size"]
     columns: dict[str, np.ndarray] = {
         "uid": star_uids(source),
-        "blob/path": _bytes(fields["image_path"]),
+        "blob/path": as_bytes(fields["image_path"]),
         "blob/idx": fields["index_in_stack"].astype("<u4"),
         "blob/shape": np.stack([box, box], axis=1).astype("<u4"),
         "blob/psize_A": pixel_size.astype("<f4"),
@@ -211,7 +203,7 @@ def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
         "ctf/bfactor": np.zeros(n, "<f4"),
     }
     if "micrograph" in fields:
-        columns["location/micrograph_path"] = _bytes(fields["micrograph"])
+        columns["location/micrograph_path"] = as_bytes(fields["micrograph"])
     if has_poses(source):
         columns |= _alignment_fields(source, fields)
     return CsParticles(source.file, make_records(columns))
@@ -240,104 +232,3 @@ def _alignment_fields(
         posterior = np.clip(table.numbers("rlnMaxValueProbDistribution"), 0, 1)
         columns["alignments3D/class_posterior"] = posterior.astype("<f4")
     return columns
-
-
-def _bytes(text: np.ndarray) -> np.ndarray:
-    return np.char.encode(text, "utf-8")
-
-
-def make_records(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """A structured array from columns of equal length."""
-    described = [(name, values.dtype, values.shape[1:]) for name, values in columns.items()]
-    records = np.empty(len(next(iter(columns.values()))), np.dtype(described))
-    for name, values in columns.items():
-        records[name] = values
-    return records
-
-
-def merged_records(source: CsParticles) -> np.ndarray:
-    """One table of all fields, those of the passthrough files included."""
-    return make_records({name: source[name] for name in source.names})
-
-
-def with_star_columns(source: StarParticles, columns: dict[str, np.ndarray]) -> StarParticles:
-    """The file with columns replaced or appended to its particle table."""
-    return source.with_particles(source.particles.with_columns(columns))
-
-
-def with_cs_columns(source: CsParticles, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """The records with columns, named as in STAR files, in the fields CryoSPARC reads.
-
-    Class numbers go to `alignments3D/class` (0-based) with their posterior; `emjax/…` fields keep
-    every column as it is, so that 0 (unassigned) is not lost.
-    """
-    new: dict[str, np.ndarray] = {}
-    n = len(source)
-    for label, values in columns.items():
-        values = np.asarray(values)
-        if len(values) != n:
-            raise InputError(source.file, label, f"{len(values)} values", f"{n} rows")
-        new[_field_name(label)] = _storable(values)
-    if "rlnClassNumber" in columns:
-        number = np.asarray(columns["rlnClassNumber"])
-        new["alignments3D/class"] = np.maximum(number - 1, 0).astype("<u4")
-        posterior = np.asarray(columns.get("rlnMaxValueProbDistribution", np.ones(n)))
-        new["alignments3D/class_posterior"] = np.where(number > 0, posterior, 0).astype("<f4")
-        if "alignments3D/pose" not in source and has_poses(source):
-            fields = cryosparc_fields(source)
-            size = fields["image_pixel_size"]
-            new["alignments3D/split"] = (fields["half"] == 2).astype("<u4")
-            new["alignments3D/pose"] = matrix_to_pose(fields["rotations"]).astype("<f4")
-            new["alignments3D/shift"] = (fields["shifts"] / size[:, None]).astype("<f4")
-            new["alignments3D/psize_A"] = size.astype("<f4")
-    if "rlnRandomSubset" in columns:
-        new["alignments3D/split"] = (np.asarray(columns["rlnRandomSubset"]) == 2).astype("<u4")
-    return replace_fields(source.records, new)
-
-
-def replace_fields(records: np.ndarray, new: dict[str, np.ndarray]) -> np.ndarray:
-    """The records with fields replaced (in their own type) or appended."""
-    names = records.dtype.names or ()
-    columns = {name: records[name] for name in names}
-    for name, values in new.items():
-        columns[name] = values.astype(records.dtype[name].base) if name in names else values
-    return make_records(columns)
-
-
-def _field_name(label: str) -> str:
-    """`rlnClassNumber` → `emjax/class_number`."""
-    label = label.removeprefix("rln").removeprefix("emjax")
-    return "emjax/" + "".join(f"_{c.lower()}" if c.isupper() else c for c in label).strip("_")
-
-
-def _storable(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f":
-        return values.astype("<f4")
-    if values.dtype.kind in "iub":
-        return values.astype("<i4")
-    return _bytes(values.astype(str))
-
-
-def reroot_images(
-    source: StarParticles, paths: dict[str, Path], label: str = "rlnImageName"
-) -> StarParticles:
-    """Image names with other stack paths; the old name stays in `emjaxImageName`.
-
-    Args:
-        source: the STAR file.
-        paths: new path by the normalised path as written.
-        label: the column.
-    """
-    if not paths:
-        return source
-    old = source.particles.text(label)
-    new = []
-    for name in old:
-        number, at, path = name.partition("@")
-        path = path if at else name
-        target = paths.get(str(Path(path)))
-        new.append(name if target is None else f"{number if at else '000001'}@{target}")
-    columns: dict[str, np.ndarray] = {label: np.array(new)}
-    if UID not in source.particles and ORIGINAL_NAME not in source.particles:
-        columns[ORIGINAL_NAME] = image_keys(source.particles)
-    return with_star_columns(source, columns)

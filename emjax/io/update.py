@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from emjax.io.columns import replace_fields, with_star_columns
 from emjax.io.cryosparc import CsParticles, matrix_to_pose
 from emjax.io.relion import ANGLES, StarParticles, matrix_to_euler
 from emjax.io.star import format_column
-from emjax.io.translate import replace_fields, with_star_columns
 
 Rows = dict[str, np.ndarray]
 
