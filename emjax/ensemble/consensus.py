@@ -38,7 +38,7 @@ class ConsensusOptions:
     min_posterior: particles whose class is less probable stay unassigned.
     min_stability: particles whose runs agree less stay unassigned.
     max_classes: most classes considered.
-    max_linked: most intersections linked, the largest first.
+    max_linked, max_listed: most intersections linked and listed, the largest first.
     fit_particles: particles that the number is chosen on; 10 times as many refine the rates.
     resamples: resamplings of runs and particles for the number's uncertainty.
     """
@@ -53,6 +53,7 @@ class ConsensusOptions:
     min_stability: float = 0.0
     max_classes: int = 20
     max_linked: int = 500
+    max_listed: int = 200_000
     fit_particles: int = 4000
     resamples: int = 20
     seed: int = 0
@@ -143,7 +144,9 @@ def build_consensus(
     return Consensus(
         run_names=runs.names,
         run_weights=runs.weights,
-        intersections=tabulate_intersections(runs, crossed, sizes, kept, assigned),
+        intersections=tabulate_intersections(
+            runs, crossed, sizes, kept, assigned, options.max_listed
+        ),
         classes=tabulate_classes(runs, crossed, sizes, assigned, fit, fit_model, rng),
         linkage=linkages[0],
         coss_linkage=linkages[1],

@@ -47,9 +47,10 @@ def intersect_runs(labels: Int[np.ndarray, "n r"]) -> Intersections:
         code += 1
         span *= int(base[s])
     first, code, sizes = _unique(code)
-    patterns = labels[first].astype(np.int64)
-    assigned = (patterns >= 0).any(axis=1)
-    order = np.lexsort((*patterns.T[::-1], -sizes)) if r else np.arange(len(sizes))
+    patterns = labels[first]
+    assigned = np.asarray((patterns >= 0).any(axis=1))
+    # Codes sort as patterns do, so a stable sort by size leaves equals in that order.
+    order = np.argsort(-sizes, kind="stable")
     order = order[assigned[order]]
     rank = np.full(len(sizes), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -119,12 +120,11 @@ def write_traces(
     patterns: Int[np.ndarray, "m r"], run_names: list[str], limit: int | None = None
 ) -> list[str]:
     """Traces as `run.class & run.class`, classes counted from 1 (0: unassigned)."""
-    names = [
-        [f"{name}.{k}" for k in range(int(column.max(initial=-1)) + 2)]
-        for name, column in zip(run_names, patterns.T, strict=True)
-    ]
-    rows = patterns[:limit].tolist()
-    return [" & ".join(name[k + 1] for name, k in zip(names, row, strict=True)) for row in rows]
+    columns = []
+    for name, column in zip(run_names, patterns[:limit].T, strict=True):
+        words = [f"{name}.{k}" for k in range(1, int(column.max(initial=-1)) + 2)]
+        columns.append(np.asarray([*words, f"{name}.0"], dtype=object)[column].tolist())
+    return [" & ".join(words) for words in zip(*columns, strict=True)]
 
 
 def keep_intersections(

@@ -101,7 +101,7 @@ def estimate_rates(
     """Most probable parameters under given memberships, with one pseudo-count a run and class."""
     weighted = posterior * votes.counts.astype(posterior.dtype)[:, None]
     mass = weighted.sum(axis=0, dtype=np.float64)
-    joint = (weighted.T @ votes.table.astype(posterior.dtype)).astype(np.float64)
+    joint = (weighted.T @ votes.table.astype(posterior.dtype, copy=False)).astype(np.float64)
     margin = joint.sum(axis=0) + 1e-6
     share = margin / np.repeat(sum_runs(margin, votes.n_classes), votes.n_classes)
     joint += _PSEUDO_COUNT * share

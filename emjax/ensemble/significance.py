@@ -28,8 +28,13 @@ def expect_sizes(
 
     A run that left the intersection's particles unassigned counts with those it left out.
     """
-    sizes = _sizes_in_trace(patterns, class_sizes, n_classes, n_particles)
-    return n_particles * np.prod(sizes / max(n_particles, 1), axis=1)
+    offsets = class_offsets(n_classes)
+    expected = np.full(len(patterns), float(n_particles))
+    for s in range(patterns.shape[1]):
+        own = class_sizes[offsets[s] : offsets[s + 1]]
+        share = np.append(own, n_particles - own.sum()) / max(n_particles, 1)
+        expected *= share[patterns[:, s]]
+    return expected
 
 
 def _sizes_in_trace(patterns, class_sizes, n_classes, n_particles) -> np.ndarray:

@@ -27,10 +27,12 @@ def tabulate_intersections(
     sizes: Int[np.ndarray, " c"],
     kept: Int[np.ndarray, " k"],
     assigned: Assigned,
+    max_listed: int,
 ) -> dict[str, np.ndarray]:
     """Columns of intersections.tsv; an intersection goes to the class of most of its particles.
 
-    Its representative is the input class most like that consensus class.
+    Its representative is the input class most like that consensus class. All are tested, and at
+    most `max_listed` listed, the largest.
     """
     n, m = len(runs.labels), len(crossed.sizes)
     test = (crossed.patterns, crossed.sizes, sizes, runs.n_classes, n)
@@ -41,9 +43,8 @@ def tabulate_intersections(
     is_kept = np.zeros(m, dtype=bool)
     is_kept[kept] = True
     best, _ = _represent(runs, sizes, assigned)
-    return {
+    columns = {
         "id": np.arange(1, m + 1),
-        "trace": np.asarray(write_traces(crossed.patterns, runs.names), dtype=object),
         "size": crossed.sizes,
         "expected_size": significance.expect_sizes(crossed.patterns, sizes, runs.n_classes, n),
         "p_value": p_values,
@@ -53,8 +54,11 @@ def tabulate_intersections(
         "xmipp_relative_p": xmipp[1],
         "kept": is_kept,
         "consensus_class": owner,
-        "representative": np.append(name_classes(runs)[best], "")[owner],
     }
+    table = {name: column[:max_listed] for name, column in columns.items()}
+    traces = write_traces(crossed.patterns, runs.names, max_listed)
+    table["representative"] = np.append(name_classes(runs)[best], "")[table["consensus_class"]]
+    return {"id": table.pop("id"), "trace": np.asarray(traces, dtype=object)} | table
 
 
 def _own_class(crossed: Intersections, assigned: Assigned) -> np.ndarray:
