@@ -38,6 +38,7 @@ from emjax.imaging.projector import (
     slice_volume,
     table_rows,
 )
+from emjax.imaging.symmetry import symmetrise_sums
 
 CHUNK = 512
 # Pixels' worth of trust in the shape that the noise of all groups shares.
@@ -165,7 +166,7 @@ def read_ahead(
 
 
 def back_project(
-    particles: Particles, grid: FourierGrid
+    particles: Particles, grid: FourierGrid, point_group: str = "C1"
 ) -> tuple[Complex[Array, "2 v"], Float[Array, "2 v"]]:
     """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added."""
     sums = []
@@ -185,7 +186,9 @@ def back_project(
             )
         sums.append(table_rows(table, grid))
     numerator, denominator = (jnp.stack(half) for half in zip(*sums, strict=True))
-    return add_friedel_mates(numerator, grid), add_friedel_mates(denominator, grid)
+    return symmetrise_sums(
+        add_friedel_mates(numerator, grid), add_friedel_mates(denominator, grid), grid, point_group
+    )
 
 
 @eqx.filter_jit
@@ -307,6 +310,7 @@ def estimate(
     scale: str = "optimal",
     mask_options: dict[str, float] | None = None,
     rounds: int = 2,
+    point_group: str = "C1",
 ) -> tuple[Particles, MeanMap]:
     """Noise spectrum, per-particle scale and mean map of cropped but not yet whitened images.
 
@@ -320,6 +324,7 @@ def estimate(
         scale: optimal (fitted to the mean map), input (kept as it is) or none (1).
         mask_options: threshold, near and far of the automatic mask.
         rounds: of mean map and noise.
+        point_group: of the particle, in RELION's axes.
     """
     grid = particles.grid
     noise = _to_shells(power, grid.n_shells)
@@ -334,7 +339,7 @@ def estimate(
     _whiten(particles, np.sqrt(2 / noise))
     for _ in range(rounds):
         volume = np.asarray(
-            solve_map(*back_project(particles, grid), jnp.asarray(support), grid)[0]
+            solve_map(*back_project(particles, grid, point_group), jnp.asarray(support), grid)[0]
         )
         amplitude, variance, residual = _measure(particles, volume * support, grid)
         if scale == "optimal":
@@ -349,7 +354,9 @@ def estimate(
         )
         if mask is None:
             support = solvent_mask(volume, particles.voxel_size, **(mask_options or {}))
-    volume, halves, fsc = solve_map(*back_project(particles, grid), jnp.asarray(support), grid)
+    volume, halves, fsc = solve_map(
+        *back_project(particles, grid, point_group), jnp.asarray(support), grid
+    )
     half1, half2 = np.asarray(halves)
     return particles, MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
 
