@@ -259,8 +259,10 @@ def _explain(
 ) -> str:
     g = len(support)
     likely = max(scores, key=lambda k: scores[k])
-    same = f"; {np.mean(counts == g):.0%} of {len(counts)} resamplings of runs and particles agree"
-    same = same if len(counts) else ""
+    same = ""
+    if len(counts):
+        agree = f"{np.mean(counts == g):.0%} of {len(counts)}"
+        same = f"; {agree} resamplings of runs and particles agree"
     held = f"; held-out likelihood allows no more than {limit}" if limit is not None else ""
     if verdict == "one":
         return f"One class: no division of the particles is replicated by the runs{same}{held}."

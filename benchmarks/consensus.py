@@ -1,0 +1,324 @@
+"""Can the consensus be believed? The original's numbers, calibration, recovery, scale.
+
+    python benchmarks/consensus.py [--quick] [--check] [--only reference calibration recovery scale]
+
+Set OMP_NUM_THREADS=1 where other work shares the cores. `--huge` adds 10⁷ particles × 50 runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from emjax.ensemble import linkage, significance
+from emjax.ensemble.assign import assign_particles
+from emjax.ensemble.choose import Choice, choose_number
+from emjax.ensemble.consensus import ConsensusOptions, build_consensus, link_intersections
+from emjax.ensemble.elbow import ELBOWS, find_elbows
+from emjax.ensemble.intersections import (
+    class_sizes,
+    count_classes,
+    intersect_runs,
+    keep_intersections,
+    pattern_contingency,
+    write_traces,
+)
+from emjax.ensemble.latent import iterate
+from emjax.ensemble.planted import cut_gradient, plant_groups
+from emjax.ensemble.runs import Runs, order_runs, sample_votes
+
+SHAPES = {
+    "75 × 3,3,3": (75, [3, 3, 3]),
+    "300 × 2,3,5": (300, [2, 3, 5]),
+    "1000 × 4 runs of 4": (1000, [4] * 4),
+    "5000 × 6 runs of 6": (5000, [6] * 6),
+    "20000 × 10 runs of 3": (20_000, [3] * 10),
+}
+OPTIONS = ConsensusOptions(resamples=0)
+
+
+@dataclass
+class Report:
+    """Lines of the table, and the bars that were missed."""
+
+    missed: list[str] = field(default_factory=list)
+
+    def say(self, what: str, value: str, bar: str = "", ok: bool = True) -> None:
+        mark = "" if not bar else ("  ok" if ok else "  MISSED")
+        print(f"| {what} | {value} | {bar}{mark} |", flush=True)
+        if not ok:
+            self.missed.append(what)
+
+
+def reference_folder() -> Path:
+    """EMJAX_REFERENCE, or shared/reference beside the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "reference"
+    return Path(os.environ.get("EMJAX_REFERENCE", default))
+
+
+def check_reference(report: Report) -> None:
+    """Six cases of the original: sizes, traces, pruning, representatives, p-values, heights."""
+    folder = reference_folder()
+    if not (folder / "consensus_small.npz").exists():
+        report.say("reference", f"skipped: {folder.name}/consensus_small.npz not found")
+        return
+    text = json.loads((folder / "consensus_small.json").read_text())
+    with np.load(folder / "consensus_small.npz") as file:
+        arrays = dict(file)
+    groups = merges = heights = elbows = tried = 0
+    same_order = True
+    for name, case in text.items():
+        labels = np.stack([arrays[f"labels_{s}"].astype(int) for s in case["sets"]], axis=1)
+        n_classes, crossed = count_classes(labels), intersect_runs(labels)
+        sizes = class_sizes(labels, n_classes)
+        traces = write_traces(crossed.patterns, [f"{s + 1:03d}" for s in range(labels.shape[1])])
+        theirs = dict(zip(case["traces"], arrays[f"{name}/sizes"], strict=True))
+        good = theirs == dict(zip(traces, crossed.sizes, strict=True))
+        smallest = significance.smallest_in_trace(crossed.patterns, sizes, n_classes)
+        p = significance.rank_xmipp(crossed.sizes, smallest, sizes, n_classes, len(labels))
+        table = pattern_contingency(crossed, n_classes)
+        for minimum in (0, 2, 3):
+            at = f"{name}/min{minimum}"
+            rows = [traces.index(case["traces"][int(i)]) for i in arrays[f"{at}/keep"]]
+            good &= set(rows) == set(keep_intersections(crossed.sizes, minimum).tolist())
+            similar = linkage.jaccard(
+                table[rows].astype(float), crossed.sizes[rows].astype(float), sizes.astype(float)
+            )
+            good &= bool((similar.argmax(axis=1) == arrays[f"{at}/rep"]).all())
+            good &= np.allclose(p[0][rows], arrays[f"{at}/p_size"], atol=1e-12)
+            good &= np.allclose(p[1][rows], arrays[f"{at}/p_rel"], atol=1e-12)
+            for metric in linkage.METRICS[:4]:
+                theirs_z = arrays[f"{at}/Z_{metric}"]
+                merges += len(theirs_z)
+                heights += replay(table[rows], crossed.sizes[rows], sizes, metric, theirs_z)
+                found = find_elbows(theirs_z, theirs_z)
+                told = case[f"min{minimum}"][f"elbows_{metric}"]
+                elbows += sum(found[rule] == told[rule] for rule in ("origin", "distance_line"))
+                tried += 2
+        groups += bool(good)
+        same_order &= order_changes_nothing(labels)
+    report.say(
+        "original: sizes, traces, pruning, representatives, p-values",
+        f"{groups} of {len(text)} cases equal",
+        "all",
+        groups == len(text),
+    )
+    report.say(
+        "original: heights, its merges replayed (ties fall otherwise)",
+        f"{heights} of {merges} equal to 1e-9 and nearest",
+        "all",
+        heights == merges,
+    )
+    report.say("original: elbows origin and distance_line", f"{elbows} of {tried} equal")
+    report.say(
+        "order of the runs", "changes nothing" if same_order else "matters", "nothing", same_order
+    )
+
+
+def replay(table, sizes, all_sizes, metric: str, theirs: np.ndarray) -> int:
+    """The original's merges whose height is ours, and is the least there is."""
+    merger = linkage.Merger(table, sizes, all_sizes, metric)
+    slot, equal = list(range(len(table))), 0
+    for first, second, height in theirs[:, :3]:
+        i, j = sorted((slot[int(first)], slot[int(second)]))
+        nearest = merger.closest()[2]
+        equal += abs(merger.distance[i, j] - height) < 1e-9 and abs(nearest - height) < 1e-9
+        merger.merge(i, j)
+        slot.append(i)
+    return equal
+
+
+def order_changes_nothing(labels: np.ndarray) -> bool:
+    names = [f"run{s}" for s in range(labels.shape[1])]
+    order = list(range(labels.shape[1]))[::-1]
+    one = build_consensus(labels, names, None, OPTIONS)
+    other = build_consensus(labels[:, order], [names[s] for s in order], None, OPTIONS)
+    columns = all((one.intersections[c] == other.intersections[c]).all() for c in one.intersections)
+    return columns and (one.linkage == other.linkage).all() and one.elbows == other.elbows
+
+
+def check_calibration(report: Report, draws: int) -> None:
+    """Random labels: how often is anything called significant?"""
+    rng = np.random.default_rng(0)
+    for name, (n, n_classes) in SHAPES.items():
+        hits = original = more_than_one = 0
+        asked = max(draws // 20, 1)
+        for draw in range(draws):
+            labels = np.stack([rng.integers(0, k, n) for k in n_classes], axis=1)
+            crossed, of = intersect_runs(labels), np.asarray(n_classes)
+            sizes = class_sizes(labels, of)
+            p = significance.score_intersections(crossed.patterns, crossed.sizes, sizes, of, n)
+            hits += bool((significance.adjust_fdr(p, significance.count_cells(of)) < 0.05).any())
+            smallest = significance.smallest_in_trace(crossed.patterns, sizes, of)
+            theirs = significance.rank_xmipp(crossed.sizes, smallest, sizes, of, n)[0]
+            original += bool((theirs < 0.05).any())
+            if draw < asked:
+                more_than_one += recommend(labels)[1].recommended > 1
+        report.say(
+            f"random labels {name}: any q < 0.05 (the original's figure)",
+            f"{hits / draws:.3f} ({original / draws:.2f})",
+            "≤ 0.06",
+            hits / draws <= 0.06,
+        )
+        report.say(
+            f"random labels {name}: more than one class recommended",
+            f"{more_than_one} of {asked}",
+            "≤ 5 %",
+            more_than_one <= 0.05 * asked,
+        )
+
+
+def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
+    """The recommendation alone, as build_consensus makes it."""
+    rng = np.random.default_rng(OPTIONS.seed)
+    runs = order_runs(labels, [f"r{s:02d}" for s in range(labels.shape[1])])
+    fit = sample_votes(runs, intersect_runs(runs.labels), OPTIONS.fit_particles, rng)
+    share = OPTIONS.min_fraction(len(labels))
+    return runs, choose_number(fit, rng, OPTIONS.max_classes, share, OPTIONS.resamples)
+
+
+def assign(runs: Runs, choice: Choice) -> np.ndarray:
+    crossed = intersect_runs(runs.labels)
+    votes = sample_votes(runs, crossed, 10 * OPTIONS.fit_particles, np.random.default_rng(1))
+    return assign_particles(runs, crossed, iterate(votes, choice.model, 10)).labels
+
+
+def draw_campaign(rng: np.random.Generator, n_groups: int) -> tuple[list[int], float, int]:
+    """3–20 runs, class numbers from 2 below to 6 above, per run or the same for all."""
+    n_runs = int(rng.integers(3, 21))
+    low, high = max(2, n_groups - 2), n_groups + 7
+    same = rng.random() < 0.5
+    n_classes = (
+        rng.integers(low, high, 1).repeat(n_runs) if same else rng.integers(low, high, n_runs)
+    )
+    n = int(np.exp(rng.uniform(np.log(2000), np.log(50_000))))
+    return n_classes.tolist(), float(rng.uniform(0.05, 0.35)), n
+
+
+def check_recovery(report: Report, draws: int, continua: int) -> None:
+    """Planted groups, then gradients."""
+    rng = np.random.default_rng(1)
+    right = possible = 0
+    ratios, elbow_hits, seconds = [], dict.fromkeys(ELBOWS, 0), 0.0
+    for _ in range(draws):
+        n_groups = int(rng.integers(2, 13))
+        n_classes, noise, n = draw_campaign(rng, n_groups)
+        planted = plant_groups(n_groups, n_classes, noise, n, rng)
+        optimum = adjusted_rand_score(planted.truth, planted.best)
+        if optimum <= 0.8:
+            continue
+        possible += 1
+        start = time.process_time()
+        runs, choice = recommend(planted.labels)
+        seconds += time.process_time() - start
+        right += choice.recommended == n_groups
+        if choice.recommended != n_groups:
+            story = f"{n_groups} groups taken for {choice.recommended} ({choice.verdict})"
+            print(f"  {story}: {n} particles, K {n_classes}, noise {noise:.2f}, {optimum:.3f}")
+        ratios.append(adjusted_rand_score(planted.truth, assign(runs, choice)) / optimum)
+        for rule, number in elbows_of(runs).items():
+            elbow_hits[rule] += number == n_groups
+    report.say(
+        f"planted groups: right number ({possible} of {draws} draws with optimum > 0.8)",
+        f"{right / possible:.3f} ({seconds / possible:.2f} CPU s each)",
+        "≥ 0.95",
+        right / possible >= 0.95,
+    )
+    report.say(
+        "planted groups: ARI over the Bayes-optimal labelling's, median (5th percentile)",
+        f"{np.median(ratios):.4f} ({np.percentile(ratios, 5):.3f})",
+        "≥ 0.99",
+        bool(np.median(ratios) >= 0.99),
+    )
+    for rule, hits in elbow_hits.items():
+        report.say(f"planted groups: elbow {rule} right", f"{hits / possible:.3f}")
+    named = 0
+    for _ in range(continua):
+        n_classes = rng.integers(3, 9, int(rng.integers(3, 21))).tolist()
+        n = int(np.exp(rng.uniform(np.log(2000), np.log(50_000))))
+        _, choice = recommend(cut_gradient(n_classes, float(rng.uniform(0, 0.2)), n, rng))
+        named += choice.verdict == "continuum"
+        if choice.verdict != "continuum":
+            print(f"  gradient taken for {choice.recommended}: {n} particles, K {n_classes}")
+    report.say(
+        "gradients called a continuum", f"{named / continua:.3f}", "≥ 0.90", named >= 0.9 * continua
+    )
+
+
+def elbows_of(runs: Runs, most: int = 200) -> dict[str, int]:
+    crossed = intersect_runs(runs.labels)
+    kept = keep_intersections(crossed.sizes, 0)[:most]
+    sizes = class_sizes(runs.labels, runs.n_classes)
+    return find_elbows(*link_intersections(crossed, kept, runs, sizes, "cosine"))
+
+
+SCALE = """
+import resource, sys, time
+import numpy as np
+from emjax.ensemble.consensus import build_consensus
+n, r, k = (int(a) for a in sys.argv[1:])
+rng = np.random.default_rng(0)
+truth = rng.integers(0, 6, n).astype(np.int8)
+labels = np.empty((n, r), np.int8)
+for s in range(r):
+    labels[:, s] = rng.permutation(k).astype(np.int8)[truth]
+    wrong = rng.random(n) < 0.15
+    labels[wrong, s] = rng.integers(0, k, wrong.sum())
+start, cpu = time.time(), time.process_time()
+found = build_consensus(labels, [f"r{s:02d}" for s in range(r)])
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+print(time.time() - start, time.process_time() - cpu, memory, found.elbows["recommended"])
+"""
+
+
+def check_scale(report: Report, n: int, r: int, k: int, seconds: float, memory: float) -> None:
+    """Time and peak memory of the whole consensus in a process of its own."""
+    words = [sys.executable, "-c", SCALE, str(n), str(r), str(k)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    wall, cpu, peak, number = (float(word) for word in done.stdout.split())
+    report.say(
+        f"{n:,} particles × {r} runs of {k}, 6 groups",
+        f"{wall:.1f} s ({cpu:.1f} CPU s), {peak:.2f} GB, {number:.0f} classes",
+        f"≤ {seconds:g} s, ≤ {memory:g} GB",
+        wall <= seconds and peak <= memory,
+    )
+
+
+def main() -> int:
+    """Print the table; with --check, 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="about a minute")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
+    parser.add_argument("--huge", action="store_true", help="also 10⁷ particles × 50 runs")
+    parts = ("reference", "calibration", "recovery", "scale")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    chosen = parser.parse_args()
+    quick, report = chosen.quick, Report()
+    print("| what | measured | bar |\n| --- | --- | --- |")
+    if "reference" in chosen.only:
+        check_reference(report)
+    if "calibration" in chosen.only:
+        check_calibration(report, 40 if quick else 1000)
+    if "recovery" in chosen.only:
+        check_recovery(report, 25 if quick else 300, 15 if quick else 100)
+    if "scale" in chosen.only:
+        size = 100_000 if quick else 1_000_000
+        check_scale(report, size, 20, 10, 20.0, 4.0)
+        if chosen.huge:
+            check_scale(report, 10_000_000, 50, 10, np.inf, 24.0)
+    if report.missed:
+        print(f"missed: {'; '.join(report.missed)}")
+    return int(chosen.check and bool(report.missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
