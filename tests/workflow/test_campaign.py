@@ -19,7 +19,7 @@ from tests.workflow.conftest import ROOT, Place, tiny_config
 pytestmark = pytest.mark.slow
 
 RUNS = ["em3d-K02-s000", "em3d-K02-s001"]
-AFTER_CONSENSUS = {"build_consensus", "rebalance_classes", "render_report"}
+AFTER_CONSENSUS = {"build_consensus", "audit_classes", "rebalance_classes", "render_report"}
 
 
 def written(place: Place) -> set[str]:
@@ -42,7 +42,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
         for part in (".mrc", "_half1.mrc", "_half2.mrc", "_fsc.tsv")
     ]
     consensus += ["particles.star", "intersections.tsv", "linkage.npy", "elbows.json"]
-    consensus += ["stability.tsv", "agreement.tsv"]
+    consensus += ["stability.tsv", "agreement.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
     prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
     rebalance = ["affinity.npy", "superclasses.tsv"]
@@ -51,7 +51,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     expected |= {f"consensus/{file}" for file in consensus}
     expected |= {f"prepare/{file}" for file in prepare}
     expected |= {f"rebalance/{file}" for file in rebalance}
-    optional = {"campaign.json", "consensus/confounders.tsv"}
+    optional = {"campaign.json"}
     assert written(finished) - optional == expected | {"runs.tsv", "report.html"}
 
 

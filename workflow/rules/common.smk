@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from settings import ConfigError, classes_of, complete, em3d_batches
+from settings import ConfigError, classes_of, complete, em3d_batches, som_batches
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)
@@ -30,15 +30,30 @@ EM3D_OPTIONS = {
     if name not in ("n_classes", "seeds")
 }
 EM3D_BATCHES = em3d_batches(config)
+SOM_OPTIONS = {
+    name: value
+    for name, value in (config["runs"]["som"] or {}).items()
+    if name != "seeds"
+}
+SOM_BATCHES = som_batches(config)
 EXTERNAL_RUNS = {
     f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]
 }
-RUNS = [*(run for batch in EM3D_BATCHES for run in batch.runs), *EXTERNAL_RUNS]
+BATCHES = [*EM3D_BATCHES, *SOM_BATCHES]
+RUNS = [*(run for batch in BATCHES for run in batch.runs), *EXTERNAL_RUNS]
 
-# A CryoSPARC input gets every particle file in its own format too.
-PARTICLE_SUFFIXES = (
-    [".star", ".cs"] if config["particles"].endswith(".cs") else [".star"]
-)
+
+def suffixes_of(particles):
+    """A CryoSPARC input gets every particle file in its own format too."""
+    return [".star", ".cs"] if particles.endswith(".cs") else [".star"]
+
+
+PARTICLE_SUFFIXES = suffixes_of(config["particles"])
+
+
+def listed(value):
+    """A list, also where the configuration gives its one item."""
+    return value if isinstance(value, list) else [value]
 
 
 def present(*paths):

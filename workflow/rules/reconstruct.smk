@@ -33,3 +33,31 @@ rule reconstruct_class:
         "Reconstructing consensus class {wildcards.number} at full box"
     script:
         "../scripts/reconstruct_class.py"
+
+
+rule audit_classes:
+    input:
+        consensus=rules.build_consensus.output.particles,
+        volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
+        mean_map=rules.prepare_particles.output.mean_map,
+        solvent_mask=rules.prepare_particles.output.solvent_mask,
+    output:
+        f"{CAMPAIGN}/consensus/confounders.tsv",
+    log:
+        f"{LOGS}/audit_classes.log",
+    benchmark:
+        f"{LOGS}/benchmarks/audit_classes.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 6 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        emjax=EMJAX_VERSION,
+        seed=config["consensus"]["seed"],
+    message:
+        "Looking for nuisances that the classes follow"
+    script:
+        "../scripts/audit_classes.py"

@@ -8,6 +8,7 @@ rule render_report:
         volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
         fsc=lambda wildcards: consensus_files("class_{:03d}_fsc.tsv"),
         rebalance=rules.rebalance_classes.output.superclasses,
+        confounders=rules.audit_classes.output,
     output:
         report(
             f"{CAMPAIGN}/report.html",

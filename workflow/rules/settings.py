@@ -44,6 +44,7 @@ def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
         ConfigError: at the first option that is wrong.
     """
     schema = load_schema()
+    config = _alone(config)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_order)
     if errors:
         raise ConfigError(f"{source}: {_describe(errors[0])}")
@@ -74,6 +75,23 @@ def em3d_batches(config: dict[str, Any]) -> list[Batch]:
     ]
 
 
+def som_batches(config: dict[str, Any]) -> list[Batch]:
+    """Jobs of the maps: `seeds_per_job` seeds each."""
+    options = config["runs"]["som"]
+    if not options:
+        return []
+    columns, rows = options["map"]
+    return [
+        Batch(
+            f"som_s{seeds[0]:03d}",
+            seeds,
+            tuple(f"som-{columns}x{rows}-s{seed:03d}" for seed in seeds),
+            columns * rows * len(seeds),
+        )
+        for seeds in _portions(seed_list(options["seeds"]), config["seeds_per_job"])
+    ]
+
+
 def classes_of(run: str) -> int:
     """Number of classes in a run's name, 4 of em3d-K04-s000."""
     return int(run.split("-")[1].removeprefix("K"))
@@ -82,6 +100,15 @@ def classes_of(run: str) -> int:
 def _portions(values: list[int], size: int) -> Iterator[tuple[int, ...]]:
     for start in range(0, len(values), size):
         yield tuple(values[start : start + size])
+
+
+def _alone(config: dict[str, Any]) -> dict[str, Any]:
+    """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
+    rebalance = config.get("rebalance") if isinstance(config, dict) else None
+    classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
+    if "runs" in config or not isinstance(classes, dict) or "particles" not in classes:
+        return config
+    return {"particles": classes["particles"], "filter_resolution": 20, "runs": {}} | config
 
 
 def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
@@ -185,7 +212,7 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         if not math.isfinite(value):
             yield f"{place}: found {value}, expected a finite number"
     runs, masks, rebalance = config["runs"], config["masks"], config["rebalance"]
-    if not any(runs.values()):
+    if not any(runs.values()) and not rebalance["classes"]:
         yield "runs: found none, expected at least one of " + ", ".join(runs)
     names = [run["name"] for run in runs["external"]]
     for name in {name for name in names if names.count(name) > 1}:
@@ -194,6 +221,14 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"
     if rebalance["max_superclass_size"] and not rebalance["factor"]:
         yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
+    som = runs["som"]
+    if som and som["initial_regularisation"] <= som["final_regularisation"]:
+        yield (
+            f"runs.som.initial_regularisation: found {som['initial_regularisation']:g}, expected"
+            f" more than final_regularisation ({som['final_regularisation']:g})"
+        )
+    if som and som["map"] == [1, 1]:
+        yield "runs.som.map: found [1, 1], expected 2 or more nodes"
     em3d = runs["em3d"]
     if em3d and (em3d["initial"] == "input") != bool(em3d["initial_maps"]):
         yield "runs.em3d.initial_maps: goes with initial: input, and with nothing else"

@@ -1,0 +1,84 @@
+"""The files of a rebalancing (DESIGN: rebalance/), of consensus classes or of given ones."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _job import Job
+
+from emjax.ensemble.rebalance import (
+    equivalent_factor,
+    rebalance,
+    size_cap,
+    superclass_of_particle,
+    superclass_sizes,
+)
+from emjax.ensemble.superclasses import Superclasses, superclasses
+from emjax.io.atomic import write_json, write_npy, write_tsv
+from emjax.io.particles import ParticleSet, write_particles
+
+
+def write_rebalance(
+    work: Job,
+    output: Any,
+    table: ParticleSet,
+    labels: np.ndarray,
+    affinity: np.ndarray,
+    options: dict[str, Any],
+) -> Superclasses:
+    """Group the classes, choose the particles, write all files, and say what was found.
+
+    Args:
+        work: says it.
+        output: files `affinity`, `superclasses`, `summary`, `kept` and `excluded`.
+        table: all particles.
+        labels: class of each, 0-based, −1 = unassigned.
+        affinity: of the classes.
+        options: the section `rebalance` of the configuration.
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=len(affinity))
+    if len(sizes) > len(affinity):
+        superclass_of_particle(labels, np.arange(len(affinity)))  # raises what is wrong
+    found = superclasses(
+        affinity,
+        options["superclasses"],
+        seed=options["seed"],
+        superclassify=options["superclassify"],
+        excluded=sizes < options["min_class_size"],
+    )
+    factor, largest = options["factor"], options["max_superclass_size"]
+    kept = rebalance(labels, found.labels, factor, largest, options["seed"])
+    remaining = np.bincount(labels[kept & (labels >= 0)], minlength=len(affinity))
+    rows = {
+        "class": np.arange(len(affinity)) + 1,
+        "superclass": found.labels + 1,
+        "size": sizes,
+        "kept": remaining,
+        "excluded": sizes - remaining,
+    }
+    write_npy(output.affinity, affinity)
+    write_tsv(output.superclasses, pd.DataFrame(rows))
+    of_superclass = superclass_sizes(labels, found.labels)
+    summary = {
+        "n_superclasses": found.n_superclasses,
+        "suggested": found.suggested,
+        "clear": found.clear,
+        "warning": found.warning,
+        "eigenvalues": found.eigenvalues.tolist(),
+        "cap": size_cap(of_superclass, factor, largest),
+        "equivalent_factor": equivalent_factor(of_superclass, largest) if largest else factor,
+        "kept": int(kept.sum()),
+        "excluded": int((~kept).sum()),
+    }
+    write_json(output.summary, summary)
+    superclass = superclass_of_particle(labels, found.labels) + 1
+    for paths, chosen in ((output.kept, kept), (output.excluded, ~kept)):
+        columns = {"emjaxSuperclass": superclass[chosen]}
+        for path in [paths] if isinstance(paths, str) else paths:
+            write_particles(path, table.select(chosen), columns)
+    work.say(f"{found.n_superclasses} superclasses; {kept.sum()} of {len(kept)} particles kept")
+    if largest:
+        work.say(f"at most {largest} a superclass, as with factor {summary['equivalent_factor']:g}")
+    if found.warning:
+        work.say(found.warning)
+    return found

@@ -1,0 +1,39 @@
+"""Superclasses and rebalancing of classes that were made before, by emjax or another program."""
+
+from pathlib import Path
+
+import numpy as np
+from _job import job
+from _rebalance import write_rebalance
+
+from emjax.ensemble.affinity import image_affinity, shrink_images, volume_affinity
+from emjax.errors import InputError
+from emjax.imaging.masks import sphere
+from emjax.io.labels import read_labels
+from emjax.io.particles import read_particles
+from emjax.io.references import check_same_job, read_references, write_reference_list
+from emjax.io.volume import read_volume
+
+with job(snakemake) as work:
+    params, output = snakemake.params, snakemake.output
+    options, classes = params.options, params.options["classes"]
+    source = Path(classes["particles"])
+    if not source.exists():
+        raise InputError("config", "rebalance.classes.particles", f"{source}, which is not there")
+    table = read_particles(source, check_images=False, require_poses=False)
+    labels = read_labels(source)[1]
+    paths = classes["references"]
+    paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    references = read_references(paths, params.image_root)
+    check_same_job(references, labels, paths[0], source)
+    work.say(f"{len(references)} references, {table.n} particles")
+    if references.densities.ndim == 4:
+        box_size = references.densities.shape[-1]
+        solvent = params.solvent_mask
+        mask = sphere(box_size) if solvent == "auto" else read_volume(solvent, box_size)[0]
+        affinity = volume_affinity(references.densities, np.asarray(mask, np.float32))
+    else:
+        images = shrink_images(references.densities)
+        affinity = image_affinity(images, mirror=options["mirror"])
+    found = write_rebalance(work, output, table, labels, affinity, options)
+    write_reference_list(output.references, references, found.labels)
