@@ -13,6 +13,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/som.smk"
 include: "workflow/rules/consensus.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/rebalance.smk"
@@ -22,7 +23,8 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        f"{CAMPAIGN}/report.html",
+        # Rebalancing of given classes alone has no runs to report.
+        f"{CAMPAIGN}/report.html" if RUNS else rules.rebalance_classes.output,
 
 
 onstart:

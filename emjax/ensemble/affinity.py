@@ -89,6 +89,20 @@ def image_affinity(
     return _finish(np.maximum(affinity, affinity.T))
 
 
+def shrink_images(
+    images: Float[np.ndarray, "k d d"], box_size: int = 64
+) -> Float[np.ndarray, "k e e"]:
+    """Images on a smaller box of the same extent by cropping their transforms; never enlarged."""
+    full = images.shape[-1]
+    if full <= box_size:
+        return images.astype(np.float32)
+    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, (1, 2))), (1, 2))
+    first = full // 2 - box_size // 2
+    part = spectrum[:, first : first + box_size, first : first + box_size]
+    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part, (1, 2))), (1, 2)).real
+    return (small * (box_size / full) ** 2).astype(np.float32)
+
+
 def _finish(correlation: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     affinity = np.clip((correlation + correlation.T) / 2, 0.0, 1.0)
     np.fill_diagonal(affinity, 1.0)

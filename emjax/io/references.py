@@ -154,3 +154,41 @@ def _read_volumes(paths: list[Path], names: list[str]) -> References:
     first, voxel_size = read_volume(paths[0])
     rest = [read_volume(path, len(first))[0] for path in paths[1:]]
     return References(np.stack([first, *rest]), voxel_size, tuple(names))
+
+
+def check_same_job(references: References, labels: np.ndarray, file: Path, particles: Path) -> None:
+    """Refuse averages of another job than the particles.
+
+    Args:
+        references: the averages, with their share of the particles where their file says it.
+        labels: class of each particle, 0-based, −1 unassigned.
+        file: of the averages, for the message.
+        particles: file of the particles, for the message.
+
+    Raises:
+        InputError: when a class has no average, or the classes' shares differ by a quarter.
+    """
+    count = len(references)
+    if labels.max(initial=-1) >= count:
+        found = f"{count} references, and class {labels.max() + 1} in {particles}"
+        raise InputError(file, None, found, "references and particles of the same job")
+    if references.fractions is None or not (labels >= 0).any():
+        return
+    counted = np.bincount(labels[labels >= 0], minlength=count) / np.sum(labels >= 0)
+    # Shares by posterior and by best class differ a little in one job; two jobs differ a lot.
+    differing = 0.5 * np.abs(counted - references.fractions).sum()
+    if differing > 0.25:
+        found = f"class shares that differ by {differing:.0%} from those in {particles}"
+        raise InputError(file, None, found, "references and particles of the same job")
+
+
+def write_reference_list(path: str | Path, references: References, superclass: np.ndarray) -> None:
+    """List the unchanged references with their superclass (1-based; 0 = left out)."""
+    columns = {
+        "rlnImageName" if references.densities.ndim == 3 else "rlnReferenceImage": np.array(
+            references.names
+        ),
+        "rlnClassNumber": np.arange(len(references)) + 1,
+        "emjaxSuperclass": superclass + 1,
+    }
+    write_star(path, StarFile((make_table("", columns),)))

@@ -45,7 +45,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     consensus += ["stability.tsv", "agreement.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
     prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
-    rebalance = ["affinity.npy", "superclasses.tsv"]
+    rebalance = ["affinity.npy", "superclasses.tsv", "rebalance.json"]
     rebalance += ["particles_kept.star", "particles_excluded.star"]
     expected = {f"runs/{name}/{file}" for name in RUNS for file in run}
     expected |= {f"consensus/{file}" for file in consensus}
