@@ -56,6 +56,7 @@ def class_cards(campaign: Campaign) -> list[ClassCard]:
     sizes = campaign.by_class("size")
     weights = [max(sizes.get(c, 1.0), 1.0) for c in numbers]
     mean = np.average(np.stack(list(smooth.values())), axis=0, weights=weights)
+    gaps = {c: (v - mean) * mask for c, v in smooth.items()}
     middle = _middle(mask if mask.min() < 0.5 else mean)
     slices = {c: slices_at(v, middle) for c, v in zip(numbers, volumes, strict=True)}
     everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
@@ -68,8 +69,8 @@ def class_cards(campaign: Campaign) -> list[ClassCard]:
             campaign,
             c,
             _slices(slices[c], float(low), float(high))
-            | _differences((smooth[c] - mean) * mask, densest, voxel_size)
-            | _surface(smooth[c] * mask, inside)
+            | _differences(gaps[c], densest, voxel_size)
+            | _surface(smooth[c] * mask, gaps[c], inside)
             | {"filtered": filtered},
         )
         for c in numbers
@@ -103,12 +104,13 @@ def _differences(gap: np.ndarray, densest: float, voxel_size: float) -> dict[str
     }
 
 
-def _surface(volume: np.ndarray, inside: float) -> dict[str, Any]:
+def _surface(volume: np.ndarray, gap: np.ndarray, inside: float) -> dict[str, Any]:
     """A still of the surface and the decimated map for the 3D look."""
-    small = shrink(volume, 72)
+    small, change = shrink(volume, 72), shrink(gap, 72)
     level = surface_level(small, inside)
-    still = png_uri(shaded_surface(largest_piece(small, level), level))
-    return {"surface": still, "volume": _look(volume, inside)}
+    change = change / max(float(np.abs(change).max()), 1e-12)
+    still = png_uri(shaded_surface(largest_piece(small, level), level, change))
+    return {"surface": still, "volume": _look(volume, gap, inside)}
 
 
 def _read_maps(
@@ -155,17 +157,16 @@ def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
     )
 
 
-def _look(volume: np.ndarray, inside: float) -> dict[str, Any]:
-    """The map as bytes for the 3D look: smaller, 0..255, with a first surface level."""
-    small = shrink(volume, SURFACE_BOX)
+def _look(volume: np.ndarray, gap: np.ndarray, inside: float) -> dict[str, Any]:
+    """The map as bytes for the 3D look: density in red, difference from the mean in green."""
+    small, change = shrink(volume, SURFACE_BOX), shrink(gap, SURFACE_BOX)
     low, high = float(small.min()), float(small.max())
-    scaled = (255 * (small - low) / max(high - low, 1e-12)).astype(np.uint8)
-    side = scaled.shape[0]
-    return {
-        "box": side,
-        "level": int(np.clip(surface_level(scaled.astype(float), inside), 1, 254)),
-        "uri": png_uri(scaled.reshape(side * side, side)),
-    }
+    side = small.shape[0]
+    density = 255 * (small - low) / max(high - low, 1e-12)
+    colour = 128 + 110 * change / max(float(np.abs(change).max()), 1e-12)
+    packed = np.stack([density, colour, np.zeros_like(density)], axis=-1)
+    level = int(np.clip(surface_level(density, inside), 1, 254))
+    return {"box": side, "level": level, "uri": png_uri(packed.reshape(side * side, side, 3))}
 
 
 def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]]:

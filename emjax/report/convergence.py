@@ -165,36 +165,3 @@ def mass_figure(campaign: Campaign) -> Figure | None:
         "ones. Large gaps mean soft borders.",
         pd.DataFrame({"class": np.arange(1, k + 1), "assigned": count, "probability_mass": mass}),
     )
-
-
-def history_figure(campaign: Campaign) -> Figure | None:
-    """Class sizes over the iterations of the best-fitting run."""
-    name = best_run(campaign)
-    rows = [r for r in history(campaign.metrics.get(name or "", {})) if "class_sizes" in r]
-    if len(rows) < 2:
-        return None
-    sizes = np.array([r["class_sizes"] for r in rows], float)
-    sizes /= np.maximum(sizes.sum(axis=1, keepdims=True), 1)
-    edges = 100 * np.concatenate([np.zeros((len(rows), 1)), np.cumsum(sizes, axis=1)], axis=1)
-    chart = Chart((1, len(rows)), (0, 100), label="Class sizes by iteration")
-    whole = [t for t in ticks(1, float(len(rows)), 6) if t == int(t)]
-    chart.axes("iteration", "particles (%)", [(t, number(t)) for t in whole])
-    xs = [chart.px(i + 1) for i in range(len(rows))]
-    for k in range(sizes.shape[1]):
-        up = [f"{x:.1f} {chart.py(y):.1f}" for x, y in zip(xs, edges[:, k + 1], strict=True)]
-        down = [f"{x:.1f} {chart.py(y):.1f}" for x, y in zip(xs, edges[:, k], strict=True)]
-        first, last = 100 * sizes[[0, -1], k]
-        tip = f"Class {k + 1}: {first:.0f} % at first, {last:.0f} % at the end"
-        path = "M" + "L".join(up) + "L" + "L".join(reversed(down)) + "Z"
-        chart.add("path", d=path, class_="area", style=f"fill:{colour(k)}", data_tip=tip)
-    alive = int((sizes[-1] > 0.01).sum())
-    return Figure(
-        "history",
-        f"{plural(alive, 'class', 'classes')} of {sizes.shape[1]} are alive at the end of {name}",
-        chart.svg(),
-        "How the particles of the best-fitting run spread over its classes while it ran. One "
-        "class that swallows the rest, or one that dies, shows here.",
-        pd.DataFrame(
-            100 * sizes, columns=[f"class_{k + 1}_percent" for k in range(sizes.shape[1])]
-        ),
-    )

@@ -1,12 +1,15 @@
-"""Where particles flow: from the classes of one run to those of the next, and to the consensus."""
+"""Where particles flow: between the classes of different runs, and within a run."""
 
 import numpy as np
 import pandas as pd
 
 from emjax.report.campaign import Campaign, column, contingency, numbers, traces
-from emjax.report.figure import Figure, percent
+from emjax.report.convergence import best_run, history
+from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, number
+
+MOST_STEPS = 10  # iterations shown of a run
 
 
 def flow_figure(campaign: Campaign) -> Figure | None:
@@ -53,6 +56,44 @@ def flow_figure(campaign: Campaign) -> Figure | None:
         "A block that keeps its width from left to right is found by every seed; one that splits "
         "into many thin bands is not.",
         pd.DataFrame(rows, columns=["run", "class", "next_run", "next_class", "particles"]),
+        wide=True,
+    )
+
+
+def history_figure(campaign: Campaign) -> Figure | None:
+    """Bands from iteration to iteration of the best-fitting run."""
+    name = best_run(campaign)
+    metrics = campaign.metrics.get(name or "", {})
+    steps = [np.array(table, float) for table in metrics.get("flow") or []]
+    last = [row.get("iteration", i + 1) for i, row in enumerate(history(metrics))][-1:] or [0]
+    steps = [table for table in steps[-MOST_STEPS:] if table.size and table.sum()]
+    if not steps:
+        return None
+    total = float(steps[0].sum())
+    k = len(steps[0])
+    sizes = [steps[0].sum(axis=1), *(table.sum(axis=0) for table in steps)]
+    tops = [_tops(np.arange(1, k + 1), size, total) for size in sizes]
+    first = int(last[0]) - len(steps)
+    columns = [(str(first + i), size) for i, size in enumerate(sizes)]
+    chart = Chart((0, len(steps)), (1.0, 0.0), 960, 320, left=20, right=60, bottom=30)
+    chart.label = f"Class flow within {name}"
+    own = {c: c - 1 for c in range(1, k + 1)}
+    rows = []
+    for i, table in enumerate(steps):
+        rows += _bands(chart, i, table / total, tops, own, columns, total)
+    for i, (label, size) in enumerate(columns):
+        _boxes(chart, i, label, tops[i], np.concatenate([[0], size]), own)
+    alive = int((sizes[-1] > 0.01 * total).sum())
+    stay = float(np.trace(steps[-1]) / steps[-1].sum())
+    return Figure(
+        "history",
+        f"{plural(alive, 'class', 'classes')} of {k} are alive at the end of {name}; in its last "
+        f"step {percent(stay, 1)} of the particles stayed",
+        chart.svg(),
+        "Columns are the last iterations of the best-fitting run, blocks its classes, bands the "
+        "particles that go from class to class. A class that swallows the rest, or dies, shows "
+        "here.",
+        pd.DataFrame(rows, columns=["iteration", "class", "next", "next_class", "particles"]),
         wide=True,
     )
 

@@ -79,7 +79,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             convergence.convergence_figure(campaign, "switched"),
             convergence.ess_figure(campaign),
             convergence.mass_figure(campaign),
-            convergence.history_figure(campaign),
+            flow.history_figure(campaign),
         ],
         "landscape": [extras.landscape_figure(campaign), extras.seed_figure(campaign)],
         "maps": extras.affinity_figures(campaign),

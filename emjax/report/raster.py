@@ -98,9 +98,19 @@ def surface_level(volume: np.ndarray, inside: float) -> float:
     return float(np.quantile(volume, 1 - inside))
 
 
-def shaded_surface(volume: np.ndarray, level: float, size: int = 96) -> np.ndarray:
-    """The isosurface at `level` seen along z, lit from the upper left, as RGBA."""
+def shaded_surface(
+    volume: np.ndarray, level: float, change: np.ndarray, size: int = 96
+) -> np.ndarray:
+    """The isosurface at `level` seen along z, lit from the upper left, as RGBA.
+
+    Args:
+        volume: the map.
+        level: density of the surface.
+        change: difference from the mean, −1..1, which tints the surface blue or orange.
+        size: width of the picture.
+    """
     volume = np.asarray(zoom(volume, size / volume.shape[0], order=1))
+    change = np.asarray(zoom(change, size / change.shape[0], order=1))
     above = volume > level
     hit = above.any(axis=0)
     first = np.argmax(above, axis=0)
@@ -112,10 +122,12 @@ def shaded_surface(volume: np.ndarray, level: float, size: int = 96) -> np.ndarr
     slopes = [np.gradient(volume, axis=axis)[first, rows, columns] for axis in range(3)]
     gradient = np.stack(slopes, axis=-1)
     normal = -gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
-    light = np.array([-0.75, -0.5, -0.43])
-    shade = 0.35 + 0.65 * np.clip(normal @ light, 0, 1)
+    shade = 0.4 + 0.6 * np.clip(normal @ np.array([-0.75, -0.5, -0.43]), 0, 1)
     fog = 1 - 0.35 * depth / volume.shape[0]
+    d = change[first, rows, columns][..., None]
+    t = np.clip((np.abs(d) - 0.12) / 0.5, 0, 1)
+    tone = (1 - t) * np.array([165, 180, 198.0]) + t * np.where(d < 0, _LESS, _MORE) * 1.2
     picture = np.zeros((*hit.shape, 4))
-    picture[..., :3] = np.array([150, 190, 225.0]) * (shade * fog)[..., None]
+    picture[..., :3] = tone * (shade * fog)[..., None]
     picture[..., 3] = 255 * hit
     return np.clip(picture, 0, 255).astype(np.uint8)

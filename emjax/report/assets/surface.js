@@ -9,12 +9,19 @@
     in vec2 at; out vec4 ink;
     uniform sampler3D map; uniform mat3 turn; uniform float level;
     float density(vec3 p) { return texture(map, p + .5).r; }
+    vec3 tone(vec3 p) {
+      float d = (texture(map, p + .5).g * 255. - 128.) / 110.;
+      vec3 end = d < 0. ? vec3(.05, .35, .75) : vec3(.95, .45, .05);
+      return mix(vec3(.62, .68, .74), end, smoothstep(.12, .7, abs(d)));
+    }
     void main() {
       vec3 from = turn * vec3(at * .8, -1.), way = turn * vec3(0, 0, 1);
-      float before = 0., step = .006;
-      for (float t = 0.; t < 2.; t += step) {
+      vec3 a = (-.5 - from) / way, b = (.5 - from) / way;
+      vec3 near = min(a, b), far = max(a, b);
+      float first = max(max(near.x, near.y), near.z), last = min(min(far.x, far.y), far.z);
+      float before = 0., step = .01;
+      for (float t = first; t < last; t += step) {
         vec3 p = from + way * t;
-        if (any(greaterThan(abs(p), vec3(.5)))) { before = 0.; continue; }
         float here = density(p);
         if (here > level) {
           p -= way * step * (here - level) / max(here - before, 1e-4);
@@ -25,7 +32,7 @@
             density(p + vec3(0,0,e)) - density(p - vec3(0,0,e))) + 1e-9);
           float light = max(dot(n, turn * normalize(vec3(-.5, .6, -.8))), 0.);
           float gleam = pow(max(dot(n, turn * normalize(vec3(-.25, .3, -.9))), 0.), 30.);
-          ink = vec4(vec3(.48, .68, .86) * (.32 + .68 * light) + .2 * gleam, 1);
+          ink = vec4(tone(p) * (.36 + .68 * light) + .2 * gleam, 1);
           return;
         }
         before = here;
@@ -71,6 +78,12 @@
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     canvas.dataset.drawn = "yes";
   };
+  let waiting = false;
+  const redraw = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; draw(); });
+  };
   const load = (volume) => new Promise((done) => {
     const picture = new Image();
     picture.onload = () => {
@@ -79,7 +92,7 @@
       const context = flat.getContext("2d", { willReadFrequently: true });
       context.drawImage(picture, 0, 0);
       const rgba = context.getImageData(0, 0, flat.width, flat.height).data;
-      done(Uint8Array.from({ length: volume.box ** 3 }, (_, i) => rgba[4 * i]));
+      done(Uint8Array.from({ length: 2 * volume.box ** 3 }, (_, i) => rgba[4 * (i >> 1) + (i & 1)]));
     };
     picture.src = volume.uri;
   });
@@ -95,22 +108,22 @@
       return;
     }
     const bytes = await load(volume), box = volume.box;
-    gl.texImage3D(gl.TEXTURE_3D, 0, gl.R8, box, box, box, 0, gl.RED, gl.UNSIGNED_BYTE, bytes);
+    gl.texImage3D(gl.TEXTURE_3D, 0, gl.RG8, box, box, box, 0, gl.RG, gl.UNSIGNED_BYTE, bytes);
     draw();
   };
   for (const button of $$(".look")) button.addEventListener("click", () => look(button.dataset.class));
   $("#viewer-close").addEventListener("click", () => dialog.close());
-  level.addEventListener("input", draw);
+  level.addEventListener("input", redraw);
   canvas.addEventListener("pointermove", (event) => {
     if (!event.buttons) return;
     angles = [angles[0] - event.movementX * 0.01, angles[1] - event.movementY * 0.01];
-    draw();
+    redraw();
   });
   canvas.addEventListener("keydown", (event) => {
     const turn = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
     if (!turn) return;
     event.preventDefault();
     angles = [angles[0] + turn[0], angles[1] + turn[1]];
-    draw();
+    redraw();
   });
 })();
