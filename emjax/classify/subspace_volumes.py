@@ -72,7 +72,7 @@ def volumes_of(
 
 
 def components_from_maps(
-    maps: Float[np.ndarray, "q d d d"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
+    maps: Float[np.ndarray, "q e e e"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
 ) -> Complex[Array, "q v"]:
     """Components that another program found (3DVA's series), as a basis or as where to start one.
 
