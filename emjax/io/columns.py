@@ -21,7 +21,7 @@ def has_poses(source: StarParticles | CsParticles) -> bool:
 
 def as_bytes(text: np.ndarray) -> np.ndarray:
     """Text as the UTF-8 bytes that `.cs` tables hold."""
-    return np.char.encode(text, "utf-8")
+    return np.char.encode(text.astype(np.str_), "utf-8")
 
 
 def make_records(columns: dict[str, np.ndarray]) -> np.ndarray:

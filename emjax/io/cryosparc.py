@@ -69,7 +69,7 @@ class CsParticles:
             raise InputError(self.file, name, found, f"{kind} a particle")
         with np.errstate(invalid="ignore"):  # signalling NaN, told below
             numbers = values.astype(np.float64)
-        good = np.isfinite(numbers.reshape(len(self), -1)).all(1)
+        good = np.isfinite(numbers) if width is None else np.isfinite(numbers).all(1)
         if not good.all():
             row = int(np.argmin(good))
             raise InputError(self.file, f"row {row + 1}, {name}", values[row], "finite numbers")

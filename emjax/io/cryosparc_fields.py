@@ -45,7 +45,7 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     if "" in unique:
         row = int(np.argmax(paths == ""))
         raise InputError(source.file, f"row {row + 1}, blob/path", "no path", "an image stack")
-    cleaned = np.array([str(Path(p.removeprefix(">"))) for p in unique.tolist()])
+    cleaned = np.array([str(Path(p.removeprefix(">"))) for p in unique.tolist()], np.str_)
     rotations, shifts = _poses(source, pixel_size, require_poses)
     fields = {
         "identity": source["uid"].astype(str),
@@ -96,7 +96,7 @@ def _half(source: CsParticles) -> np.ndarray:
     for slot in ("alignments3D", "alignments3D_multi"):
         if f"{slot}/split" in source and source[f"{slot}/split"].ndim == 1:
             split = source.integers(f"{slot}/split")
-            if split.min() != split.max():  # else the particles were not split
+            if len(np.unique(split)) > 1:  # else the particles were not split
                 return np.where(split < 2, split + 1, 0).astype(np.int8)
     return np.zeros(len(source), np.int8)
 

@@ -102,7 +102,7 @@ def particle_keys(table: StarTable) -> np.ndarray:
     Images that occur more than once (symmetry expansion) are told apart by `#2`, `#3` ….
     """
     if UID in table:
-        return np.array(table.text(UID))
+        return np.array(table.text(UID), np.str_)
     return image_keys(table, ORIGINAL_NAME if ORIGINAL_NAME in table else "rlnImageName")
 
 
@@ -113,7 +113,7 @@ def image_keys(table: StarTable, label: str = "rlnImageName") -> np.ndarray:
 
 def keys_of(paths: np.ndarray, index: np.ndarray) -> np.ndarray:
     pairs = zip((index + 1).tolist(), paths.tolist(), strict=True)
-    return np.array([f"{number:06d}@{path}" for number, path in pairs])
+    return np.array([f"{number:06d}@{path}" for number, path in pairs], np.str_)
 
 
 def distinct(keys: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def distinct(keys: np.ndarray) -> np.ndarray:
     occurrence = np.empty(len(keys), np.int64)
     occurrence[order] = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs = zip(keys.tolist(), occurrence.tolist(), strict=True)
-    return np.array([f"{key}#{k + 1}" if k else key for key, k in pairs])
+    return np.array([f"{key}#{k + 1}" if k else key for key, k in pairs], np.str_)
 
 
 def image_names(table: StarTable, label: str = "rlnImageName") -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +143,7 @@ def image_names(table: StarTable, label: str = "rlnImageName") -> tuple[np.ndarr
         if path not in spelling:
             spelling[path] = str(Path(path))
         paths.append(spelling[path])
-    return np.array(paths), index
+    return np.array(paths, np.str_), index
 
 
 def euler_to_matrix(angles: np.ndarray) -> np.ndarray:

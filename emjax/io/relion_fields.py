@@ -65,7 +65,7 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
     else:
         fields["contrast"] = np.ones(n, np.int8)
     if "rlnMicrographName" in table:
-        fields["micrograph"] = np.array(table.text("rlnMicrographName"))
+        fields["micrograph"] = np.array(table.text("rlnMicrographName"), np.str_)
     return fields
 
 
@@ -188,7 +188,7 @@ def _half(table: StarTable) -> np.ndarray:
         row = int(np.argmin(np.isin(half, (0, 1, 2))))
         place = f"{table.where(row)}, _rlnRandomSubset"
         raise InputError(table.file, place, half[row], "1 or 2")
-    if half.min() == half.max():  # a single half-set is none
+    if len(np.unique(half)) < 2:  # a single half-set is none
         return np.zeros(len(table), np.int8)
     return half.astype(np.int8)
 

@@ -48,7 +48,8 @@ class ImageStacks:
         return images
 
     def _check(self, images: np.ndarray, rows: np.ndarray) -> None:
-        good = np.isfinite(images.sum((1, 2), dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # inf − inf, told below
+            good = np.isfinite(images.sum((1, 2), dtype=np.float64))
         if not good.all():
             row = int(rows[np.argmin(good)])
             path = self._particles.stack_paths[self._particles.stack_of[row]]

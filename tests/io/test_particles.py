@@ -308,6 +308,19 @@ def test_selecting_keeps_the_files_lines(star_set, tmp_path):
     assert rows == ["x0", "x3"] and kept.n == 2
 
 
+@pytest.mark.parametrize("kind", ["star", "cs"])
+@pytest.mark.parametrize("suffix", [".star", ".cs"])
+def test_nothing_selected_is_still_a_file(star_set, cs_set, files, tmp_path, kind, suffix):
+    halves = {"rlnRandomSubset": [1, 2, 1, 2]}
+    path = star_set(**halves) if kind == "star" else cs_set(files.records())
+    none = read_particles(path).select(np.zeros(4, bool))
+    write_particles(tmp_path / f"none{suffix}", none, {"rlnClassNumber": np.zeros(0, int)})
+    if suffix == ".star":
+        assert len(read_star(tmp_path / "none.star")["particles"]) == 0
+    else:
+        assert len(np.load(tmp_path / "none.cs", allow_pickle=False)) == 0
+
+
 def test_a_missing_amplitude_contrast_is_told(files, star_set):
     optics = {k: v for k, v in files.optics.items() if k != "rlnAmplitudeContrast"}
     with pytest.warns(UserWarning, match="rlnAmplitudeContrast; taken as 0"):

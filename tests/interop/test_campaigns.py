@@ -1,0 +1,81 @@
+"""Whole campaigns from RELION's and CryoSPARC's files."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emjax.io.convert import convert
+from emjax.io.labels import read_labels
+from emjax.io.particles import read_particles
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A folder with 300 simulated particles in `data/`."""
+    folder = tmp_path_factory.mktemp("campaigns")
+    script = ROOT / "workflow" / "scripts" / "demo.py"
+    subprocess.run([sys.executable, script, "simulate", folder / "data", "300"], check=True)
+    return folder
+
+
+def campaign(project: Path, name: str, particles: str, external: str = "[]") -> Path:
+    """Run a small campaign; its results."""
+    (project / f"{name}.yaml").write_text(
+        f"campaign: {name}\nparticles: {particles}\nfilter_resolution: 24\n"
+        "runs:\n  em3d: {n_classes: [2], seeds: 3, online_epochs: 0, full_iterations: 3}\n"
+        f"  external: {external}\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--configfile", f"{name}.yaml", "--cores", "2"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return project / "results" / name
+
+
+def test_cs_and_star_give_the_same_labels(project):
+    convert(project / "data" / "particles.star", project / "data" / "particles.cs")
+    results = [campaign(project, kind, f"data/particles.{kind}") for kind in ("star", "cs")]
+    for run in ("em3d-K02-s000", "em3d-K02-s001", "em3d-K02-s002"):
+        star, cs = (read_labels(folder / "runs" / run / "particles.star") for folder in results)
+        # Poses and CTFs pass through float32, so single votes on the edge may turn.
+        assert np.mean(star[1] == cs[1]) >= 0.99, run
+    cs = read_particles(project / "data" / "particles.cs", check_images=False)
+    written = sorted(results[1].rglob("consensus/particles*"))
+    assert any(path.suffix == ".cs" for path in written), written
+    for path in written:
+        again = read_particles(path, check_images=False)
+        assert again.identity.tolist() == cs.identity.tolist()
+
+
+@pytest.mark.relion
+@pytest.mark.skipif(shutil.which("relion_refine") is None, reason="not installed: relion_refine")
+def test_three_runs_of_relion_join_three_of_ours(project):
+    names = []
+    for seed in (1, 2, 3):
+        job = project / "Class3D" / f"job00{seed}"
+        job.mkdir(parents=True)
+        subprocess.run(
+            ["relion_reconstruct", "--i", "particles.star", "--o", "mean.mrc", "--ctf"],
+            cwd=project / "data", check=True, capture_output=True,
+        )  # fmt: skip
+        command = f"""relion_refine --i particles.star --o {job}/run --ref mean.mrc --ctf --K 2
+            --iter 1 --skip_align --particle_diameter 200 --zero_mask --norm --scale --pad 1 --j 1
+            --pool 30 --dont_combine_weights_via_disc --preread_images --random_seed {seed}
+            --ini_high 40"""
+        subprocess.run(command.split(), cwd=project / "data", check=True, capture_output=True)
+        names.append(f"{{name: relion-{seed}, path: Class3D/job00{seed}}}")
+    results = campaign(project, "joined", "data/particles.star", f"[{', '.join(names)}]")
+    runs = (results / "runs.tsv").read_text()
+    assert all(f"ext-relion-{seed}" in runs for seed in (1, 2, 3))
+    page = (results / "report.html").read_text()
+    assert all(f"relion-{seed}" in page for seed in (1, 2, 3))
+    theirs = read_labels(project / "Class3D" / "job001")
+    ours = read_labels(results / "runs" / "ext-relion-1" / "particles.star")
+    assert dict(zip(*theirs[:2], strict=True)) == dict(zip(*ours[:2], strict=True))
