@@ -154,7 +154,8 @@ def simulate(
     k, box_size = len(volumes), volumes.shape[-1]
     weights = np.full(k, 1 / k) if fractions is None else np.asarray(fractions) / np.sum(fractions)
     states = rng.choice(k, n, p=weights)
-    rotations = Rotation.random(n, random_state=rng).as_matrix()
+    # SciPy renamed the argument to rng in 1.15.
+    rotations = Rotation.random(n, random_state=rng).as_matrix()  # type: ignore[call-arg]
     shifts = rng.normal(0, shift_sd * pixel_size, (n, 2))
     micrograph = np.arange(n) // particles_per_micrograph
     mean = rng.uniform(8_000, 25_000, micrograph.max() + 1)[micrograph] + rng.normal(0, 100, n)

@@ -61,17 +61,16 @@ def randomise_phases(
         seed: of the phases.
     """
     d = volume.shape[0]
-    spectrum = scipy.fft.rfftn(volume.astype(np.float32))
+    spectrum = np.asarray(scipy.fft.rfftn(volume.astype(np.float32)))
     axis = np.fft.fftfreq(d, 1 / d).astype(np.float32)
     radius2 = axis[:, None, None] ** 2 + axis[:, None] ** 2
     radius2 = radius2 + np.arange(d // 2 + 1, dtype=np.float32) ** 2
     # Phases of a real random volume have the symmetry that a real result needs.
-    noise = scipy.fft.rfftn(
-        np.random.default_rng(seed).standard_normal(volume.shape, dtype=np.float32)
-    )
+    white = np.random.default_rng(seed).standard_normal(volume.shape, dtype=np.float32)
+    noise = np.asarray(scipy.fft.rfftn(white))
     noise *= np.abs(spectrum) / np.maximum(np.abs(noise), 1e-20)
     mixed = np.where(radius2 >= (shell - 0.5) ** 2, noise, spectrum)
-    return scipy.fft.irfftn(mixed, volume.shape)
+    return np.asarray(scipy.fft.irfftn(mixed, volume.shape))
 
 
 def corrected_fsc(

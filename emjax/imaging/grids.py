@@ -92,8 +92,8 @@ def make_grid(
     lookup = np.full(x.shape, 0, np.int32)
     lookup[keep] = np.arange(keep.sum(), dtype=np.int32)
     kxyz = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.int32)
-    arrays = (jnp.asarray(a) for a in (kx, ky, kxyz, lookup))
-    return FourierGrid(*arrays, box_size, radius, padding)
+    kx, ky, voxels, rows = map(jnp.asarray, (kx, ky, kxyz, lookup))
+    return FourierGrid(kx, ky, voxels, rows, box_size, radius, padding)
 
 
 def _centre(box_size: int, axes: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
@@ -16,6 +17,7 @@ from emjax.imaging.grids import FourierGrid, images_to_pixels, make_grid
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
 from emjax.imaging.projector import empty_table, insert_images, shift_phases
+from emjax.imaging.symmetry import parse_point_group, symmetrise_table
 
 CHUNK_PIXELS = 1_000_000
 
@@ -53,6 +55,7 @@ def reconstruct(
     pixel_size: float,
     mask: Float[np.ndarray, "d d d"] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    point_group: str = "C1",
 ) -> Reconstruction:
     """Back-project particles with their CTFs, Wiener-filtered by the FSC of their half-sets.
 
@@ -69,12 +72,14 @@ def reconstruct(
         pixel_size: Å.
         mask: soft mask of the masked FSC; a sphere where None.
         progress: called with particles done and in all.
+        point_group: of the particle, in RELION's axes.
 
     Raises:
-        ValueError: where a half-set is empty.
+        ValueError: where a half-set is empty or the point group unknown.
 
     Source: Penczek, Methods Enzymol. 482 (2010) 1, section 3.
     """
+    parse_point_group(point_group)
     for h in (1, 2):
         if not np.any(half == h):
             raise ValueError(f"half-set {h}: found no particle, expected at least one")
@@ -108,8 +113,7 @@ def reconstruct(
         tables[h] = insert_images(tables[h].block_until_ready(), pixels, weights, poses, grid)
         done += len(part)
         progress(done, len(half))
-    sums = [np.asarray(table) for table in tables]
-    del tables
+    sums = [np.asarray(symmetrise_table(_add_mates(table), point_group)) for table in tables]
     return _solve(sums, padding, box_size, sphere(box_size) if mask is None else mask)
 
 
@@ -132,6 +136,13 @@ def _whitened(
     return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
 
 
+@jax.jit
+def _add_mates(table: Float[Array, "X Y Z 3"]) -> Float[Array, "X Y Z 3"]:
+    # On the plane x = 0 a coefficient was gathered in two rows.
+    mates = table[0, ::-1, ::-1] * jnp.array([1, -1, 1], table.dtype)
+    return table.at[0].add(mates)
+
+
 def _solve(
     sums: list[Float[np.ndarray, "X Y Z 3"]],
     padding: int,
@@ -140,15 +151,15 @@ def _solve(
 ) -> Reconstruction:
     """Half-maps num/(den + floor), and the joint map with 1/τ² from their FSC inside the mask."""
     shells = _table_shells(sums[0].shape[:3])
-    half_maps, numerator, denominator = [], 0, 0
+    half_maps: list[np.ndarray] = []
+    numerator = np.zeros(shells.shape, np.complex64)
+    denominator = np.zeros(shells.shape, np.float32)
     for table in sums:
-        own, weight = table[..., 0] + 1j * table[..., 1], table[..., 2].copy()
-        # On the plane x = 0 a coefficient was gathered in two rows.
-        own[0] = own[0] + own[0, ::-1, ::-1].conj()
-        weight[0] = weight[0] + weight[0, ::-1, ::-1]
+        own, weight = table[..., 0] + 1j * table[..., 1], table[..., 2]
         floor = (1e-3 * _shell_means(weight, shells) + 1e-20)[shells]
         half_maps.append(_real_space(own / (weight + floor), padding, box_size))
-        numerator, denominator = numerator + own, denominator + weight
+        numerator += own
+        denominator += weight
     pair = half_maps[0], half_maps[1]
     fsc_masked, uncorrected = corrected_fsc(pair, mask)
     # Shells of the padded transform are finer than those of the FSC.
@@ -193,7 +204,7 @@ def _real_space(
     spectrum = np.zeros((padded, padded, padded // 2 + 1), np.complex64)
     y, z = np.arange(ny) - ny // 2, np.arange(nz) - nz // 2
     spectrum[(z % padded)[:, None], (y % padded), :nx] = values.transpose(2, 1, 0)
-    volume = scipy.fft.irfftn(spectrum, (padded,) * 3, overwrite_x=True, workers=-1)
+    volume = np.asarray(scipy.fft.irfftn(spectrum, (padded,) * 3, overwrite_x=True, workers=-1))
     offset = np.arange(box_size) - box_size // 2
     window = (np.sinc(offset / padded) ** 2).astype(np.float32)
     box = volume[np.ix_(offset, offset, offset)]

@@ -10,7 +10,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int, Num
+from jaxtyping import Array, Bool, Complex, Float, Int, Num
 
 from emjax.imaging.grids import FourierGrid
 
@@ -134,14 +134,51 @@ def symmetrise_sums(
     return symmetrise(numerator, grid, group), symmetrise(denominator, grid, group)
 
 
-def _read_rotated(
-    values: Num[Array, "*k v"], grid: FourierGrid, rotation: Float[Array, "3 3"]
-) -> Num[Array, "*k v"]:
-    """Values at R·k of every voxel k."""
-    reach = grid.padding * grid.radius
-    points = jnp.einsum(
-        "ij,vj->vi", rotation, grid.kxyz.astype(rotation.dtype), precision="highest"
-    )
+def symmetrise_table(table: Float[Array, "X Y Z 3"], name: str) -> Float[Array, "X Y Z 3"]:
+    """`symmetrise_sums` for a table of `projector.insert_images`, Friedel mates added.
+
+    Raises:
+        ValueError: where the name is unknown.
+    """
+    rotations = symmetry_rotations(name)
+    if len(rotations) == 1:
+        return table
+    return _sum_copies(table, jnp.asarray(rotations, table.dtype))
+
+
+@jax.jit
+def _sum_copies(
+    table: Float[Array, "X Y Z 3"], rotations: Float[Array, "g 3 3"]
+) -> Float[Array, "X Y Z 3"]:
+    nx, ny, nz, _ = table.shape
+    middle = jnp.array([0, ny // 2, nz // 2])
+    y, z = jnp.meshgrid(jnp.arange(ny) - ny // 2, jnp.arange(nz) - nz // 2, indexing="ij")
+    sign = jnp.array([1, -1, 1], table.dtype)
+
+    def plane(x):
+        voxels = jnp.stack([jnp.full(y.size, x), y.ravel(), z.ravel()], -1)
+
+        def add(total, rotation):
+            folded, corners = _corners(voxels, rotation)
+            for place, weight in corners:
+                row = place + middle
+                inside = jnp.all((row >= 0) & (row < jnp.array([nx, ny, nz])), -1)
+                i, j, k = jnp.where(inside[:, None], row, 0).T
+                read = table[i, j, k] * (weight * inside)[:, None]
+                total = total + jnp.where(folded[:, None], sign * read, read)
+            return total, None
+
+        return jax.lax.scan(add, jnp.zeros((y.size, 3), table.dtype), rotations)[0]
+
+    # A plane at a time: the corners of all voxels together would take gigabytes.
+    return jax.lax.map(plane, jnp.arange(nx)).reshape(table.shape)
+
+
+def _corners(
+    voxels: Int[Array, "v 3"], rotation: Float[Array, "3 3"]
+) -> tuple[Bool[Array, " v"], list[tuple[Int[Array, "v 3"], Float[Array, " v"]]]]:
+    """Which points R·k were folded to x ≥ 0; the eight voxels around each, with weights."""
+    points = jnp.einsum("ij,vj->vi", rotation, voxels.astype(rotation.dtype), precision="highest")
     # Points that should fall on a voxel must not miss it by a rounding error.
     nearest = jnp.round(points)
     points = jnp.where(jnp.abs(points - nearest) < 1e-4, nearest, points)
@@ -149,13 +186,24 @@ def _read_rotated(
     points = jnp.where(folded[:, None], -points, points)
     corner = jnp.floor(points)
     fraction = points - corner
-    middle = grid.lookup.shape[1] // 2
-    result = jnp.zeros_like(values)
+    corners = []
     for offset in range(8):
         step = jnp.array([offset & 1, offset >> 1 & 1, offset >> 2 & 1])
-        place = corner.astype(jnp.int32) + step
-        inside = jnp.sum(place**2, -1) <= (reach + 1.7321) ** 2
+        weight = jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1)
+        corners.append((corner.astype(jnp.int32) + step, weight))
+    return folded, corners
+
+
+def _read_rotated(
+    values: Num[Array, "*k v"], grid: FourierGrid, rotation: Float[Array, "3 3"]
+) -> Num[Array, "*k v"]:
+    """Values at R·k of every voxel k; zero beyond the voxels of the grid."""
+    folded, corners = _corners(grid.kxyz, rotation)
+    middle = grid.lookup.shape[1] // 2
+    result = jnp.zeros_like(values)
+    for place, weight in corners:
+        inside = jnp.sum(place**2, -1) <= (grid.padding * grid.radius + 1.7321) ** 2
         x, y, z = jnp.where(inside[:, None], place, 0).T
-        weight = jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1) * inside
-        result = result + values[..., grid.lookup[x, y + middle, z + middle]] * weight
+        rows = grid.lookup[x, y + middle, z + middle]
+        result = result + values[..., rows] * (weight * inside)
     return jnp.where(folded, jnp.conj(result), result)
