@@ -39,8 +39,11 @@ def assign_particles(
     """Class, posterior and stability of every particle, in chunks.
 
     Without posteriors of the runs the particles of an intersection are alike and computed once.
+    With them the class sizes are left out: the runs' posteriors hold them already, and counted
+    again they would draw particles in doubt to the largest class.
     """
     n, g = len(runs.labels), len(model.weights)
+    level = replace(model, weights=np.full(g, 1.0 / g)) if runs.soft else model
     total = n if runs.soft else len(crossed.sizes)
     posteriors = np.zeros((total + 1, g), dtype=np.float32)
     stability = np.zeros(total + 1, dtype=np.float32)
@@ -51,7 +54,7 @@ def assign_particles(
         else:
             ones = np.ones(len(rows))
             votes = tabulate_labels(crossed.patterns[rows], ones, runs.n_classes, runs.weights)
-        posteriors[rows], _ = assign_posterior(votes, model)
+        posteriors[rows], _ = assign_posterior(votes, level)
         stability[rows] = score_stability(votes, model, posteriors[rows].argmax(axis=1))
     labels, own = posteriors.argmax(axis=1), posteriors.max(axis=1)
     labels[(own < min_posterior) | (stability < min_stability)] = -1
