@@ -15,7 +15,7 @@ from jaxtyping import Array, Complex, Float
 
 from emjax.classify.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.basis_operators import PixelOperators
-from emjax.classify.evidence import Evidence, Fold, held_out_evidence
+from emjax.classify.evidence import Evidence, Fold, block_interval, held_out_evidence
 from emjax.classify.pose_error import (
     AUTO_WIDTHS,
     PoseError,
@@ -73,6 +73,7 @@ class _Analyst:
         self.grid = operators.grid
         self.folds = tuple(int(f) for f in np.unique(operators.fold_of))
         self.width, self.nuisance = self._nuisance()
+        self.exact = False
         self.scale = self._first_scale()
 
     def _nuisance(self) -> tuple[PoseError | None, Complex[Array, "m v"] | None]:
@@ -99,8 +100,10 @@ class _Analyst:
         values = slicing_values(jnp.asarray(self.mean.volume * self.mean.solvent_mask), self.grid)
         alone = Basis(values, values[:0].reshape(0, len(values)))
         found = project_statistics(self.operators, alone, self.nuisance, scales)
-        totals = [s.offset.sum() for s in found]
+        totals = [float(s.offset.sum()) for s in found]
         self.say("mean map's evidence by pose width", dict(zip(scales, np.round(totals))))
+        gain = block_interval(found[1].offset - found[0].offset, self.blocks)
+        self.exact = totals[0] == max(totals) and gain.high < 0
         return scales[int(np.argmax(totals))]
 
     def fit(
@@ -246,7 +249,8 @@ def _choose_width(analyst: _Analyst, best: Candidate) -> tuple[Candidate, dict[f
     widths = {best.scale: best.evidence.log_likelihood}
     scales = analyst._scales()
     if best.scale == 0:
-        scales = scales[:2]  # poses that look exact with the mean map alone need no wide search
+        # Poses that are exact beyond doubt with the mean map alone need no search.
+        scales = scales[:1] if analyst.exact else scales[:2]
     for scale in scales:
         if scale in widths:
             continue
