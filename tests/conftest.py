@@ -1,5 +1,7 @@
 """Shared by all tests: shapes and types are checked, the large test data is found or skipped."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,4 +18,13 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared"
     if not (folder / "data" / "README.md").exists():
         pytest.skip(f"development data not found: {folder.name}/data beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 300 simulated particles of 48 pixels."""
+    folder = tmp_path_factory.mktemp("particles")
+    script = ROOT / "workflow" / "scripts" / "demo.py"
+    subprocess.run([sys.executable, script, "simulate", folder, "300"], check=True)
     return folder

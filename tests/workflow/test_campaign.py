@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ import pandas as pd
 import pytest
 
 from emjax.io.particles import read_particles
-from emjax.io.volume import read_volume
-from tests.workflow.conftest import ROOT, Place, tiny_config
+from tests.campaigns import ROOT, Place, assert_same_runs, long_config, tiny_config, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -146,35 +144,6 @@ def test_snakemakes_own_report_is_written(finished: Place):
     done = finished.snakemake(tiny_config(), "--report", "report.zip")
     assert done.returncode == 0, done.stdout
     assert (finished.folder / "report.zip").stat().st_size > 10_000
-
-
-def long_config(seeds: int | list[int]) -> dict:
-    """Classifications that run all of their iterations, so that there is time to kill them."""
-    em3d = {
-        "n_classes": [2, 3],
-        "seeds": seeds,
-        "full_iterations": 25,
-        "switch_convergence": 0,
-        "rms_convergence": 0,
-    }
-    return tiny_config(runs={"em3d": em3d})
-
-
-def assert_same_runs(one: Place, other: Place, runs: list[str]) -> None:
-    """Labels, posteriors and maps of runs are the same bits."""
-    for run in runs:
-        a, b = (place.folder / "results/tiny/runs" / run for place in (one, other))
-        np.testing.assert_array_equal(np.load(a / "posteriors.npy"), np.load(b / "posteriors.npy"))
-        for path in sorted(a.glob("*.mrc")):
-            np.testing.assert_array_equal(read_volume(path)[0], read_volume(b / path.name)[0])
-
-
-def wait_for(path: Path, process: subprocess.Popen, seconds: float = 300) -> None:
-    """Until a file is there; the process must still run then."""
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from settings import complete
 
-from tests.workflow.conftest import ROOT, Place, tiny_config
+from tests.campaigns import ROOT, Place, tiny_config
 
 STAR, STACK = Path("data/particles.star"), Path("data/particles.mrcs")
 

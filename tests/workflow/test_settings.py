@@ -14,7 +14,7 @@ from settings import (
     som_batches,
 )
 
-from tests.workflow.conftest import tiny_config
+from tests.campaigns import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

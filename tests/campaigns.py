@@ -1,0 +1,92 @@
+"""Tiny campaigns, run by Snakemake as a user would run them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from emjax.io.volume import read_volume
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def tiny_config(**changes: Any) -> dict[str, Any]:
+    """The smallest campaign that passes through every rule."""
+    em3d = {"n_classes": [2], "seeds": 2, "online_epochs": 0, "full_iterations": 3}
+    return {
+        "campaign": "tiny",
+        "particles": "data/particles.star",
+        "filter_resolution": 24,
+        "runs": {"em3d": em3d},
+    } | changes
+
+
+class Place:
+    """A folder with particles, where campaigns run."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder; `data/` in it holds the particles."""
+        self.folder, self.snakefile = folder, ROOT / "Snakefile"
+
+    def command(self, config: dict[str, Any], *arguments: str) -> list[str]:
+        """A Snakemake command line for a configuration, which is written to a file."""
+        path = self.folder / f"{config.get('campaign', 'unnamed')}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
+        return [*command, "--configfile", path.name, "--cores", "2", *arguments]
+
+    def snakemake(
+        self, config: dict[str, Any], *arguments: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end; stdout holds all it said."""
+        return subprocess.run(
+            self.command(config, *arguments),
+            cwd=self.folder,
+            env=os.environ | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+
+    def jobs(self, config: dict[str, Any], **environment: str) -> set[str]:
+        """Rules that a dry run says it would run."""
+        done = self.snakemake(config, "--dry-run", environment=environment)
+        assert done.returncode == 0, done.stdout
+        _, _, table = done.stdout.partition("Job stats:")
+        rows = (line.split() for line in table.partition("total")[0].splitlines())
+        return {row[0] for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def long_config(seeds: int | list[int]) -> dict:
+    """Classifications that run all of their iterations, so that there is time to kill them."""
+    em3d = {
+        "n_classes": [2, 3],
+        "seeds": seeds,
+        "full_iterations": 25,
+        "switch_convergence": 0,
+        "rms_convergence": 0,
+    }
+    return tiny_config(runs={"em3d": em3d})
+
+
+def assert_same_runs(one: Place, other: Place, runs: list[str]) -> None:
+    """Labels, posteriors and maps of runs are the same bits."""
+    for run in runs:
+        a, b = (place.folder / "results/tiny/runs" / run for place in (one, other))
+        np.testing.assert_array_equal(np.load(a / "posteriors.npy"), np.load(b / "posteriors.npy"))
+        for path in sorted(a.glob("*.mrc")):
+            np.testing.assert_array_equal(read_volume(path)[0], read_volume(b / path.name)[0])
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 300) -> None:
+    """Until a file is there; the process must still run then."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
