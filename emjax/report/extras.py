@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, colour, heat_colour, number
 
@@ -91,6 +91,20 @@ def _matrix(
         "references that show the same thing.",
         data,
     )
+
+
+def rebalance_notes(campaign: Campaign) -> list[str]:
+    """What the rebalancing did, in sentences."""
+    found = campaign.json("rebalance/rebalance.json")
+    notes = [str(found["warning"])] if found.get("warning") else []
+    if "kept" in found and "cap" in found:
+        table = campaign.table("rebalance/superclasses.tsv")
+        total = numbers(table, "size").sum()
+        notes.append(
+            f"{number(found['kept'])} of {number(total)} particles kept in "
+            "rebalance/particles_kept.star, the others in particles_excluded.star."
+        )
+    return notes
 
 
 def rebalance_rows(campaign: Campaign) -> tuple[list[str], list[list[str]]]:

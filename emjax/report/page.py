@@ -22,6 +22,7 @@ from emjax.report import (
     number,
     provenance,
     quality,
+    som,
 )
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
@@ -82,6 +83,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             flow.history_figure(campaign),
         ],
         "landscape": [extras.landscape_figure(campaign), extras.seed_figure(campaign)],
+        "som": som.som_figures(campaign),
         "maps": extras.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
     }
@@ -103,6 +105,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
             "Whether independent runs from different random starts tell the same story.",
         ),
         Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
+        Tab("som", "Images", "The self-organising map of the images, node by node."),
         Tab(
             "maps",
             "Superclasses",
@@ -131,6 +134,7 @@ def render_report(campaign_dir: Path, config: dict) -> str:
     script = "\n".join(asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     run_head, run_rows = provenance.run_table(campaign)
+    notes = extras.rebalance_notes(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
     environment = Environment(
         loader=BaseLoader(),
@@ -155,6 +159,7 @@ def render_report(campaign_dir: Path, config: dict) -> str:
         chosen=number.chosen_number(campaign),
         run_head=run_head,
         run_rows=run_rows,
+        super_notes=notes,
         super_head=super_head,
         super_rows=super_rows,
         facts=provenance.facts(campaign),

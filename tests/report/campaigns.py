@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import linkage
 
 from emjax.io.atomic import write_json, write_tsv
+from emjax.io.references import write_averages
 from emjax.io.star import StarFile, make_table, write_star
 from emjax.io.volume import write_volume
 
@@ -312,3 +313,30 @@ def read_config(folder: Path, **changes) -> dict:
         "consensus": {"metric": "cosine", "min_class_size": 0, "fdr": 0.05, "n_classes": "auto"},
     }
     return json.loads(json.dumps(config | changes))
+
+
+def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
+    """A self-organising map of images beside the other runs."""
+    rng = np.random.default_rng(1)
+    nodes = side * side
+    row, col = np.divmod(np.arange(nodes), side)
+    table = pd.DataFrame(
+        {
+            "node": np.arange(nodes) + 1,
+            "row": row,
+            "column": col,
+            "x": col.astype(float),
+            "y": row.astype(float),
+            "size": rng.integers(0, 90, nodes),
+            "mass": 40.0,
+            "neighbour_distance": rng.random(nodes),
+            "mean_defocus": rng.normal(15000, 800, nodes),
+        }
+    )
+    write_tsv(folder / f"runs/{name}/nodes.tsv", table)
+    images = np.stack([blob(16, (0, 0, c / 20), 0.2)[8] for c in col])
+    facts = {"rlnClassNumber": np.arange(nodes) + 1}
+    for kind in ("class_averages", "code_vectors"):
+        write_averages(folder / f"runs/{name}/{kind}.mrcs", images, 6.0, facts)
+    meta = {"method": "som", "topographic_error": 0.08, "map": {"columns": side, "rows": side}}
+    write_json(folder / f"runs/{name}/metrics.json", meta)

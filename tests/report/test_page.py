@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emjax.report.page import embed, render_report, write_figures
-from tests.report.campaigns import make_campaign, read_config
+from tests.report.campaigns import add_map, make_campaign, read_config
 
 
 def headline(page: str) -> str:
@@ -95,6 +95,14 @@ def test_shows_superclasses_where_rebalanced(tmp_path: Path):
     )
     page = render_report(folder, read_config(folder))
     assert "The references fall into 2 superclasses" in page
+
+
+def test_shows_the_map_of_images_node_by_node(tmp_path: Path):
+    folder = make_campaign(tmp_path / "map", n_particles=200)
+    add_map(folder)
+    page = render_report(folder, read_config(folder))
+    assert "92\N{NO-BREAK SPACE}% of the particles have their two best nodes side by side" in page
+    assert page.count("<image ") == 32
 
 
 def test_every_figure_stands_alone_as_svg(campaign: Path, tmp_path: Path):

@@ -1,0 +1,144 @@
+"""Self-organising maps of images, drawn node by node where the map has them."""
+
+import numpy as np
+import pandas as pd
+
+from emjax.io.mrc import read_header
+from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.figure import Figure, percent, plural
+from emjax.report.raster import grey, png_uri
+from emjax.report.svg import Chart, heat_colour, number
+
+IMAGE_SIDE = 56  # pixels of a node's picture
+PROPERTIES = {
+    "mean_defocus": ("defocus", "Å"),
+    "mean_tilt": ("tilt of the viewing direction", "°"),
+    "mean_shift": ("shift", "Å"),
+    "mean_membership": ("probability of the node", ""),
+}
+
+
+def best_map(campaign: Campaign) -> str | None:
+    """The map that keeps neighbours together best (least topographic error)."""
+    found = {
+        name: float(metrics.get("topographic_error", np.inf))
+        for name, metrics in campaign.metrics.items()
+        if metrics.get("method") == "som" and campaign.path(f"runs/{name}/nodes.tsv")
+    }
+    return min(found, key=lambda name: found[name]) if found else None
+
+
+def som_figures(campaign: Campaign) -> list[Figure]:
+    """Pictures, populations and properties of the best map."""
+    name = best_map(campaign)
+    if name is None:
+        return []
+    nodes = campaign.table(f"runs/{name}/nodes.tsv")
+    size = numbers(nodes, "size")
+    empty = int((size == 0).sum())
+    error = float(campaign.metrics[name].get("topographic_error", np.nan))
+    figures = [
+        _pictures(
+            campaign, name, nodes, "class_averages", "som-averages",
+            f"{plural(len(nodes) - empty, 'node')} of {len(nodes)} hold particles in {name}",
+            "The mean of the particles of each node, where the node lies on the map: neighbours "
+            "should look alike, and change gradually.",
+        ),
+        _pictures(
+            campaign, name, nodes, "code_vectors", "som-code-vectors",
+            f"Neighbours on the map look alike: {percent(1 - error, 1)} of the particles have "
+            "their two best nodes side by side",
+            "What each node stands for: smoother than the averages, because neighbours help.",
+        ),
+        _values(
+            nodes, "size", "som-sizes",
+            f"The fullest node holds {number(size.max())} particles, the median "
+            f"{number(float(np.median(size)))}",
+            "Particles of each node. A few full nodes among empty ones: discrete states. An even "
+            "spread: gradual change.", "particles",
+        ),
+        _values(
+            nodes, "neighbour_distance", "som-borders",
+            "Bright nodes differ most from their neighbours",
+            "Mean distance of a node to its neighbours (U-matrix). Bright ridges are borders "
+            "between kinds of images.", "",
+        ),
+    ]  # fmt: skip
+    for key, (what, unit) in PROPERTIES.items():
+        values = column(nodes, key)
+        if values is not None and np.isfinite(values).any():
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            title = f"Mean {what} of a node goes from {number(low)} to {number(high)} {unit}"
+            reading = (
+                f"Mean {what} of the particles of each node. If the map follows it from side to "
+                "side, it sorts images by this and not by the molecule."
+            )
+            figures.append(_values(nodes, key, f"som-{key[5:]}", title.strip(), reading, unit))
+    return [f for f in figures if f is not None]
+
+
+def _places(nodes: pd.DataFrame) -> tuple[Chart, list[tuple[float, float]], float]:
+    """A chart without axes that fits the map, the nodes' corners, and their side."""
+    x, y = numbers(nodes, "x"), numbers(nodes, "y")
+    side = min(460 / (np.ptp(x) + 1), 64.0)
+    width, height = side * (np.ptp(x) + 1) + 20, side * (np.ptp(y) + 1) + 20
+    chart = Chart((0, 1), (0, 1), int(width), int(height), label="Map of images")
+    corners = [
+        (10 + side * a, 10 + side * b) for a, b in zip(x - x.min(), y - y.min(), strict=True)
+    ]
+    return chart, corners, side
+
+
+def _pictures(
+    campaign: Campaign,
+    run: str,
+    nodes: pd.DataFrame,
+    file: str,
+    name: str,
+    title: str,
+    reading: str,
+) -> Figure | None:
+    """The images of a stack, laid out as the map is."""
+    path = campaign.path(f"runs/{run}/{file}.mrcs")
+    if path is None:
+        return None
+    images = np.asarray(read_header(path).open(), np.float32)
+    step = -(-images.shape[-1] // IMAGE_SIDE)
+    side = images.shape[-1] // step * step
+    images = images[:, :side, :side].reshape(len(images), side // step, step, -1, step)
+    images = images.mean(axis=(2, 4))
+    used = images[np.ptp(images, axis=(1, 2)) > 0]
+    low, high = np.quantile(used, [0.01, 0.995]) if len(used) else (0.0, 1.0)
+    chart, corners, width = _places(nodes)
+    sizes = numbers(nodes, "size")
+    for (x, y), picture, size, node in zip(
+        corners, images, sizes, numbers(nodes, "node"), strict=True
+    ):
+        tip = f"Node {int(node)}: {number(size)} particles"
+        chart.add(
+            "image", x=x, y=y, width=width - 2, height=width - 2, data_tip=tip,
+            href=png_uri(grey(picture, float(low), float(high))),
+        )  # fmt: skip
+    return Figure(name, title, chart.svg(), reading, nodes)
+
+
+def _values(
+    nodes: pd.DataFrame, key: str, name: str, title: str, reading: str, unit: str
+) -> Figure | None:
+    """A column of nodes.tsv as colours on the map."""
+    values = column(nodes, key)
+    if values is None:
+        return None
+    chart, corners, side = _places(nodes)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    for (x, y), value, node in zip(corners, values, numbers(nodes, "node"), strict=True):
+        known = bool(np.isfinite(value))
+        fill, light = heat_colour((value - low) / ((high - low) or 1)) if known else ("", False)
+        tip = f"Node {int(node)}: {number(value)} {unit}".strip()
+        style = f"fill:{fill or 'var(--soft)'}"
+        chart.add("rect", x=x, y=y, width=side - 2, height=side - 2, style=style, data_tip=tip)
+        if known and side >= 44:
+            ink = f"fill:{'#fff' if light else '#111'}"
+            middle = (x + side / 2 - 1, y + side / 2 + 3)
+            chart.text(*middle, number(value), style=ink, class_="cell")
+    return Figure(name, title, chart.svg(), reading, nodes.loc[:, ["node", "x", "y", key]])
