@@ -73,6 +73,27 @@ def read_header(path: str | Path) -> MrcHeader:
     return MrcHeader(path, shape, dtype, offset, _voxel_size(header))
 
 
+def map_header(volume: np.ndarray, voxel_size: float) -> bytes:
+    """The header of a map of mode 2 (MRC2014): axes z, y, x, origin and start 0.
+
+    Args:
+        volume: float32 `[z, y, x]`.
+        voxel_size: Å.
+    """
+    header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    for axis, size in zip("zyx", volume.shape, strict=True):
+        header[f"n{axis}"] = header[f"m{axis}"] = size
+        header["cella"][axis] = size * voxel_size
+    header["cellb"] = (90, 90, 90)
+    header["mode"], header["ispg"], header["nversion"] = 2, 1, 20140
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["dmin"], header["dmax"] = volume.min(), volume.max()
+    header["dmean"], header["rms"] = volume.mean(), volume.std()
+    header["map"], header["machst"] = b"MAP ", (0x44, 0x44, 0, 0)
+    header["nlabl"], header["label"][0] = 1, b"emjax"
+    return header.tobytes()
+
+
 def _in_file_order(path: Path, raw: bytes) -> np.void:
     """The header in the byte order that makes sense of it (older files carry no machine stamp)."""
     orders = "><" if raw[212:213] == b"\x11" else "<>"

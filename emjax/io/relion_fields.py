@@ -73,10 +73,13 @@ def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Optics group, pixel size in Å and box size of each particle."""
     table, optics = source.particles, source.optics
     n = len(table)
-    if optics is None or "rlnOpticsGroup" not in table:
+    if "rlnTomoParticleName" in table:
+        found = "_rlnTomoParticleName (tomography)"
+        raise InputError(table.file, f"data_{table.name}", found, "single particles")
+    group = _groups(source)
+    if optics is None or group is None:
         box = table.integers("rlnImageSize") if "rlnImageSize" in table else np.zeros(n, np.int64)
         return np.ones(n, np.int32), _flat_pixel_size(source), box
-    group = table.integers("rlnOpticsGroup")
     row_of = _optics_rows(source, group)
     for label, good in (("rlnImageDimensionality", 2), ("rlnCtfDataAreCtfPremultiplied", 0)):
         if label in optics:
@@ -94,6 +97,19 @@ def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if "rlnImageSize" in optics:
         box = _positive(optics, "rlnImageSize", integer=True)[row_of]
     return group.astype(np.int32), pixel_size, box
+
+
+def _groups(source: StarParticles) -> np.ndarray | None:
+    """Optics group of each particle; of a single group also where the particles do not say."""
+    table, optics = source.particles, source.optics
+    if "rlnOpticsGroup" in table:
+        return table.integers("rlnOpticsGroup")
+    if optics is not None and len(optics) == 1 and "rlnOpticsGroup" in optics:
+        return np.repeat(optics.integers("rlnOpticsGroup"), len(table))
+    if optics is not None and len(optics) > 1:
+        found = f"no column _rlnOpticsGroup for {len(optics)} optics groups"
+        raise InputError(table.file, f"data_{table.name}", found, "each particle's group")
+    return None
 
 
 def _optics_rows(source: StarParticles, group: np.ndarray) -> np.ndarray:
@@ -204,7 +220,7 @@ def _ctf(source: StarParticles, group: np.ndarray) -> dict[str, np.ndarray]:
     def of_group(label: str, default: float | None = None) -> np.ndarray:
         if label in table:
             return table.numbers(label)
-        if optics is not None and label in optics and "rlnOpticsGroup" in table:
+        if optics is not None and label in optics and _groups(source) is not None:
             return optics.numbers(label)[_optics_rows(source, group)]
         if default is None:
             found = f"no CTF column _{label}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 
 from emjax.errors import InputError
 from emjax.io.atomic import atomic_path
-from emjax.io.mrc import read_header
+from emjax.io.mrc import map_header, read_header
 
 
 def read_volume(path: str | Path, box_size: int | None = None) -> tuple[np.ndarray, float]:
@@ -48,7 +47,7 @@ def write_volume(path: str | Path, volume: np.ndarray, voxel_size: float) -> Non
         volume: densities `[d, d, d]`.
         voxel_size: in Å.
     """
-    with atomic_path(path) as beside:
-        with mrcfile.new(beside, np.asarray(volume, np.float32), overwrite=True) as mrc:
-            mrc.voxel_size = voxel_size
-            mrc.set_volume()
+    volume = np.ascontiguousarray(volume, "<f4")
+    with atomic_path(path) as beside, beside.open("wb") as stream:
+        stream.write(map_header(volume, voxel_size))
+        stream.write(volume.data)

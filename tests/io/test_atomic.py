@@ -17,6 +17,8 @@ from emjax.io.atomic import (
     write_npy,
     write_tsv,
 )
+from emjax.io.checkpoint import load_checkpoint, save_checkpoint
+from emjax.io.volume import write_volume
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -54,3 +56,38 @@ def test_a_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a writable folder"):
         write_json(tmp_path / "file" / "a.json", {})
+
+
+@pytest.fixture
+def full_disk():
+    """Files may not grow beyond 4 kB, as on a disk that fills while they are written."""
+    resource = pytest.importorskip("resource", reason="no file size limits on this system")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: write_volume(folder / "a.mrc", np.zeros((16, 16, 16)), 1.0),
+        lambda folder: write_npy(folder / "a.npy", np.zeros(9999)),
+        lambda folder: write_json(folder / "a.json", ["x" * 9999]),
+        lambda folder: save_checkpoint(folder / "a.npz", {"a": np.zeros(9999)}, {}),
+    ],
+    ids=["map", "array", "json", "checkpoint"],
+)
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, full_disk, write):
+    with pytest.raises(InputError, match="writing: found .*, expected a writable folder with free"):
+        write(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_outlives_a_full_disk(tmp_path, request):
+    save_checkpoint(tmp_path / "c.npz", {"a": np.zeros(9)}, {"it": 1})
+    request.getfixturevalue("full_disk")
+    with pytest.raises(InputError):
+        save_checkpoint(tmp_path / "c.npz", {"a": np.zeros(9999)}, {"it": 2})
+    loaded = load_checkpoint(tmp_path / "c.npz")
+    assert loaded is not None and loaded[1] == {"it": 1}

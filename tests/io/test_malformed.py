@@ -215,6 +215,14 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "two boxes": (two_boxes, "group 1: 8 px of 3 Å; group 2: 10 px of 3 Å"),
     "subtomograms": (lambda b: b.optics(rlnImageDimensionality=[3]), "found 3, expected 2"),
     "images times CTF": (lambda b: b.optics(rlnCtfDataAreCtfPremultiplied=[1]), "Premultiplied"),
+    "groups but no column": (
+        lambda b: b.star(
+            {k: [v[0]] * 2 for k, v in b.files.optics.items()} | {"rlnOpticsGroup": [1, 2]},
+            rlnOpticsGroup=None,
+        ),
+        "no column _rlnOpticsGroup for 2",
+    ),
+    "tomography": (lambda b: b.star(rlnTomoParticleName=list("abcd")), "single particles"),
     "no flat pixel size": (lambda b: b.star(None, rlnOpticsGroup=None), "found no pixel size"),
     "voltage of 300000": (lambda b: b.optics(rlnVoltage=[300000.0]), "voltage in kV"),
     "voltage 0": (lambda b: b.optics(rlnVoltage=[0.0]), "voltage: found 0"),

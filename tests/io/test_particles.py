@@ -201,6 +201,11 @@ def test_relion_30_has_pixels_and_magnification(star_set):
     assert particles.pixel_size == 3.0 and particles.shifts[:, 0].tolist() == [3, 6, 9, 12]
 
 
+def test_a_single_optics_group_needs_no_column(star_set):
+    particles = read_particles(star_set(rlnOpticsGroup=None))
+    assert particles.pixel_size == 3.0 and particles.voltage[0] == 300
+
+
 def test_copies_of_one_image_with_other_poses_are_particles_of_their_own(star_set):
     names = ["1@stack.mrcs", "000001@stack.mrcs", "2@stack.mrcs", "000001@./stack.mrcs"]
     particles = read_particles(star_set(rlnImageName=names))
