@@ -116,6 +116,44 @@ def marginalise(
     return g - np.einsum("buk,bu->bk", half, last), reduced, gained
 
 
+def nuisance_modes(exact: Statistics, marginalised: Statistics) -> list[dict[str, float]]:
+    """How far each component follows the pose error, told without knowing the truth.
+
+    Args:
+        exact: statistics as if poses were exact.
+        marginalised: the same basis with the pose error eliminated.
+
+    Returns:
+        A record a component: the fraction of its image power that pose derivatives explain, the
+        excess kurtosis of its coordinates (states lie apart, errors in a bell), the variance gain
+        of the likelihood before and after marginalising, and whether it is a nuisance mode.
+    """
+    before = np.diagonal(exact.quadratic(), axis1=1, axis2=2).sum(0, dtype=np.float64)
+    after = np.diagonal(marginalised.quadratic(), axis1=1, axis2=2).sum(0, dtype=np.float64)
+    records = []
+    for j in range(exact.n_components):
+        gains = []
+        for statistics in (exact, marginalised):
+            g = statistics.linear()[:, j].astype(np.float64)
+            power = statistics.quadratic()[:, j, j].astype(np.float64)
+            gains.append(float(np.sum(0.5 * g**2 / (1 + power) - 0.5 * np.log1p(power))))
+        coordinates = exact.linear()[:, j] / (1 + exact.quadratic()[:, j, j])
+        centred = coordinates - coordinates.mean()
+        kurtosis = float(np.mean(centred**4) / np.mean(centred**2) ** 2 - 3)
+        explained = float(1 - after[j] / max(before[j], 1e-30))
+        records.append(
+            {
+                "component": j + 1,
+                "explained_by_pose": explained,
+                "kurtosis": kurtosis,
+                "gain_exact": gains[0],
+                "gain_marginalised": gains[1],
+                "nuisance": float(gains[0] > 0 and gains[1] < 0.2 * gains[0]),
+            }
+        )
+    return records
+
+
 def project_statistics(
     operators: PixelOperators,
     basis: Basis,

@@ -20,6 +20,7 @@ from emjax.classify.pose_error import (
     AUTO_WIDTHS,
     PoseError,
     nuisance_coefficients,
+    nuisance_modes,
     project_statistics,
 )
 from emjax.classify.subspace import Statistics, latent_mix, turn
@@ -62,18 +63,20 @@ class Analysis:
     basis: Basis  # of all particles, in the confirmed directions
     statistics: Statistics
     pose_error: PoseError | None
+    nuisance_modes: tuple[dict[str, float], ...] = ()
 
 
 class _Analyst:
     """The steps of an analysis on one set of particles."""
 
-    def __init__(self, operators, mean: MeanMap, mask, blocks, options: SubspaceOptions, say):
+    def __init__(self, operators, mean: MeanMap, mask, blocks, options, say, components):
         self.operators, self.mean, self.mask = operators, mean, np.asarray(mask)
         self.blocks, self.options, self.say = blocks, options, say
         self.grid = operators.grid
         self.folds = tuple(int(f) for f in np.unique(operators.fold_of))
         self.width, self.nuisance = self._nuisance()
         self.exact = False
+        self.components = components
         self.scale = self._first_scale()
 
     def _nuisance(self) -> tuple[PoseError | None, Complex[Array, "m v"] | None]:
@@ -129,7 +132,7 @@ class _Analyst:
                 first,
                 folds=folds,
                 nuisance=nuisance,
-                components=start,
+                components=start if start is not None else self.components,
             )
         assert previous is not None
         basis = start if start is not None else previous.bases[fold]  # type: ignore[index]
@@ -212,6 +215,7 @@ def analyse(
     options: SubspaceOptions | None = None,
     blocks: np.ndarray | None = None,
     say: Callable[..., None] = lambda *words: None,
+    components: Complex[Array, "q v"] | None = None,
 ) -> Analysis:
     """Find the basis, the width of the pose error and the number of classes that are real.
 
@@ -222,15 +226,16 @@ def analyse(
         options: of the analysis.
         blocks: micrograph of each particle.
         say: called with a line after each step.
+        components: where every fit starts; with no iterations they are the basis as given.
     """
     options = options or SubspaceOptions()
-    analyst = _Analyst(operators, mean, mask, blocks, options, say)
+    analyst = _Analyst(operators, mean, mask, blocks, options, say, components)
     best = analyst.judge("mask")
     assert best is not None
     candidates = [best]
     recipe = ["mask"]
     wanted = ["region"] * options.regions + ["classes"] * options.within_classes
-    for name in wanted:
+    for name in wanted if options.iterations else ():
         if best.evidence.components.chosen == 0 or (name == "classes" and not best.evidence.found):
             continue
         candidate = analyst.judge(name, best)
@@ -278,8 +283,13 @@ def _on_all(
         basis = made if made is not None else basis
     assert basis is not None
     nuisance = analyst.nuisance if best.scale else None
-    statistics = project_statistics(analyst.operators, basis, nuisance, (best.scale,))[0]
+    found = project_statistics(analyst.operators, basis, nuisance, (best.scale, 0.0))
+    statistics = found[0]
+    modes = nuisance_modes(found[1], statistics) if best.scale else []
     mix = analyst.confirmed(best, basis)
+    if analyst.options.iterations == 0:
+        # Given components come in any unit; the particles give their variance.
+        mix = latent_mix(statistics)
     components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
     width = None
     if analyst.width is not None and best.scale:
@@ -291,4 +301,5 @@ def _on_all(
         basis=Basis(basis.mean, components, basis.objective),
         statistics=turn(statistics, mix),
         pose_error=width,
+        nuisance_modes=tuple(modes),
     )

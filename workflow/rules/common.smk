@@ -5,7 +5,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from settings import ConfigError, classes_of, complete, em3d_batches, som_batches
+from settings import (
+    ConfigError,
+    classes_of,
+    complete,
+    em3d_batches,
+    som_batches,
+    subspace_runs,
+)
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)
@@ -36,11 +43,17 @@ SOM_OPTIONS = {
     if name != "seeds"
 }
 SOM_BATCHES = som_batches(config)
+SUBSPACE_OPTIONS = config["runs"]["subspace"] or {}
+SUBSPACE_RUNS = subspace_runs(config)
 EXTERNAL_RUNS = {
     f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]
 }
 BATCHES = [*EM3D_BATCHES, *SOM_BATCHES]
-RUNS = [*(run for batch in BATCHES for run in batch.runs), *EXTERNAL_RUNS]
+RUNS = [
+    *(run for batch in BATCHES for run in batch.runs),
+    *SUBSPACE_RUNS,
+    *EXTERNAL_RUNS,
+]
 
 
 def suffixes_of(particles):

@@ -92,6 +92,18 @@ def som_batches(config: dict[str, Any]) -> list[Batch]:
     ]
 
 
+def subspace_runs(config: dict[str, Any]) -> tuple[str, ...]:
+    """Optima of the subspace campaign that are kept as runs, numbered from the best."""
+    options = config["runs"]["subspace"]
+    if not options:
+        return ()
+    return tuple(
+        f"sub-K{k:02d}-s{number:03d}"
+        for k in options["n_classes"]
+        for number in range(options["keep"])
+    )
+
+
 def classes_of(run: str) -> int:
     """Number of classes in a run's name, 4 of em3d-K04-s000."""
     return int(run.split("-")[1].removeprefix("K"))

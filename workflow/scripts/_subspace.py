@@ -1,0 +1,127 @@
+"""What the subspace rules share: options, masks, tables and the files of a kept optimum."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.classify.evidence import Choice, Interval
+from emjax.classify.pose_error import PoseError
+from emjax.classify.subspace import Campaign
+from emjax.classify.subspace_analysis import Analysis, SubspaceOptions
+from emjax.classify.subspace_optima import Optimum
+from emjax.imaging.masks import resample_mask
+from emjax.io.atomic import write_json, write_npy
+from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.volume import read_volume, write_volume
+
+
+def subspace_options(options: dict[str, Any], n_components: int | None = None) -> SubspaceOptions:
+    """Options of the analysis from those of the configuration."""
+    pose = options["pose_error"]
+    if pose is False:  # how YAML reads off
+        pose = "off"
+    if isinstance(pose, dict):
+        pose = PoseError(pose["rotation"], pose["shift"])
+    return SubspaceOptions(
+        n_classes=tuple(options["n_classes"]),
+        n_components=n_components or options["n_components"],
+        iterations=options["iterations"],
+        pose_error=pose,
+        regions=options["regions"],
+        within_classes=options["within_classes"],
+        evidence_seeds=options["evidence_seeds"],
+    )
+
+
+def read_mask(prepare: Path, focus: str | None, box_size: int, full_box: int) -> np.ndarray:
+    """Where classes may differ: the solvent mask, and the focus mask inside it."""
+    solvent = read_volume(prepare / "solvent_mask.mrc")[0]
+    if not focus:
+        return solvent
+    return solvent * resample_mask(read_volume(focus, full_box)[0], box_size)
+
+
+def interval(value: Interval) -> dict[str, float]:
+    """A sum with its 95 % interval."""
+    return {"value": value.value, "low": value.low, "high": value.high}
+
+
+def choice(found: Choice) -> dict[str, Any]:
+    """The held-out curve and the number chosen."""
+    return {
+        "numbers": list(found.numbers),
+        "gains": [interval(g) for g in found.gains],
+        "chosen": found.chosen,
+        "reason": found.reason,
+    }
+
+
+def evidence_record(found: Analysis) -> dict[str, Any]:
+    """Everything that was judged by held-out particles."""
+    evidence = found.chosen.evidence
+    verdict = "no discrete heterogeneity found"
+    if evidence.found:
+        verdict = f"{evidence.classes.chosen} classes raise the held-out likelihood"
+    width = found.pose_error
+    return {
+        "verdict": verdict,
+        "classes": choice(evidence.classes),
+        "components": choice(evidence.components),
+        "per_class": [interval(loss) for loss in evidence.per_class],
+        "basis": found.chosen.name,
+        "candidates": [
+            {
+                "name": candidate.name,
+                "components": candidate.evidence.components.chosen,
+                "classes": candidate.evidence.classes.chosen,
+                "log_likelihood": candidate.evidence.log_likelihood,
+            }
+            for candidate in found.candidates
+        ],
+        "pose_error": None
+        if width is None
+        else {"rotation_degrees": float(width.rotation), "shift_angstrom": width.shift},
+        "pose_widths": {str(scale): value for scale, value in found.widths.items()},
+        "nuisance_modes": [dict(mode) for mode in found.nuisance_modes],
+    }
+
+
+def likelihood_rows(campaign: Campaign, optima: list[Optimum], n: int) -> pd.DataFrame:
+    """One row a seed, with the optimum it reached (1 is the best)."""
+    optimum = np.zeros(len(campaign.seeds), int)
+    for number, found in enumerate(optima, 1):
+        optimum[found.members] = number
+    return pd.DataFrame(
+        {
+            "n_classes": campaign.n_classes,
+            "seed": campaign.seeds,
+            "log_likelihood": campaign.log_likelihood / n,
+            "iterations": campaign.iterations,
+            "converged": campaign.converged,
+            "optimum": optimum,
+        }
+    )
+
+
+def write_optimum(
+    folder: Path,
+    table: ParticleSet,
+    posteriors: np.ndarray,
+    maps: np.ndarray,
+    voxel_size: float,
+    metrics: dict[str, Any],
+    suffixes: list[str],
+) -> None:
+    """Labels, posteriors, maps and, last, metrics.json of an optimum as a run."""
+    columns = {
+        "rlnClassNumber": posteriors.argmax(1) + 1,
+        "rlnMaxValueProbDistribution": posteriors.max(1),
+    }
+    for suffix in suffixes:
+        write_particles(folder / f"particles{suffix}", table, columns)
+    write_npy(folder / "posteriors.npy", posteriors)
+    for number, volume in enumerate(maps, 1):
+        write_volume(folder / f"class_{number:03d}.mrc", volume, voxel_size)
+    write_json(folder / "metrics.json", {"run": folder.name} | metrics)

@@ -1,0 +1,51 @@
+"""Basis, statistics and held-out evidence of the subspace campaign."""
+
+from pathlib import Path
+
+import numpy as np
+from _job import job
+from _prepared import load_prepared
+from _subspace import evidence_record, read_mask, subspace_options
+
+from emjax.classify.basis_operators import make_pixel_operators
+from emjax.classify.subspace import latent_means
+from emjax.classify.subspace_analysis import analyse
+from emjax.classify.subspace_volumes import components_from_maps
+from emjax.imaging.grids import resample
+from emjax.imaging.prepare import MeanMap
+from emjax.io.atomic import read_json, write_json, write_npy
+from emjax.io.volume import read_volume
+
+with job(snakemake) as work:
+    params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
+    table, particles = load_prepared(prepare)
+    facts, box = read_json(prepare / "prepare.json"), particles.box_size
+    mask = read_mask(prepare, params.focus, box, facts["box_size"])
+    first, second = (read_volume(path)[0] for path in snakemake.input.half_maps)
+    mean = MeanMap(
+        read_volume(prepare / "mean_map.mrc")[0],
+        (first, second),
+        np.zeros(particles.grid.n_shells),
+        read_volume(prepare / "solvent_mask.mrc")[0],
+    )
+    paths = params.options["components"]
+    given = None
+    if paths:
+        maps = np.stack([resample(read_volume(path)[0], box) for path in paths])
+        given = components_from_maps(maps, mask, particles.grid)
+    operators = make_pixel_operators(particles, max_memory_gb=snakemake.config["max_memory_gb"])
+    found = analyse(
+        operators,
+        mean,
+        mask,
+        subspace_options(params.options, len(paths) or None),
+        table.micrograph,
+        lambda *words: work.say(" ".join(map(str, words))),
+        given,
+    )
+    volumes = np.concatenate([np.asarray(found.basis.mean)[None], found.basis.components])
+    write_npy(snakemake.output.basis, volumes)
+    write_npy(snakemake.output.statistics, found.statistics.features)
+    write_npy(snakemake.output.latent, latent_means(found.statistics))
+    write_json(snakemake.output.evidence, evidence_record(found))
+    work.say(found.chosen.evidence.classes.reason)
