@@ -6,6 +6,9 @@ from scipy import ndimage
 
 from emjax.imaging.grids import resample
 
+# Standard deviation in Å of the Gaussian that halves what is at 15 Å.
+OUTLINE = 2.8
+
 
 def soft_edge(distance: np.ndarray, near: float, far: float) -> np.ndarray:
     """Raised cosine: 1 up to `near`, 0 from `far` on, of a distance in the same unit."""
@@ -33,6 +36,8 @@ def solvent_mask(
 ) -> Float[np.ndarray, "d d d"]:
     """Soft solvent mask around the parts of a map above a threshold.
 
+    The map is low-passed first, so that the outline does not follow noise or atoms.
+
     Args:
         mean_map: map whose particle is white; noise specks (connected regions under 5 % of the
             largest) are dropped.
@@ -42,20 +47,33 @@ def solvent_mask(
         far: distance in Å from which on it is 0.
 
     Raises:
-        ValueError: where nothing, or the whole box, lies above the threshold.
+        ValueError: where nothing, or the whole box, lies above the threshold, or where the
+            particle is black.
     """
-    inside = mean_map * sphere(mean_map.shape[0])
-    particle = inside > threshold * np.percentile(inside, 99.95)
-    regions, n_regions = ndimage.label(particle)  # type: ignore[misc]
-    if n_regions == 0 or not inside.max() > 0:
+    round_mask = sphere(mean_map.shape[0])
+    inside = ndimage.gaussian_filter(mean_map, OUTLINE / voxel_size, mode="constant") * round_mask
+    lowest, highest = np.percentile(inside, [0.05, 99.95])
+    if -lowest > 2 * highest:
+        raise ValueError(
+            "particles: found density darker than the solvent in the mean map, expected white"
+            " particles; invert the images' contrast"
+        )
+    particle = inside > threshold * highest
+    if not highest > 0 or not particle.any():
         raise ValueError(
             f"masks.threshold: found no voxel above {threshold} of the mean map's maximum,"
             " expected a map with a white particle"
         )
+    if particle[round_mask > 0.5].mean() > 0.95:
+        raise ValueError(
+            f"masks.threshold: found the whole box above {threshold} of the mean map's maximum,"
+            " expected solvent around the particle; raise the threshold or give a mask"
+        )
+    regions, _ = ndimage.label(particle)  # type: ignore[misc]
     sizes = np.bincount(regions.ravel())[1:]
     particle = np.isin(regions, np.flatnonzero(sizes >= 0.05 * sizes.max()) + 1)
     distance = np.asarray(ndimage.distance_transform_edt(~particle)) * voxel_size
-    return soft_edge(distance, near, far) * sphere(mean_map.shape[0])
+    return soft_edge(distance, near, far) * round_mask
 
 
 def resample_mask(mask: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:
