@@ -15,8 +15,9 @@ rule fit_subspace:
     output:
         basis=f"{CAMPAIGN}/runs/subspace/basis.npy",
         statistics=f"{CAMPAIGN}/runs/subspace/statistics.npy",
-        latent=f"{CAMPAIGN}/runs/subspace/latent.npy",
+        coordinates=f"{CAMPAIGN}/runs/subspace/coordinates.npy",
         evidence=f"{CAMPAIGN}/runs/subspace/evidence.json",
+        curve=f"{CAMPAIGN}/runs/subspace/evidence.tsv",
     log:
         f"{LOGS}/fit_subspace.log",
     benchmark:

@@ -88,6 +88,20 @@ def evidence_record(found: Analysis) -> dict[str, Any]:
     }
 
 
+def evidence_table(found: Analysis) -> pd.DataFrame:
+    """Held-out log-likelihood gain of each number of classes over one class."""
+    classes = found.chosen.evidence.classes
+    return pd.DataFrame(
+        {
+            "n_classes": classes.numbers,
+            "gain": [g.value for g in classes.gains],
+            "gain_low": [g.low for g in classes.gains],
+            "gain_high": [g.high for g in classes.gains],
+            "chosen": [k == classes.chosen for k in classes.numbers],
+        }
+    )
+
+
 def likelihood_rows(campaign: Campaign, optima: list[Optimum], n: int) -> pd.DataFrame:
     """One row a seed, with the optimum it reached (1 is the best)."""
     optimum = np.zeros(len(campaign.seeds), int)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from _job import job
 from _prepared import load_prepared
-from _subspace import evidence_record, read_mask, subspace_options
+from _subspace import evidence_record, evidence_table, read_mask, subspace_options
 
 from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.subspace import latent_means
@@ -13,7 +13,7 @@ from emjax.classify.subspace_analysis import analyse
 from emjax.classify.subspace_volumes import components_from_maps
 from emjax.imaging.grids import resample
 from emjax.imaging.prepare import MeanMap
-from emjax.io.atomic import read_json, write_json, write_npy
+from emjax.io.atomic import read_json, write_json, write_npy, write_tsv
 from emjax.io.volume import read_volume
 
 with job(snakemake) as work:
@@ -46,6 +46,7 @@ with job(snakemake) as work:
     volumes = np.concatenate([np.asarray(found.basis.mean)[None], found.basis.components])
     write_npy(snakemake.output.basis, volumes)
     write_npy(snakemake.output.statistics, found.statistics.features)
-    write_npy(snakemake.output.latent, latent_means(found.statistics))
+    write_npy(snakemake.output.coordinates, latent_means(found.statistics))
+    write_tsv(snakemake.output.curve, evidence_table(found))
     write_json(snakemake.output.evidence, evidence_record(found))
     work.say(found.chosen.evidence.classes.reason)
