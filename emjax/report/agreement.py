@@ -8,6 +8,7 @@ from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour
 
+UNRELATED = 0.05  # agreement below which two methods sort particles by different things
 MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
 
 
@@ -94,6 +95,23 @@ def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> 
     if not found:
         found[0] = float(np.nanmedian(matrix[~np.eye(len(names), dtype=bool)]))
     return found
+
+
+def strangers(campaign: Campaign) -> tuple[str, str] | None:
+    """Two methods whose runs agree among themselves but not with each other."""
+    found = agreement_matrix(campaign)
+    if found is None or "method" not in campaign.runs:
+        return None
+    names, matrix = found
+    of_run = dict(zip(campaign.run_names(), campaign.runs["method"].astype(str), strict=True))
+    own = np.array([of_run.get(name, "") for name in names])
+    methods = [m for m in dict.fromkeys(own) if m]
+    for i, a in enumerate(methods):
+        for b in methods[i + 1 :]:
+            between = matrix[np.ix_(own == a, own == b)]
+            if np.isfinite(between).any() and np.nanmedian(between) < UNRELATED:
+                return str(a), str(b)
+    return None
 
 
 def agreement_sentence(campaign: Campaign) -> str:

@@ -45,6 +45,8 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     effect = column(table, "effect_size")
     if effect is None or "nuisance" not in table or "class" not in table:
         return None
+    if len(campaign.class_numbers) < 2:
+        return None  # whatever all particles share tells nothing
     q = column(table, "q_value", "q")
     places = [(str(n), str(c)) for n, c in zip(table["nuisance"], table["class"], strict=True)]
     nuisances = list(dict.fromkeys(n for n, _ in places))

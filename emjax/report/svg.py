@@ -165,7 +165,8 @@ class Chart:
         if x is not None:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
-            self.text(p + 4, self.top + 10, name, "start", class_="note")
+            side = ("end", -4) if p > 0.7 * end else ("start", 4)
+            self.text(p + side[1], self.top + 10, name, side[0], class_="note")
 
     def legend(self, names: Sequence[str], columns: int = 4) -> None:
         """Series names above the plot."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emjax.report.agreement import agreement_sentence
+from emjax.report.agreement import agreement_sentence, strangers
 from emjax.report.audit import MATTERS, MOVEMENT, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import percent, plural
@@ -132,6 +132,13 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
             f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
             "still be artefacts, of pose errors for example."
+        )
+    apart = strangers(campaign)
+    if apart:
+        verdict.distrust.append(
+            f"Runs of {apart[0]} and of {apart[1]} have nothing in common (agreement near 0): they "
+            "sort the particles by different things, views and states for example. Put them into "
+            "campaigns of their own."
         )
     stability, classes = (
         column(campaign.stability, "mean_stability"),

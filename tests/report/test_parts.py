@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.io.atomic import write_tsv
 from emjax.report import raster
-from emjax.report.agreement import rand_from_table
-from emjax.report.campaign import contingency, traces
+from emjax.report.agreement import rand_from_table, strangers
+from emjax.report.campaign import Campaign, contingency, traces
 from emjax.report.figure import percent, plural
 from emjax.report.number import cut_tree, part_colours, tree_layout
 from emjax.report.quality import resolution_at
@@ -74,6 +76,20 @@ def test_text_in_a_chart_is_escaped():
     chart.text(1, 2, "<b>&")
     chart.dot(0, 0, "\"'><script>")
     assert "<b>" not in chart.svg() and "<script>" not in chart.svg() and "<a>" not in chart.svg()
+
+
+def test_methods_that_sort_by_different_things_are_named(tmp_path: Path):
+    names = ["em3d-K04-s000", "em3d-K04-s001", "som-5x5-s000", "som-5x5-s001"]
+    ari = np.array([[1, 0.9, 0.01, 0], [0.9, 1, 0, 0.02], [0.01, 0, 1, 0.8], [0, 0.02, 0.8, 1]])
+    first, second = np.triu_indices(4, 1)
+    pairs = {"run": np.array(names)[first], "other": np.array(names)[second]}
+    write_tsv(
+        tmp_path / "runs.tsv", pd.DataFrame({"run": names, "method": ["em3d"] * 2 + ["som"] * 2})
+    )
+    write_tsv(
+        tmp_path / "consensus/agreement.tsv", pd.DataFrame(pairs | {"ari": ari[first, second]})
+    )
+    assert strangers(Campaign(tmp_path, {})) == ("em3d", "som")
 
 
 def test_png_has_the_pixels_given():
