@@ -1,0 +1,49 @@
+"""A campaign's folder becomes files for other programs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emjax.errors import InputError
+from emjax.io.atomic import write_tsv
+from emjax.io.particles import read_particles, write_particles
+from emjax.io.results import consensus_classes, export_results
+from emjax.io.star import read_star
+from emjax.io.volume import write_volume
+
+
+@pytest.fixture
+def results(star_set, tmp_path):
+    particles = read_particles(star_set())
+    folder = tmp_path / "results" / "demo"
+    columns = {"rlnClassNumber": np.array([2, 0, 1, 2]), "emjaxStability": np.full(4, 0.5)}
+    write_particles(folder / "consensus" / "particles.star", particles, columns)
+    volume = np.eye(8)[:, None] + np.eye(8)
+    for k in (1, 2):
+        for part in ("", "_half1", "_half2"):
+            write_volume(folder / f"consensus/class_00{k}{part}.mrc", volume, 3.0)
+        fsc = {"resolution": [24.0, 12.0, 8.0, 6.0], "fsc": [0.9, 0.5, 0.1, 0.3]}
+        write_tsv(folder / f"consensus/class_00{k}_fsc.tsv", pd.DataFrame(fsc))
+    return folder, particles
+
+
+def test_everything_is_written(results):
+    folder, particles = results
+    written = export_results(folder, particles)
+    assert all(path.is_file() and folder / "export" in path.parents for path in written)
+    model = read_star(folder / "export" / "relion" / "run_it025_model.star")
+    assert model["model_classes"].numbers("rlnEstimatedResolution").tolist() == [12, 12]
+    assert model["model_class_1"].numbers("rlnGoldStandardFsc").tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
+
+
+def test_other_particles_are_refused(results):
+    folder, particles = results
+    with pytest.raises(InputError, match="other particles or another order"):
+        export_results(folder, particles.select(np.array([1, 0, 2, 3])))
+
+
+def test_a_missing_map_is_told(results):
+    folder, _ = results
+    (folder / "consensus" / "class_001.mrc").unlink()
+    with pytest.raises(InputError, match="found class_002.mrc, expected class_001.mrc"):
+        consensus_classes(folder / "consensus")
