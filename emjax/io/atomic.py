@@ -146,4 +146,6 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 def reason_of(error: Exception) -> str:
     """What went wrong, in the words of the system or the library."""
+    if "allow_pickle" in str(error):
+        return "Python objects (pickle), or no array at all"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

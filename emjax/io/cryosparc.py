@@ -140,7 +140,9 @@ def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
         }[version]
         shape, fortran, dtype = reader(stream, max_header_size=_LARGEST_HEADER)
     except Exception as error:  # NumPy, ast and tokenize each raise their own
-        raise InputError(path, None, str(error) or type(error).__name__, expected) from error
+        reason = str(error) or type(error).__name__
+        found = "a file that ends in its header" if reason.startswith("EOF") else reason
+        raise InputError(path, None, found, expected) from error
     if dtype.hasobject:
         raise InputError(path, None, "Python objects", "numbers and text only (no pickle)")
     if dtype.names is None or len(shape) != 1 or shape[0] < 0 or dtype.itemsize == 0:

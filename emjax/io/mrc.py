@@ -66,8 +66,10 @@ def read_header(path: str | Path) -> MrcHeader:
     dtype = np.dtype(_DTYPE_OF_MODE[mode]).newbyteorder(header.dtype["mode"].byteorder)
     offset = _HEADER_BYTES + int(header["nsymbt"])
     needed = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
-    if int(header["nsymbt"]) < 0 or size < needed:
-        found = f"{size} bytes (truncated)" if size < needed else "nsymbt < 0"
+    if int(header["nsymbt"]) < 0:
+        raise InputError(path, "MRC header, nsymbt", int(header["nsymbt"]), "0 or more bytes")
+    if size < needed:
+        found = f"{size} bytes (truncated)"
         x, y, z = reversed(shape)
         raise InputError(path, None, found, f"{needed} bytes for {x} x {y} x {z}, mode {mode}")
     return MrcHeader(path, shape, dtype, offset, _voxel_size(header))
@@ -97,14 +99,16 @@ def map_header(volume: np.ndarray, voxel_size: float) -> bytes:
 def _in_file_order(path: Path, raw: bytes) -> np.void:
     """The header in the byte order that makes sense of it (older files carry no machine stamp)."""
     orders = "><" if raw[212:213] == b"\x11" else "<>"
+    seen = ""
     for order in orders:
         header = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]  # pyright: ignore
         sides = [int(header[name]) for name in ("nx", "ny", "nz")]
         sane = 0 < min(sides[:2]) and max(sides[:2]) <= _LONGEST_SIDE and 0 < sides[2] < 2**31
         if sane and 0 <= int(header["mode"]) < 1024:
             return header
-    expected = "an MRC file (sides and mode make no sense in either byte order)"
-    raise InputError(path, "MRC header", f"nx, ny, nz = {tuple(sides)}", expected)
+        seen = seen or f"nx, ny, nz = {tuple(sides)}, mode {int(header['mode'])}"
+    expected = "sides above 0 and mode 0, 1, 2, 6 or 12, in either byte order"
+    raise InputError(path, "MRC header", seen, expected)
 
 
 def _voxel_size(header: np.void) -> float | None:

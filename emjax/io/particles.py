@@ -256,7 +256,7 @@ def _common_size(
     listed = "; ".join(
         f"group {g}: {b} px of {s:g} Å" for g, b, s in zip(groups, boxes, sizes, strict=True)
     )
-    expected = "one box and pixel size (or on_mixed_optics: resample)"
+    expected = 'one box and pixel size (on_mixed_optics="resample" makes them one)'
     raise InputError(source.file, "optics groups", listed, expected)
 
 

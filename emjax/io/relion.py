@@ -92,7 +92,7 @@ def job_particles(folder: str | Path) -> Path:
             found.append((iteration, path.stat().st_mtime, path))
     if not found:
         expected = "run_data.star or run_it…_data.star of a RELION job"
-        raise InputError(folder, None, "a folder without them", expected)
+        raise InputError(folder, None, "a folder without particles", expected)
     return max(found)[2]
 
 

@@ -81,13 +81,16 @@ def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         box = table.integers("rlnImageSize") if "rlnImageSize" in table else np.zeros(n, np.int64)
         return np.ones(n, np.int32), _flat_pixel_size(source), box
     row_of = _optics_rows(source, group)
-    for label, good in (("rlnImageDimensionality", 2), ("rlnCtfDataAreCtfPremultiplied", 0)):
+    for label, good, meaning in (
+        ("rlnImageDimensionality", 2, "2: images"),
+        ("rlnCtfDataAreCtfPremultiplied", 0, "0: images as recorded, not multiplied by their CTF"),
+    ):
         if label in optics:
             values = optics.integers(label)
             if (values != good).any():
                 row = int(np.argmax(values != good))
                 place = f"{optics.where(row)}, _{label}"
-                raise InputError(optics.file, place, values[row], good)
+                raise InputError(optics.file, place, values[row], meaning)
     name = next((c for c in ("rlnImagePixelSize", "rlnPixelSize") if c in optics), None)
     if name is None:
         place = f"data_{optics.name}"

@@ -284,7 +284,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "stack nz 0": (lambda b: b.header(nz=0), "MRC header"),
     "stack claims too much": (lambda b: b.header(nz=2**30), "truncated"),
     "stack header beyond": (lambda b: b.header(nsymbt=2**30), "truncated"),
-    "stack header negative": (lambda b: b.header(nsymbt=-512), "nsymbt < 0"),
+    "stack header negative": (lambda b: b.header(nsymbt=-512), "nsymbt: found -512"),
     "stack axes permuted": (lambda b: b.header(mapc=3, maps=1), "axes"),
     "stack wrong byte order": (
         lambda b: b.stack(lambda p: p.write_bytes(
@@ -392,7 +392,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "npz is text": (lambda b: b.text("x", read_labels, "a.npz"), "a .npz file of numbers"),
     "npz with objects": (
         lambda b: b.npz(identity=np.array([None, 1], object), labels=[0, 1]),
-        "Object arrays",
+        "Python objects .pickle.",
     ),
     "npz without labels": (lambda b: b.npz(identity=["a"]), "arrays identity, expected labels"),
     "npz of two lengths": (lambda b: b.npz(identity=["a"], labels=[0, 1]), "found 2 labels"),
@@ -410,7 +410,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "json deep": (lambda b: b.text("[" * 100_000, read_json, "a.json"), "a JSON file"),
     "npy with objects": (
         lambda b: (np.save(b.folder / "a.npy", np.array([None])), read_npy(b.folder / "a.npy")),
-        "Object arrays",
+        "Python objects .pickle.",
     ),
     # writing
     "column of another length": (wrong_length, "_rlnClassNumber: found 3 values, expected 4 rows"),
