@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column, contingency, traces
+from emjax.report.campaign import Campaign, column, contingency, numbers, traces
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour
@@ -136,15 +136,15 @@ def agreement_sentence(campaign: Campaign) -> str:
 
 def likelihood_figure(campaign: Campaign) -> Figure | None:
     """Does the better-fitting run agree more with the consensus?"""
-    likelihood, ari = column(campaign.runs, "log_likelihood"), _with_consensus(campaign)
-    if likelihood is None or not ari or len(campaign.class_numbers) < 2:
+    ari, fit = _with_consensus(campaign), campaign.fitted_runs()
+    if len(fit) < 2 or len(campaign.class_numbers) < 2:
         return None
-    names = campaign.runs["run"].astype(str).tolist()
-    k = np.nan_to_num(np.asarray(column(campaign.runs, "n_classes")))
+    known = dict(zip(campaign.run_names(), numbers(campaign.runs, "n_classes"), strict=True))
     points = [
-        (n, x, ari[n], int(c)) for n, x, c in zip(names, likelihood, k, strict=True) if n in ari
+        (name, value, ari[name], int(np.nan_to_num(known[name])))
+        for name, value in fit.items()
+        if name in ari
     ]
-    points = [p for p in points if np.isfinite(p[1])]
     if len(points) < 2:
         return None
     xs = [p[1] for p in points]

@@ -104,6 +104,19 @@ class Campaign:
             }
         return sorted(numbers)
 
+    def fitted_runs(self) -> dict[str, float]:
+        """Log-likelihood of the runs of one method (those of different methods do not compare)."""
+        value = column(self.runs, "log_likelihood")
+        if value is None:
+            return {}
+        methods = (
+            [str(m) for m in self.runs["method"]] if "method" in self.runs else [""] * len(value)
+        )
+        found = list(zip(self.run_names(), value.tolist(), methods, strict=True))
+        known = [m for _, v, m in found if np.isfinite(v)]
+        main = "em3d" if "em3d" in known else max(known, key=known.count, default="")
+        return {n: v for n, v, m in found if m == main and np.isfinite(v)}
+
     def by_class(self, name: str) -> dict[int, float]:
         """A column of stability.tsv by class number."""
         values, classes = column(self.stability, name), column(self.stability, "class")

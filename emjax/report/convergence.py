@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, ticks
 
@@ -79,11 +79,8 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
 
 def best_run(campaign: Campaign) -> str | None:
     """The best-fitting run that wrote posteriors."""
-    likelihood = column(campaign.runs, "log_likelihood")
-    names = campaign.run_names()
-    if likelihood is not None and len(likelihood) == len(names):
-        order = np.argsort(-np.nan_to_num(likelihood, nan=-np.inf))
-        names = [names[i] for i in order]
+    fit = campaign.fitted_runs()
+    names = sorted(fit, key=lambda name: -fit[name]) or campaign.run_names()
     return next((n for n in names if campaign.path(f"runs/{n}/posteriors.npy")), None)
 
 

@@ -19,6 +19,7 @@ from emjax.report import (
     convergence,
     extras,
     flow,
+    landscape,
     number,
     provenance,
     quality,
@@ -70,7 +71,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
-            extras.evidence_figure(campaign),
+            landscape.evidence_figure(campaign),
         ],
         "runs": [
             agreement.agreement_figure(campaign),
@@ -82,7 +83,12 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             convergence.mass_figure(campaign),
             flow.history_figure(campaign),
         ],
-        "landscape": [extras.landscape_figure(campaign), extras.seed_figure(campaign)],
+        "landscape": [
+            landscape.landscape_figure(campaign),
+            landscape.components_figure(campaign),
+            landscape.seed_figure(campaign),
+            landscape.optima_figure(campaign),
+        ],
         "som": som.som_figures(campaign),
         "maps": extras.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
@@ -134,7 +140,6 @@ def render_report(campaign_dir: Path, config: dict) -> str:
     script = "\n".join(asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     run_head, run_rows = provenance.run_table(campaign)
-    notes = extras.rebalance_notes(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
     environment = Environment(
         loader=BaseLoader(),
@@ -159,7 +164,10 @@ def render_report(campaign_dir: Path, config: dict) -> str:
         chosen=number.chosen_number(campaign),
         run_head=run_head,
         run_rows=run_rows,
-        super_notes=notes,
+        notes={
+            "maps": extras.rebalance_notes(campaign),
+            "landscape": landscape.evidence_notes(campaign),
+        },
         super_head=super_head,
         super_rows=super_rows,
         facts=provenance.facts(campaign),

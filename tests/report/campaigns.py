@@ -340,3 +340,35 @@ def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
         write_averages(folder / f"runs/{name}/{kind}.mrcs", images, 6.0, facts)
     meta = {"method": "som", "topographic_error": 0.08, "map": {"columns": side, "rows": side}}
     write_json(folder / f"runs/{name}/metrics.json", meta)
+
+
+def add_subspace(folder: Path, best: int = 3, n: int = 200) -> None:
+    """A subspace campaign of 60 seeds for each of 2 to 5 classes."""
+    rng = np.random.default_rng(2)
+    here = folder / "runs/subspace"
+    k = np.arange(2, 6)
+    gain = 900.0 - 300 * (k - best) ** 2 if best > 1 else -100.0 * k
+    curve = pd.DataFrame(
+        {"n_classes": k, "gain": gain, "gain_low": gain - 80, "gain_high": gain + 80}
+    )
+    write_tsv(here / "evidence.tsv", curve)
+    gains = [{"value": v, "low": v - 5.0, "high": v + 5.0} for v in (400.0, 90.0, -20.0)]
+    choice = {"numbers": [1, 2, 3], "gains": gains, "chosen": 2, "reason": "the third loses."}
+    evidence = {
+        "classes": {"chosen": best, "reason": f"{best} gain most."},
+        "components": choice,
+        "pose_error": {"rotation_degrees": 1.2, "shift_angstrom": 1.5},
+        "nuisance_modes": [{"component": 1, "nuisance": 1.0}, {"component": 2, "nuisance": 0.0}],
+    }
+    write_json(here / "evidence.json", evidence)
+    np.save(here / "coordinates.npy", rng.normal(size=(n, 3)).astype("f4"))
+    optimum = np.tile(np.r_[np.full(48, 1), np.full(9, 2), np.full(3, 3)], 4)
+    seeds = pd.DataFrame(
+        {
+            "n_classes": np.repeat(k, 60),
+            "seed": np.tile(np.arange(60), 4),
+            "log_likelihood": 2 - 0.1 * optimum + 0.05 * np.repeat(k, 60),
+            "optimum": optimum,
+        }
+    )
+    write_tsv(here / "likelihood.tsv", seeds)

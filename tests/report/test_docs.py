@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from emjax.report.page import write_figures
+from tests.report.campaigns import add_map, add_subspace, make_campaign
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -24,9 +27,10 @@ def test_links_lead_somewhere(page: Path):
         assert (page.parent / target).exists(), target
 
 
-def test_every_figure_has_a_caption_for_snakemake(campaign: Path, tmp_path: Path):
-    from emjax.report.page import write_figures
-
+def test_every_figure_has_a_caption_for_snakemake(tmp_path: Path):
+    folder = make_campaign(tmp_path / "all", n_particles=200)
+    add_map(folder)
+    add_subspace(folder)
     captions = (ROOT / "workflow/report/figures.rst").read_text(encoding="utf-8")
-    for path in write_figures(campaign, {}, tmp_path):
+    for path in write_figures(folder, {}, tmp_path / "figures"):
         assert f'"{path.stem}":' in captions

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emjax.report.page import embed, render_report, write_figures
-from tests.report.campaigns import add_map, make_campaign, read_config
+from tests.report.campaigns import add_map, add_subspace, make_campaign, read_config
 
 
 def headline(page: str) -> str:
@@ -103,6 +103,23 @@ def test_shows_the_map_of_images_node_by_node(tmp_path: Path):
     page = render_report(folder, read_config(folder))
     assert "92\N{NO-BREAK SPACE}% of the particles have their two best nodes side by side" in page
     assert page.count("<image ") == 32
+
+
+def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
+    folder = make_campaign(tmp_path / "sub", n_particles=200)
+    add_subspace(folder)
+    page = render_report(folder, read_config(folder))
+    assert "Particles set aside are explained best by 3 classes" in page
+    assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
+    assert "60 seeds ended in 3 distinct answers for 3 classes" in page
+    assert "1 component followed the error of the poses and was discounted" in page
+
+
+def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
+    folder = make_campaign(tmp_path / "sub", n_particles=200, kind="null")
+    add_subspace(folder, best=1)
+    page = render_report(folder, read_config(folder))
+    assert "No number of classes explains particles set aside better than one map does" in page
 
 
 def test_every_figure_stands_alone_as_svg(campaign: Path, tmp_path: Path):
