@@ -137,6 +137,7 @@ def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
         reader = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
+            (3, 0): np.lib.format.read_array_header_2_0,  # but for the text of field names
         }[version]
         shape, fortran, dtype = reader(stream, max_header_size=_LARGEST_HEADER)
     except Exception as error:  # NumPy, ast and tokenize each raise their own

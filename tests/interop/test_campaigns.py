@@ -39,15 +39,41 @@ def campaign(project: Path, name: str, particles: str, external: str = "[]") -> 
     return project / "results" / name
 
 
-def test_cs_and_star_give_the_same_labels(project):
+@pytest.fixture(scope="module")
+def relion_runs(project) -> list[Path]:
+    """Three Class3D jobs of one iteration, where RELION is installed."""
+    if shutil.which("relion_refine") is None:
+        return []
+    data = project / "data"
+    mean = ["relion_reconstruct", "--i", "particles.star", "--o", "mean.mrc", "--ctf"]
+    subprocess.run(mean, cwd=data, check=True, capture_output=True)
+    jobs = [project / "Class3D" / f"job{seed:03d}" for seed in (1, 2, 3)]
+    for seed, job in enumerate(jobs, 1):
+        job.mkdir(parents=True)
+        command = f"""relion_refine --i particles.star --o {job}/run --ref mean.mrc --ctf --K 2
+            --iter 1 --skip_align --particle_diameter 200 --zero_mask --norm --scale --pad 1 --j 1
+            --pool 30 --dont_combine_weights_via_disc --preread_images --random_seed {seed}
+            --ini_high 40"""
+        subprocess.run(command.split(), cwd=data, check=True, capture_output=True)
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def from_star(project, relion_runs) -> Path:
+    """Results of three seeds on a STAR file, joined with RELION's runs."""
+    runs = [f"{{name: relion-{job.name}, path: Class3D/{job.name}}}" for job in relion_runs]
+    return campaign(project, "star", "data/particles.star", f"[{', '.join(runs)}]")
+
+
+def test_cs_and_star_give_the_same_labels(project, from_star):
     convert(project / "data" / "particles.star", project / "data" / "particles.cs")
-    results = [campaign(project, kind, f"data/particles.{kind}") for kind in ("star", "cs")]
+    from_cs = campaign(project, "cs", "data/particles.cs")
     for run in ("em3d-K02-s000", "em3d-K02-s001", "em3d-K02-s002"):
-        star, cs = (read_labels(folder / "runs" / run / "particles.star") for folder in results)
+        star, cs = (read_labels(r / "runs" / run / "particles.star") for r in (from_star, from_cs))
         # Poses and CTFs pass through float32, so single votes on the edge may turn.
         assert np.mean(star[1] == cs[1]) >= 0.99, run
     cs = read_particles(project / "data" / "particles.cs", check_images=False)
-    written = sorted(results[1].rglob("consensus/particles*"))
+    written = sorted(from_cs.rglob("consensus/particles*"))
     assert any(path.suffix == ".cs" for path in written), written
     for path in written:
         again = read_particles(path, check_images=False)
@@ -55,27 +81,12 @@ def test_cs_and_star_give_the_same_labels(project):
 
 
 @pytest.mark.relion
-@pytest.mark.skipif(shutil.which("relion_refine") is None, reason="not installed: relion_refine")
-def test_three_runs_of_relion_join_three_of_ours(project):
-    names = []
-    for seed in (1, 2, 3):
-        job = project / "Class3D" / f"job00{seed}"
-        job.mkdir(parents=True)
-        subprocess.run(
-            ["relion_reconstruct", "--i", "particles.star", "--o", "mean.mrc", "--ctf"],
-            cwd=project / "data", check=True, capture_output=True,
-        )  # fmt: skip
-        command = f"""relion_refine --i particles.star --o {job}/run --ref mean.mrc --ctf --K 2
-            --iter 1 --skip_align --particle_diameter 200 --zero_mask --norm --scale --pad 1 --j 1
-            --pool 30 --dont_combine_weights_via_disc --preread_images --random_seed {seed}
-            --ini_high 40"""
-        subprocess.run(command.split(), cwd=project / "data", check=True, capture_output=True)
-        names.append(f"{{name: relion-{seed}, path: Class3D/job00{seed}}}")
-    results = campaign(project, "joined", "data/particles.star", f"[{', '.join(names)}]")
-    runs = (results / "runs.tsv").read_text()
-    assert all(f"ext-relion-{seed}" in runs for seed in (1, 2, 3))
-    page = (results / "report.html").read_text()
-    assert all(f"relion-{seed}" in page for seed in (1, 2, 3))
-    theirs = read_labels(project / "Class3D" / "job001")
-    ours = read_labels(results / "runs" / "ext-relion-1" / "particles.star")
+def test_three_runs_of_relion_join_three_of_ours(relion_runs, from_star):
+    if not relion_runs:
+        pytest.skip("not installed: relion_refine")
+    names = [f"relion-{job.name}" for job in relion_runs]
+    runs, page = (from_star / "runs.tsv").read_text(), (from_star / "report.html").read_text()
+    assert all(f"ext-{name}" in runs and name in page for name in names)
+    theirs = read_labels(relion_runs[0])
+    ours = read_labels(from_star / "runs" / f"ext-{names[0]}" / "particles.star")
     assert dict(zip(*theirs[:2], strict=True)) == dict(zip(*ours[:2], strict=True))
