@@ -8,6 +8,7 @@ from emjax.report.agreement import agreement_sentence, strangers
 from emjax.report.audit import MATTERS, MOVEMENT, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import percent, plural
+from emjax.report.landscape import evidence
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -109,6 +110,9 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         agreement = agreement_sentence(campaign)
         if agreement:
             text += f"; {agreement}"
+        seeds = len(campaign.table("runs/subspace/likelihood.tsv"))
+        if seeds:
+            text += f"; the subspace runs stand for {seeds:,} seeds"
         resolution = campaign.preparation.get("filter_resolution") or campaign.config.get(
             "filter_resolution"
         )
@@ -132,6 +136,12 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
             f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
             "still be artefacts, of pose errors for example."
+        )
+    held_out = evidence(campaign).get("classes", {}).get("chosen")
+    if isinstance(held_out, int) and held_out < len(campaign.class_numbers):
+        verdict.distrust.append(
+            f"Particles set aside support {plural(held_out, 'class', 'classes')} only; the further "
+            "ones fit the particles they were made from and no others."
         )
     apart = strangers(campaign)
     if apart:

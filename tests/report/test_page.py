@@ -110,6 +110,7 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     add_subspace(folder)
     page = render_report(folder, read_config(folder))
     assert "Particles set aside are explained best by 3 classes" in page
+    assert "Particles set aside support 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
     assert "1 component followed the error of the poses and was discounted" in page
