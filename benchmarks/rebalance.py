@@ -19,7 +19,7 @@ from emjax.ensemble.superclasses import superclasses
 from emjax.simulate_images import gaussian_blobs
 
 # Noise of an average over the standard deviation of its signal, up to which all must be right.
-STATED_NOISE = 0.4
+STATED_NOISE = 0.6
 missed: list[str] = []
 
 

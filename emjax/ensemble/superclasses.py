@@ -12,6 +12,9 @@ _CLEAR_EIGENGAP_RATIO = 1.5
 # Share of the references that must be nearer to their own superclass than to any other.
 _CLEAR_MEMBERSHIP = 0.95
 
+# References of one superclass correlate at least so well on average.
+_ALIKE = 0.6
+
 
 @dataclass(frozen=True)
 class Superclasses:
@@ -101,17 +104,23 @@ def _check_affinity(affinity: Float[np.ndarray, "k k"]) -> None:
 def _spectrum(
     affinity: Float[np.ndarray, "k k"],
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]:
-    """Eigenvalues and vectors of the normalised kernel exp(−d²/s_i s_j), d² = 2(1 − affinity).
+    """Eigenvalues and vectors of the normalised kernel exp(−d²/s_i s_j), d² = 2(1 − affinity) − f.
 
-    Correlations of averages all lie near 1, where the raw affinity has one block only; the local
-    scale s_i, the distance to a near neighbour, brings out who is near in comparison.
+    Correlations of averages all lie near each other, where the raw affinity has one block only.
+    The floor f is what noise alone takes from the nearest references; the local scale s_i, the
+    distance to a near neighbour, brings out who is near in comparison.
     """
     n_references = len(affinity)
+    if n_references < 2:
+        return np.ones(n_references), np.ones((n_references, n_references))
     squared = 2 * np.maximum(1 - affinity, 0)
+    nearest = np.sort(squared + np.diag(np.full(n_references, np.inf)), axis=1)
+    squared = np.maximum(squared - 0.8 * np.median(nearest[:, 0]), 0)
     neighbour = min(max(1, round(np.sqrt(n_references) / 2)), n_references - 1)
     scale = np.sqrt(np.sort(squared, axis=1)[:, neighbour])
-    # Identical references have distance 0 to their neighbours; keep the kernel finite.
-    scale = np.maximum(scale, 1e-3)
+    # Copies of one image are no groups of their own, however small the distances among them.
+    typical = np.median(squared[np.triu_indices(n_references, 1)])
+    scale = np.maximum(scale, np.sqrt(max(0.1 * typical, 1e-6)))
     kernel = np.exp(-squared / np.outer(scale, scale))
     root_degree = np.sqrt(kernel.sum(1))
     values, vectors = np.linalg.eigh(kernel / np.outer(root_degree, root_degree))
@@ -152,6 +161,13 @@ def _doubt(
             f"{gap_ratio:.2f} times the next; look at the sorted affinity and choose a number"
         )
     count = labels.max() + 1
+    if count == 1 < len(labels) and gap_ratio is not None:
+        mean = (affinity.sum() - len(labels)) / (len(labels) * (len(labels) - 1))
+        if mean < _ALIKE:
+            return (
+                "the superclasses are not clear: no groups stand out, yet the references correlate "
+                f"by {mean:.2f} only on average"
+            )
     if 1 < count < len(labels):
         member = np.eye(count)[labels]
         # A reference's affinity of 1 to itself says nothing about its superclass.
