@@ -27,6 +27,7 @@ _MIN_SUPPORT = 0.5
 _MIN_OWN = 0.35
 _MIN_PURITY = 0.6
 _MAX_UNEXPLAINED = 0.1
+_MAX_UNEXPLAINED_IN_CHAIN = 0.005
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,22 @@ def support_pairs(
 ) -> tuple[Float[np.ndarray, "g g"], Int[np.ndarray, "g g"], Float[np.ndarray, "g g"]]:
     """Weighted fraction and number of the runs that keep pairs apart, and their mean distance.
 
-    A run with fewer classes than the model cannot keep all pairs apart; it counts only where
-    fewer than two runs can.
+    A run of k classes must merge some of g > k: of random pairs it keeps (1 - 1/k) g/(g - 1)
+    apart. The fraction is of what the runs could do; runs with too few classes for all pairs
+    count only where fewer than two have enough.
     """
+    g = len(model.weights)
     weights = informative_runs(votes, model)
-    able = weights * (votes.n_classes >= len(model.weights))
+    able = weights * (votes.n_classes >= g)
     if (able > 0).sum() >= 2:
         weights = able
     apart = separate_classes(votes, model)
     total = max(float(weights.sum()), 1e-12)
+    possible = np.minimum((1 - 1 / votes.n_classes) * g / max(g - 1, 1), 1.0)
     counted = (apart > _APART) & (weights > 0)[:, None, None]
-    fraction = np.einsum("r,rgh->gh", weights / total, counted)
-    return fraction, counted.sum(axis=0), np.einsum("r,rgh->gh", weights / total, apart)
+    fraction = np.einsum("r,rgh->gh", weights, counted) / max(float(weights @ possible), 1e-12)
+    distance = np.einsum("r,rgh->gh", weights / total, apart)
+    return np.minimum(fraction, 1.0), counted.sum(axis=0), distance
 
 
 def _weakest_pair(votes: Votes, model: LatentClasses) -> tuple[int, int] | None:
@@ -171,11 +176,12 @@ def best_by_bic(votes: Votes, path: dict[int, LatentClasses]) -> tuple[LatentCla
 
 
 def _is_continuum(votes: Votes, distinct: LatentClasses, pruned: LatentClasses) -> bool:
-    """Either sign: a chain of cuts, or classes that leave the runs associated within them."""
+    """Classes that leave the runs associated within them; far less is asked of a chain of cuts."""
     if len(pruned.weights) < 2:
         return False
     chain = measure_chain(votes, distinct).is_continuum
-    return chain or measure_unexplained(votes, pruned) > _MAX_UNEXPLAINED
+    limit = _MAX_UNEXPLAINED_IN_CHAIN if chain else _MAX_UNEXPLAINED
+    return measure_unexplained(votes, pruned) > limit
 
 
 def _resample(votes: Votes, rng: np.random.Generator) -> Votes:

@@ -64,6 +64,8 @@ def order_runs(
                     f"posteriors of {names[s]}: {table.shape}; "
                     f"({len(labels)}, {n_classes[s]} or more) expected"
                 )
+            if not np.isfinite(table).all():
+                raise ValueError(f"posteriors of {names[s]}: not all finite")
             n_classes[s] = table.shape[1]
     return Runs(
         [names[s] for s in order],

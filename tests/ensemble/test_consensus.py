@@ -75,6 +75,13 @@ def test_posteriors_weaken_doubtful_votes():
     assert soft.labels[0] == soft.labels[1]
 
 
+def test_runs_with_and_without_posteriors_go_together(planted):
+    soft = np.full((2000, 4), 0.02) + 0.92 * np.eye(4)[planted.labels[:, 0]]
+    found = build(planted.labels, [soft, None, None, None, None])
+    assert found.elbows["recommended"] == 4
+    assert adjusted_rand_score(planted.truth, found.labels) > 0.95
+
+
 def test_weights_favour_the_better_runs_of_a_group_only():
     likelihood = np.array([10.0, 9.0, np.nan, 500.0, 500.0])
     weights = weigh_runs(likelihood, ["a", "a", "a", "b", "b"])
@@ -162,3 +169,5 @@ def test_input_that_does_not_fit_is_refused():
         build_consensus(labels[:0], ["a", "b"])
     with pytest.raises(ValueError, match="posteriors of b"):
         build_consensus(labels, ["a", "b"], [None, np.ones((9, 1))])
+    with pytest.raises(ValueError, match="posteriors of a: not all finite"):
+        build_consensus(labels, ["a", "b"], [np.full((10, 1), np.nan), None])
