@@ -1,6 +1,7 @@
 """Reconstruction of one set of particles at full box, with half-maps and FSC."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -113,8 +114,10 @@ def reconstruct(
         tables[h] = insert_images(tables[h].block_until_ready(), pixels, weights, poses, grid)
         done += len(part)
         progress(done, len(half))
-    sums = [np.asarray(symmetrise_table(_add_mates(table), point_group)) for table in tables]
-    return _solve(sums, padding, box_size, sphere(box_size) if mask is None else mask)
+    # Made when wanted: at 256 pixels a table takes a gigabyte.
+    sums = (np.asarray(symmetrise_table(_add_mates(tables.pop(0)), point_group)) for _ in range(2))
+    mask = sphere(box_size) if mask is None else mask
+    return _solve(sums, _table_shells(tables[0].shape[:3]), padding, box_size, mask)
 
 
 @eqx.filter_jit
@@ -136,7 +139,7 @@ def _whitened(
     return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnums=0)
 def _add_mates(table: Float[Array, "X Y Z 3"]) -> Float[Array, "X Y Z 3"]:
     # On the plane x = 0 a coefficient was gathered in two rows.
     mates = table[0, ::-1, ::-1] * jnp.array([1, -1, 1], table.dtype)
@@ -144,18 +147,19 @@ def _add_mates(table: Float[Array, "X Y Z 3"]) -> Float[Array, "X Y Z 3"]:
 
 
 def _solve(
-    sums: list[Float[np.ndarray, "X Y Z 3"]],
+    sums: Iterator[np.ndarray],
+    shells: Int[np.ndarray, "X Y Z"],
     padding: int,
     box_size: int,
     mask: Float[np.ndarray, "d d d"],
 ) -> Reconstruction:
     """Half-maps num/(den + floor), and the joint map with 1/τ² from their FSC inside the mask."""
-    shells = _table_shells(sums[0].shape[:3])
     half_maps: list[np.ndarray] = []
     numerator = np.zeros(shells.shape, np.complex64)
     denominator = np.zeros(shells.shape, np.float32)
     for table in sums:
-        own, weight = table[..., 0] + 1j * table[..., 1], table[..., 2]
+        own, weight = np.empty(shells.shape, np.complex64), table[..., 2]
+        own.real, own.imag = table[..., 0], table[..., 1]
         floor = (1e-3 * _shell_means(weight, shells) + 1e-20)[shells]
         half_maps.append(_real_space(own / (weight + floor), padding, box_size))
         numerator += own
@@ -177,7 +181,7 @@ def _solve(
     )
 
 
-def _table_shells(shape: tuple[int, int, int]) -> Int[np.ndarray, "X Y Z"]:
+def _table_shells(shape: tuple[int, ...]) -> Int[np.ndarray, "X Y Z"]:
     """Shell of each voxel of a table, x from 0, y and z centred."""
     x, y, z = (np.arange(n, dtype=np.float32) for n in shape)
     y, z = y - shape[1] // 2, z - shape[2] // 2
