@@ -20,7 +20,7 @@ from emjax.io.star import write_star
 from emjax.io.translate import cs_from_star, star_from_cs
 
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
-_PIXEL_SIZE_TOLERANCE = 0.1
+_PIXEL_SIZE_TOLERANCE = 0.05
 _SAME_PIXEL_SIZE = 1e-4
 
 
@@ -185,6 +185,9 @@ def resolve_images(
     found = []
     for stack in stacks:
         places = [root / stack for root in roots]
+        if stack.is_absolute() and image_root is not None:
+            # Data that moved: the longest end of the path that is there.
+            places += [roots[0].joinpath(*stack.parts[k:]) for k in range(1, len(stack.parts))]
         hit = next((place for place in places if os.path.isfile(place)), None)
         if hit is None:
             looked = ", ".join(str(root) for root in (["/"] if stack.is_absolute() else roots[:3]))

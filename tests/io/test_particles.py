@@ -57,6 +57,7 @@ def test_angles_are_relions():
     np.testing.assert_allclose(euler_to_matrix(np.array([[30.0, 40, 50]]))[0], expected, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(angles)
 def test_euler_angles_rotation_vectors_and_matrices_agree(euler):
     a = euler_to_matrix(euler)
@@ -74,7 +75,7 @@ def test_a_zero_rotation_vector_is_the_identity():
     np.testing.assert_array_equal(pose_to_matrix(np.zeros((1, 3)))[0], np.eye(3))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(angles, arrays(np.float64, (3, 2), elements=st.floats(-99, 99)))
 def test_star_to_cs_and_back(files, euler, shifts):
     columns = files.columns(3)
@@ -170,6 +171,17 @@ def test_relative_stacks_are_found_as_relion_means_them(star_set, tmp_path, monk
         path = shutil.move(path, other / "Refine3D" / "job012" / "run_data.star")
         monkeypatch.chdir(tmp_path)
     assert read_particles(path, root).n == 4
+
+
+def test_absolute_paths_of_moved_data_are_found_below_the_image_root(star_set, tmp_path):
+    names = [f"{i + 1}@/gone/Extract/job2/stack.mrcs" for i in range(4)]
+    path = star_set(rlnImageName=names)
+    (tmp_path / "new" / "job2").mkdir(parents=True)
+    shutil.move(tmp_path / "stack.mrcs", tmp_path / "new" / "job2" / "stack.mrcs")
+    with pytest.raises(InputError, match="/gone/Extract/job2/stack.mrcs: found no such file"):
+        read_particles(path)
+    particles = read_particles(path, tmp_path / "new")
+    assert particles.stack_paths == (tmp_path / "new" / "job2" / "stack.mrcs",)
 
 
 def test_the_current_folder_comes_first(files, star_set, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import InputError
@@ -32,6 +32,7 @@ def columns(draw):
     return {name: draw(st.lists(value, min_size=n, max_size=n)) for name in labels}
 
 
+@settings(deadline=None)
 @given(columns())
 def test_any_printable_text_comes_back(table):
     text = format_star(StarFile((make_table("particles", table),)))
@@ -39,12 +40,14 @@ def test_any_printable_text_comes_back(table):
     assert {name: again.text(name) for name in again.labels} == table
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
 def test_numbers_come_back_to_the_last_bit(numbers):
     text = format_star(StarFile((make_table("x", {"a": np.array(numbers)}),)))
     assert parse_star(text)["x"].numbers("a").tolist() == numbers
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 def test_single_precision_is_written_with_its_own_digits(numbers):
     single = np.array(numbers, np.float32)
