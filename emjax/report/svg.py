@@ -166,7 +166,7 @@ class Chart:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
             side = ("end", -4) if p > 0.7 * end else ("start", 4)
-            self.text(p + side[1], self.top + 10, name, side[0], class_="note")
+            self.text(p + side[1], base - 8, name, side[0], class_="note")
 
     def legend(self, names: Sequence[str], columns: int = 4) -> None:
         """Series names above the plot."""
