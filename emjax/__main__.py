@@ -1,23 +1,27 @@
-"""Commands: `python -m emjax convert SOURCE TARGET`."""
+"""Commands: `python -m emjax convert SOURCE TARGET`, `python -m emjax export RESULTS PARTICLES`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from emjax import convert
+from emjax import convert, export
 from emjax.errors import InputError
+
+_COMMANDS = {
+    "convert": (convert, "particle files between RELION (.star) and CryoSPARC (.cs)"),
+    "export": (export, "a campaign's classes for RELION, CryoSPARC, cryoDRGN and ChimeraX"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; wrong input ends in one line and exit status 1."""
-    parser = argparse.ArgumentParser("python -m emjax", description="emjax")
+    parser = argparse.ArgumentParser("python -m emjax")
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser(
-        "convert", help="particle files between RELION (.star) and CryoSPARC (.cs)"
-    )
-    convert.add_arguments(command)
-    command.set_defaults(run=convert.run)
+    for name, (module, meaning) in _COMMANDS.items():
+        command = commands.add_parser(name, help=meaning, description=meaning)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emjax.__main__ import main
 from emjax.errors import InputError
 from emjax.io.atomic import write_tsv
 from emjax.io.particles import read_particles, write_particles
@@ -34,6 +35,16 @@ def test_everything_is_written(results):
     model = read_star(folder / "export" / "relion" / "run_it025_model.star")
     assert model["model_classes"].numbers("rlnEstimatedResolution").tolist() == [12, 12]
     assert model["model_class_1"].numbers("rlnGoldStandardFsc").tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
+
+
+def test_the_command(results, capsys):
+    folder, particles = results
+    arguments = ["export", str(folder), particles.source.file, "--formats", "relion", "cryodrgn"]
+    assert main(arguments) == 0
+    assert f"files written to {folder / 'export'}" in capsys.readouterr().out
+    assert sorted(p.name for p in (folder / "export").iterdir()) == ["cryodrgn", "relion"]
+    assert main(["export", str(folder), str(folder / "none.star")]) == 1
+    assert capsys.readouterr().err.startswith("emjax: ")
 
 
 def test_other_particles_are_refused(results):
