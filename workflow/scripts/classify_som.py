@@ -24,8 +24,9 @@ with job(snakemake) as work:
     vectors = pixels.vectors(images)
     work.say(f"{particles.n} images of {pixels.n_pixels} pixels inside the mask")
     # Xmipp computes in double precision; its trajectory is not followed without.
-    with jax.enable_x64(options.mode == "xmipp"):
-        runs = train_maps(vectors, options, params.seeds)
+    double = options.mode == "xmipp"
+    with jax.enable_x64(double):
+        runs = train_maps(vectors.astype(float) if double else vectors, options, params.seeds)
     common = {
         "emjax_version": params.emjax,
         "method": "som",
