@@ -66,7 +66,7 @@ def volumes_of(
     basis: Basis, statistics: Statistics, grid: FourierGrid, n_classes: int, seed: int
 ) -> Float[np.ndarray, "k d d d"]:
     """Maps of the best of 32 mixtures started from one seed."""
-    seeds = 32 * seed + np.arange(32)
+    seeds = range(32 * seed, 32 * seed + 32)
     campaign = run_campaign(statistics, n_classes, seeds, CampaignOptions(max_iterations=100))
     return to_maps(class_coefficients(basis, campaign.coordinates[campaign.best()]), grid)
 
