@@ -151,7 +151,10 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
     pad = (max(xs) - min(xs)) * 0.08 or 1.0
     kinds = sorted({p[3] for p in points})
     chart = Chart(
-        (min(xs) - pad, max(xs) + pad), (0, 1.04), top=34, label="Likelihood and agreement"
+        (min(xs) - pad, max(xs) + pad),
+        (0, 1.04),
+        top=18 + 16 * -(-len(kinds) // 4),
+        label="Likelihood and agreement",
     )
     chart.axes("log-likelihood a particle", "agreement with the consensus")
     chart.legend([plural(c, "class", "classes") for c in kinds])

@@ -10,6 +10,8 @@ from emjax.report.svg import Chart, heat_colour, small
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
 
 MOVEMENT = "movement of the whole"  # of the molecule: what pose errors look like
+SCALE = "grey scale"  # a class that lacks a part also fits the mean map with a smaller scale
+POSES = ("viewing direction", "shift", MOVEMENT)
 
 NAMES = {
     "viewing_direction": "viewing direction",
@@ -94,9 +96,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
     hits = flagged(campaign)
     if len(hits):
+        by_state = all(say(str(n)) == SCALE for n in hits["nuisance"])
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
-        count = plural(len(set(hits["class"])), "class follows", "classes follow")
-        title = f"{count} {what}: distrust them"
+        count = plural(len(set(hits["class"])), "class goes", "classes go")
+        title = f"{count} with {what}: " + (
+            "look where they differ" if by_state else "distrust them"
+        )
     else:
         title = "No class depends on anything but the images, as far as can be tested"
     return Figure(

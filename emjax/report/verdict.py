@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from emjax.report.agreement import agreement_sentence, strangers
-from emjax.report.audit import MATTERS, MOVEMENT, flagged, say
+from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import evidence
@@ -85,7 +86,7 @@ def judge(campaign: Campaign) -> Verdict:
         )
     else:
         verdict = Verdict("found", "Reproducible classes found", f"{sentence_of_sizes(campaign)}.")
-        if len(hits):
+        if any(say(str(nuisance)) != SCALE for nuisance in hits["nuisance"]):
             verdict.mood, verdict.badge = "warn", "Found, but be careful"
         verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
         verdict.found.append(
@@ -94,7 +95,7 @@ def judge(campaign: Campaign) -> Verdict:
         )
     _add_reasons(verdict, campaign)
     _add_distrust(verdict, campaign, hits)
-    _add_advice(verdict, campaign, bool(len(hits)))
+    _add_advice(verdict, campaign, {say(str(nuisance)) for nuisance in hits["nuisance"]})
     return verdict
 
 
@@ -123,20 +124,7 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
 
 def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
     for nuisance, rows in hits.groupby("nuisance", sort=False):
-        names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
-        effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
-        if nuisance == MOVEMENT:
-            verdict.distrust.append(
-                f"The difference map of class {names} is what a small movement of the whole "
-                f"molecule would make (up to {100 * effect:.0f} % of it): it sorts particles by "
-                "the error of their pose, not by their state."
-            )
-            continue
-        verdict.distrust.append(
-            f"Class {names} goes with {say(str(nuisance))} (effect {effect:.2f}; "
-            f"{MATTERS} and more is a warning). Such classes come out of every seed and may "
-            "still be artefacts, of pose errors for example."
-        )
+        verdict.distrust.append(_doubt(say(str(nuisance)), rows))
     held_out = evidence(campaign).get("classes", {}).get("chosen")
     if isinstance(held_out, int) and held_out < len(campaign.class_numbers):
         verdict.distrust.append(
@@ -183,6 +171,29 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
         )
 
 
+def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
+    """Why a nuisance that goes with classes matters."""
+    names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
+    effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
+    if nuisance == MOVEMENT:
+        return (
+            f"The difference map of class {names} is what a small movement of the whole molecule "
+            f"would make (up to {100 * effect:.0f} % of it): it sorts particles by the error of "
+            "their pose, not by their state."
+        )
+    if nuisance == SCALE:
+        return (
+            f"Class {names} goes with the grey scale (effect {effect:.2f}). A class that lacks a "
+            "part has a smaller scale for that reason alone; only a difference map that is spread "
+            "over the whole particle means contrast or ice."
+        )
+    return (
+        f"Class {names} goes with {nuisance} (effect {effect:.2f}; {MATTERS} and more is a "
+        "warning). Such classes come out of every seed and may still be artefacts, of pose errors "
+        "for example."
+    )
+
+
 def _dead_classes(campaign: Campaign) -> int:
     dead = 0
     for metrics in campaign.metrics.values():
@@ -193,7 +204,7 @@ def _dead_classes(campaign: Campaign) -> int:
     return dead
 
 
-def _add_advice(verdict: Verdict, campaign: Campaign, confounded: bool) -> None:
+def _add_advice(verdict: Verdict, campaign: Campaign, confounders: set[str]) -> None:
     if verdict.mood == "nothing":
         verdict.advice += [
             "Refine all particles together; there is no reason to split them.",
@@ -201,11 +212,16 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounded: bool) -> None:
             "(masks.focus) or a finer filter_resolution, and more particles.",
         ]
         return
-    if confounded:
-        verdict.advice += [
+    if confounders & set(POSES):
+        verdict.advice.append(
             "Refine the poses first (a local angular refinement), then run the campaign again: "
-            "real classes stay, pose artefacts change or vanish.",
-        ]
+            "real classes stay, pose artefacts change or vanish."
+        )
+    elif confounders - {SCALE}:
+        verdict.advice.append(
+            f"Look into {' and '.join(sorted(confounders - {SCALE}))}: refine the CTF or leave out "
+            "the particles in question, then run the campaign again. Real classes stay."
+        )
     if continuum(campaign):
         verdict.advice.append(
             "Refine the poses again (local angular search) and repeat the campaign. If the "

@@ -35,6 +35,23 @@ def test_warns_of_classes_that_follow_the_viewing_direction(jittered_campaign: P
     assert "Refine the poses first" in page
 
 
+@pytest.mark.parametrize(
+    ("nuisance", "mood", "words"),
+    [
+        ("grey scale", "found", "lacks a part has a smaller scale"),
+        ("movement of the whole", "warn", "sorts particles by the error of their pose"),
+        ("defocus", "warn", "Look into defocus"),
+    ],
+)
+def test_each_nuisance_means_something_else(tmp_path: Path, nuisance: str, mood: str, words: str):
+    folder = make_campaign(tmp_path / "x", n_particles=200, kind="jittered")
+    path = folder / "consensus/confounders.tsv"
+    path.write_text(path.read_text().replace("viewing_direction", nuisance))
+    page = render_report(folder, read_config(folder))
+    assert f'class="verdict {mood}"' in page
+    assert words in page
+
+
 def test_asks_no_network(campaign: Path):
     page = render_report(campaign, read_config(campaign))
     addresses = set(re.findall(r'(?:src|href)="(?!data:|#|consensus/)([^"]*)', page))
