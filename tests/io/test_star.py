@@ -111,6 +111,7 @@ def test_a_column_of_another_length_is_refused():
         make_table("p", {"a": ["1", "2", "3"]}).with_columns({"b": ["1", "2"]})
 
 
+@pytest.mark.slow
 def test_three_hundred_thousand_rows_take_seconds(tmp_path):
     n = 300_000
     numbers = np.arange(n) / 7
