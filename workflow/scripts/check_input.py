@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 from _job import job
 
 from emjax.errors import InputError
@@ -32,6 +33,9 @@ with job(snakemake) as work:
         if em3d["initial_maps"] and len(em3d["initial_maps"]) != k:
             found = f"{len(em3d['initial_maps'])} maps for {k} classes"
             raise InputError("config", "runs.em3d.initial_maps", found, "one map a class")
+    if runs["som"] and np.prod(runs["som"]["map"]) > particles.n:
+        found = f"{' x '.join(map(str, runs['som']['map']))} nodes"
+        raise InputError("config", "runs.som.map", found, f"at most {particles.n} (particles)")
     for run in runs["external"]:
         if not Path(run["path"]).exists():
             raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
