@@ -12,7 +12,7 @@ PYTHON := $(BIN)/python
 SNAKEMAKE := $(PYTHON) -m snakemake --cores $(CORES) --configfile $(CONFIG)
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: help env demo report status test quick lint format dry-run lock clean
+.PHONY: help env demo report status reproduce test quick lint format dry-run lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ demo: .venv/emjax-ready data/demo/particles.star  ## simulate particles, run the
 
 status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yaml
 	@$(PYTHON) workflow/scripts/show_status.py $(CONFIG)
+
+reproduce: .venv/emjax-ready  ## run a finished campaign again: make reproduce CAMPAIGN=results/demo/campaign.json
+	@$(PYTHON) workflow/scripts/reproduce.py $(CAMPAIGN) --cores $(CORES)
 
 report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, report.zip beside the campaign's page
 	@$(SNAKEMAKE) --report snakemake-report.zip

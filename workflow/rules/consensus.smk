@@ -32,6 +32,7 @@ checkpoint build_consensus:
             for run in RUNS
             if run not in EXTERNAL_RUNS
         ],
+        evidence=rules.fit_subspace.output.evidence if SUBSPACE_RUNS else [],
     output:
         particles=particle_files(f"{CAMPAIGN}/consensus"),
         intersections=f"{CAMPAIGN}/consensus/intersections.tsv",

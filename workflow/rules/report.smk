@@ -1,4 +1,4 @@
-# One page that says what was found.
+# One page that says what was found, and one file that says how.
 
 
 rule render_report:
@@ -9,6 +9,7 @@ rule render_report:
         fsc=lambda wildcards: consensus_files("class_{:03d}_fsc.tsv"),
         rebalance=rules.rebalance_classes.output.superclasses,
         confounders=rules.audit_classes.output,
+        provenance=f"{CAMPAIGN}/campaign.json",
     output:
         report(
             f"{CAMPAIGN}/report.html",
@@ -31,3 +32,27 @@ rule render_report:
         "Writing the report"
     script:
         "../scripts/render_report.py"
+
+
+rule record_campaign:
+    input:
+        facts=rules.check_input.output,
+        metrics=[f"{CAMPAIGN}/runs/{run}/metrics.json" for run in RUNS],
+        elbows=rules.build_consensus.output.elbows,
+    output:
+        f"{CAMPAIGN}/campaign.json",
+    log:
+        f"{LOGS}/record_campaign.log",
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        emjax=EMJAX_VERSION,
+        config=config,
+        benchmarks=f"{LOGS}/benchmarks",
+    message:
+        "Recording options, versions, checksums and seeds"
+    script:
+        "../scripts/record_campaign.py"

@@ -36,9 +36,9 @@ with job(snakemake) as work:
     found = pd.concat([pd.DataFrame(known), pd.DataFrame(movement)])
     found["class"] += 1
     write_tsv(snakemake.output[0], found)
-    for row in found[found["flag"]].to_dict("records"):
-        work.say(
-            f"class {row['class']} goes with {row['nuisance']} (effect {row['effect_size']:.2f})"
-        )
-    if not found["flag"].any():
+    flagged = [row for row in found.to_dict(orient="records") if row["flag"]]
+    for row in flagged:
+        nuisance, effect = row["nuisance"], row["effect_size"]
+        work.say(f"class {row['class']} goes with {nuisance} (effect {effect:.2f})")
+    if not flagged:
         work.say("no class follows a nuisance")

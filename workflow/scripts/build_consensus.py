@@ -22,6 +22,7 @@ with job(snakemake) as work:
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     if params.options["on_mismatch"] == "intersect":
         labels[(labels < 0).any(1)] = -1
+    judged = [read_json(path)["classes"] for path in snakemake.input.evidence]
     known = {field.name for field in dataclasses.fields(ConsensusOptions)}
     found = build_consensus(
         labels,
@@ -29,6 +30,8 @@ with job(snakemake) as work:
         [soft.get(folder) for folder in folders],
         ConsensusOptions(**{k: v for k, v in params.options.items() if k in known}),
         log_likelihood=np.array([m.get("log_likelihood") or np.nan for m in metrics], float),
+        # Held-out particles allow the chosen number and fewer, however well more would agree.
+        held_out_gain={k: float(k == c["chosen"]) for c in judged for k in c["numbers"]} or None,
     )
 
     # A consensus of fewer classes must not leave the maps of an earlier one behind.
