@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent
@@ -106,9 +107,8 @@ def _differences(gap: np.ndarray, densest: float, voxel_size: float) -> dict[str
 
 def _surface(volume: np.ndarray, gap: np.ndarray, inside: float) -> dict[str, Any]:
     """A still of the surface and the decimated map for the 3D look."""
-    small, change = shrink(volume, 72), shrink(gap, 72)
+    small, change = shrink(volume, 72), _smooth_change(gap, 72)
     level = surface_level(small, inside)
-    change = change / max(float(np.abs(change).max()), 1e-12)
     still = png_uri(shaded_surface(largest_piece(small, level), level, change))
     return {"surface": still, "volume": _look(volume, gap, inside)}
 
@@ -157,13 +157,19 @@ def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
     )
 
 
+def _smooth_change(gap: np.ndarray, box: int) -> np.ndarray:
+    """The difference as a tint, −1..1, blurred so that whole parts take one colour."""
+    change = gaussian_filter(shrink(gap, box), box / 40)
+    return change / max(float(np.abs(change).max()), 1e-12)
+
+
 def _look(volume: np.ndarray, gap: np.ndarray, inside: float) -> dict[str, Any]:
     """The map as bytes for the 3D look: density in red, difference from the mean in green."""
-    small, change = shrink(volume, SURFACE_BOX), shrink(gap, SURFACE_BOX)
+    small, change = shrink(volume, SURFACE_BOX), _smooth_change(gap, SURFACE_BOX)
     low, high = float(small.min()), float(small.max())
     side = small.shape[0]
     density = 255 * (small - low) / max(high - low, 1e-12)
-    colour = 128 + 110 * change / max(float(np.abs(change).max()), 1e-12)
+    colour = 128 + 110 * change
     packed = np.stack([density, colour, np.zeros_like(density)], axis=-1)
     level = int(np.clip(surface_level(density, inside), 1, 254))
     return {"box": side, "level": level, "uri": png_uri(packed.reshape(side * side, side, 3))}
