@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -197,9 +198,10 @@ def relion(folder: Path, star: str, iterations: int, mask: Path, n_classes: int 
         command = ["relion_refine", "--i", star, "--o", f"{scratch}/run", "--ref", reference]
         subprocess.run([*command, *options.split()], **quiet)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        table = starfile.read(f"{scratch}/run_it{iterations:03d}_data.star")["particles"]
+        table: Any = starfile.read(Path(f"{scratch}/run_it{iterations:03d}_data.star"))
+        labels = np.asarray(table["particles"]["rlnClassNumber"])
     case = data.read_case(folder.name, star)
-    ari = adjusted_rand_score(case.truth, table["rlnClassNumber"])
+    ari = adjusted_rand_score(case.truth, labels)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"ari": round(float(ari), 3), "cpu": round(cpu, 1), "iterations": iterations}
 
@@ -245,7 +247,7 @@ def bars(results: dict) -> list[tuple[str, str, bool]]:
 
 def main() -> int:
     """Run the sets, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Subspace campaigns beside RELION")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--relion", action="store_true")

@@ -86,7 +86,8 @@ def draw_particles(
     """Images of given states at uniform poses, 100 particles a micrograph."""
     rng = np.random.default_rng(seed)
     n = len(states)
-    rotations = Rotation.random(n, random_state=rng).as_matrix()
+    # The parameter has another name in newer SciPy; positions serve both.
+    rotations = Rotation.random(n, rng).as_matrix()
     shifts = rng.normal(0, 1.5 * PIXEL_SIZE, (n, 2))
     micrograph = np.arange(n) // 100
     defocus = rng.uniform(8_000, 25_000, micrograph.max() + 1)[micrograph] + rng.normal(0, 100, n)

@@ -196,8 +196,8 @@ class _Analyst:
             )[0]
             mix = latent_mix(found.take(self.operators.fold_of == fold))[:, :keep]
             volumes = mix.T @ np.asarray(other.components)
-            gram = (own.conj() @ own.T).real
-            part = np.linalg.solve(gram, (own.conj() @ volumes.T).real)
+            gram = np.real(own.conj() @ own.T)
+            part = np.linalg.solve(gram, np.real(own.conj() @ volumes.T))
             directions.append(part / np.linalg.norm(part, axis=0) * np.arange(keep, 0, -1) ** 0.5)
         return np.linalg.svd(np.concatenate(directions, 1), full_matrices=False)[0][:, :keep]
 

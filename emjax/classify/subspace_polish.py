@@ -62,7 +62,8 @@ def _pass(operators, volumes, weights, setting: Setting):
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     k, total = len(volumes), len(volumes) + len(setting.nuisance)
     posteriors = np.zeros((operators.particles.n, k), np.float32)
-    gradient, likelihood = 0.0, 0.0
+    gradient = jnp.zeros((table.shape[0], 2 * (k + -k % 4)), table.dtype)
+    likelihood = 0.0
     log_weights = jnp.log(jnp.maximum(jnp.asarray(weights, table.dtype), 1e-12))
     for rows, block in operators.blocks():
         posterior, part, evidence = _moments(block, table, log_weights, total)
