@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from emjax.classify.evidence import Choice, Interval
-from emjax.classify.pose_error import PoseError
+from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.subspace import Campaign
 from emjax.classify.subspace_analysis import Analysis, SubspaceOptions
 from emjax.classify.subspace_optima import Optimum
 from emjax.imaging.masks import resample_mask
+from emjax.imaging.particles import Particles
 from emjax.io.atomic import write_json, write_npy
 from emjax.io.particles import ParticleSet, write_particles
 from emjax.io.volume import read_volume, write_volume
@@ -41,6 +42,16 @@ def read_mask(prepare: Path, focus: str | None, box_size: int, full_box: int) ->
     if not focus:
         return solvent
     return solvent * resample_mask(read_volume(focus, full_box)[0], box_size)
+
+
+def pose_derivatives(prepare: Path, evidence: dict[str, Any], particles: Particles):
+    """First derivatives of the mean map by pose, at the width that the evidence chose, if any."""
+    found = evidence["pose_error"]
+    if found is None:
+        return None
+    width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
+    mean, mask = (read_volume(prepare / f"{name}.mrc")[0] for name in ("mean_map", "solvent_mask"))
+    return nuisance_coefficients(mean, mask, particles.grid, particles.voxel_size, width)
 
 
 def interval(value: Interval) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from _job import job
 from _prepared import load_prepared
-from _subspace import likelihood_rows, read_mask, write_optimum
+from _subspace import likelihood_rows, pose_derivatives, read_mask, write_optimum
 
 from emjax.classify.basis import Basis
 from emjax.classify.basis_operators import make_pixel_operators
@@ -66,7 +66,9 @@ with job(snakemake) as work:
                     particles, max_memory_gb=snakemake.config["max_memory_gb"]
                 )
                 mask = read_mask(prepare, params.focus, particles.box_size, facts["box_size"])
-                refined = polish(operators, values, weights, mask, options["polish_iterations"])
+                nuisance = pose_derivatives(prepare, read_json(snakemake.input.evidence), particles)
+                count = options["polish_iterations"]
+                refined = polish(operators, values, weights, mask, count, nuisance)
                 posteriors, values = refined.posteriors, refined.volumes
             facts_of_run = common | {
                 "n_classes": k,
