@@ -62,10 +62,10 @@ report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, rep
 	@$(SNAKEMAKE) --report snakemake-report.zip
 
 test: .venv/emjax-dev-ready  ## all tests
-	@$(PYTHON) -m pytest -n $(CORES)
+	@$(PYTHON) -m pytest -n $(CORES) --dist loadfile
 
 quick: .venv/emjax-dev-ready  ## the quick tests (under 3 minutes)
-	@$(PYTHON) -m pytest -n $(CORES) -m "not slow"
+	@$(PYTHON) -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
 lint: .venv/emjax-dev-ready  ## formatting, style, types, import contract, workflow
 	$(BIN)/ruff format --check .
