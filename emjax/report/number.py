@@ -80,7 +80,7 @@ def cost_figure(campaign: Campaign) -> Figure | None:
     if best <= numbers[shown][-1]:
         chart.rule(x=best, name=f"{best} recommended")
     if chosen != best and chosen <= numbers[shown][-1]:
-        chart.rule(x=chosen, name=f"{chosen} used")
+        chart.rule(x=chosen, name=f"{chosen} used", lift=24)
     spread = sorted(set(rules(campaign.elbows).values()))
     title = f"{plural(best, 'class', 'classes')} recommended"
     if spread:

@@ -155,8 +155,10 @@ class Chart:
         size = {"width": max(b - a, 0.1), "height": max(d - c, 0.1)}
         self.add("rect", x=a, y=c, **size, style=f"fill:{fill}", data_tip=tip, **more)
 
-    def rule(self, x: Number | None = None, y: Number | None = None, name: str = "") -> None:
-        """A dashed reference line with its name."""
+    def rule(
+        self, x: Number | None = None, y: Number | None = None, name: str = "", lift: int = 8
+    ) -> None:
+        """A dashed reference line with its name, `lift` pixels above the axis if upright."""
         end, base = self.width - self.right, self.height - self.bottom
         if y is not None:
             p = self.py(y)
@@ -166,7 +168,7 @@ class Chart:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
             side = ("end", -4) if p > 0.7 * end else ("start", 4)
-            self.text(p + side[1], base - 8, name, side[0], class_="note")
+            self.text(p + side[1], base - lift, name, side[0], class_="note")
 
     def legend(self, names: Sequence[str], columns: int = 4) -> None:
         """Series names above the plot."""

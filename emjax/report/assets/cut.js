@@ -72,7 +72,7 @@
       const held = [...entry.held].sort((a, b) => b[1] - a[1]).slice(0, 4)
         .map(([used, size]) => `${used ? "class " + used : "unassigned"}: ${Math.round(100 * size / entry.size)} %`);
       cells(row, [
-        count(entry.size), (100 * entry.size / tree.total).toFixed(1) + " %", entry.groups,
+        count(entry.size), (100 * entry.size / tree.total).toFixed(1) + "\u00a0%", entry.groups,
         entry.q === 0 ? "< 1e-300" : Number.isFinite(entry.q) ? entry.q.toPrecision(2) : "–", held.join(", "),
       ]);
     });
