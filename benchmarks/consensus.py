@@ -282,15 +282,20 @@ print(time.time() - start, time.process_time() - cpu, memory, found.elbows["reco
 
 
 def check_scale(report: Report, n: int, r: int, k: int, seconds: float, memory: float) -> None:
-    """Time and peak memory of the whole consensus in a process of its own."""
+    """Time and peak memory of the whole consensus in a process of its own.
+
+    The bar is on CPU seconds: the wall clock of an idle core, whatever else the machine does.
+    """
     words = [sys.executable, "-c", SCALE, str(n), str(r), str(k)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    # Small matrix products: a second BLAS thread only waits for the first.
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=alone)
     wall, cpu, peak, number = (float(word) for word in done.stdout.split())
     report.say(
         f"{n:,} particles × {r} runs of {k}, 6 groups",
-        f"{wall:.1f} s ({cpu:.1f} CPU s), {peak:.2f} GB, {number:.0f} classes",
-        f"≤ {seconds:g} s, ≤ {memory:g} GB",
-        wall <= seconds and peak <= memory,
+        f"{cpu:.1f} CPU s ({wall:.1f} s), {peak:.2f} GB, {number:.0f} classes",
+        f"≤ {seconds:g} CPU s, ≤ {memory:g} GB",
+        cpu <= seconds and peak <= memory,
     )
 
 
