@@ -19,7 +19,6 @@ class Figure:
     reading: str
     data: pd.DataFrame
     wide: bool = False
-    scripted: bool = False  # carries a data-name that page.js brings to life
 
 
 def percent(part: Number, whole: Number) -> str:

@@ -194,7 +194,6 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
         "the slider, to see other numbers of classes; the table follows.",
         groups,
         wide=True,
-        scripted=True,
     )
 
 
