@@ -49,6 +49,7 @@ def test_relion_class2d(tmp_path: Path, averages: np.ndarray) -> None:
     found = read_references([model])
     np.testing.assert_array_equal(found.densities, averages)
     assert found.pixel_size == 2.5
+    assert found.fractions is not None
     np.testing.assert_allclose(found.fractions, [0.25, 0, 0.75])
     # The stack alone, without its model.
     stack = read_references([tmp_path / "run_it025_classes.mrcs"])
