@@ -26,6 +26,9 @@ from emjax.classify.subspace import (
 
 Z95 = 1.959964
 MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small its error
+# Nats a particle: what is left of wrong poses and of interpolation gave up to 0.007 in simulations,
+# a state of 10 % of the particles that differs by 1.2 % of the mass 0.08.
+MIN_PER_PARTICLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,14 @@ def choose_number(
     steps = [Interval(0.0, 0.0, 0.0)]
     steps += [block_interval(b - a, blocks) for a, b in zip(gains, gains[1:])]
     best = int(np.argmax([t.value for t in total]))
+    least = max(MIN_GAIN, MIN_PER_PARTICLE * gains.shape[1])
     chosen = 0
     while chosen < best:
         better = [
             i
             for i in range(chosen + 1, len(gains))
             if block_interval(gains[i] - gains[chosen], blocks).low > 0
-            and total[i].value - total[chosen].value > MIN_GAIN
+            and total[i].value - total[chosen].value > least
         ]
         if not better:
             break
