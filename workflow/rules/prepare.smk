@@ -56,6 +56,7 @@ rule prepare_particles:
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
+        on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],
         masks={k: v for k, v in config["masks"].items() if k != "focus"},
     message:

@@ -22,9 +22,14 @@ def groups_of(particles: ParticleSet) -> np.ndarray:
     return np.unique(particles.optics_group, return_inverse=True)[1].astype(np.int32)
 
 
+def read_unchecked(path: str | Path) -> ParticleSet:
+    """A particle file without looking at its images."""
+    return read_particles(path, check_images=False, on_mixed_optics="resample")
+
+
 def read_table(folder: str | Path) -> ParticleSet:
     """The prepared particles' table without their images."""
-    return read_particles(Path(folder) / "particles.star", check_images=False)
+    return read_unchecked(Path(folder) / "particles.star")
 
 
 def read_scale(particles: ParticleSet) -> np.ndarray:

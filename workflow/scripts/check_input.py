@@ -17,7 +17,9 @@ with job(snakemake) as work:
     source, runs = Path(config["particles"]), config["runs"]
     if not source.exists():
         raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
-    particles = read_particles(source, config["image_root"])
+    particles = read_particles(
+        source, config["image_root"], on_mixed_optics=config["on_mixed_optics"]
+    )
 
     maps = [(f"masks.{name}", config["masks"][name]) for name in ("solvent", "focus")]
     em3d = runs["em3d"] or {"n_classes": [], "initial_maps": []}

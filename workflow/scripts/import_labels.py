@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 from _job import job
+from _prepared import read_unchecked
 
 from emjax.errors import InputError
 from emjax.io.atomic import write_json
 from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles, write_particles
+from emjax.io.particles import write_particles
 
 with job(snakemake) as work:
     params = snakemake.params
     identity, labels, posteriors = read_labels(params.path)
-    table = read_particles(snakemake.config["particles"], check_images=False)
+    table = read_unchecked(snakemake.config["particles"])
     row_of = {key: row for row, key in enumerate(identity.tolist())}
     rows = np.array([row_of.get(key, -1) for key in table.identity.tolist()])
     known = set(table.identity.tolist())

@@ -16,7 +16,11 @@ from emjax.io.volume import read_volume, write_volume
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output
-    table = read_particles(snakemake.config["particles"], params.image_root)
+    table = read_particles(
+        snakemake.config["particles"],
+        params.image_root,
+        on_mixed_optics=params.on_mixed_optics,
+    )
     box, pixel = table.box_size, table.pixel_size
     grid = grid_for(box, pixel, params.filter_resolution)
     half = split_halves(table.half, table.identity, params.split_seed)

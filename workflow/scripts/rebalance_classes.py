@@ -2,17 +2,17 @@
 
 import numpy as np
 from _job import job
+from _prepared import read_unchecked
 from _rebalance import write_rebalance
 
 from emjax.ensemble.affinity import volume_affinity
 from emjax.imaging.masks import resample_mask
 from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
 from emjax.io.volume import read_volume
 
 with job(snakemake) as work:
     options = snakemake.params.options
-    table = read_particles(snakemake.input.consensus[0], check_images=False)
+    table = read_unchecked(snakemake.input.consensus[0])
     labels = read_labels(snakemake.input.consensus[0])[1]
     volumes = np.stack([read_volume(path)[0] for path in snakemake.input.volumes])
     mask = resample_mask(read_volume(snakemake.input.solvent_mask)[0], volumes.shape[-1])

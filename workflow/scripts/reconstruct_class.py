@@ -28,7 +28,11 @@ with job(snakemake) as work:
         )
     prepared = read_table(prepare)
     # The prepared table knows scale and half-sets, the input where the images are.
-    particles = read_particles(snakemake.config["particles"], params.image_root).select(members)
+    particles = read_particles(
+        snakemake.config["particles"],
+        params.image_root,
+        on_mixed_optics=snakemake.config["on_mixed_optics"],
+    ).select(members)
     found = reconstruct(
         ImageStacks(particles).read,
         particles.rotations,
