@@ -208,7 +208,7 @@ def check_recovery(report: Report, draws: int, continua: int) -> None:
     """Planted groups, then gradients."""
     rng = np.random.default_rng(1)
     right = possible = 0
-    ratios, elbow_hits, seconds = [], dict.fromkeys(ELBOWS, 0), 0.0
+    ratios, elbow_hits, seconds = [], {str(rule): 0 for rule in ELBOWS}, 0.0
     for _ in range(draws):
         n_groups = int(rng.integers(2, 13))
         n_classes, noise, n = draw_campaign(rng, n_groups)
@@ -301,7 +301,7 @@ def check_scale(report: Report, n: int, r: int, k: int, seconds: float, memory: 
 
 def main() -> int:
     """Print the table; with --check, 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="about a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     parser.add_argument("--huge", action="store_true", help="also 10⁷ particles × 50 runs")
