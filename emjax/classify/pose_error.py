@@ -116,7 +116,7 @@ def marginalise(
     return g - np.einsum("buk,bu->bk", half, last), reduced, gained
 
 
-def nuisance_modes(exact: Statistics, marginalised: Statistics) -> list[dict[str, float]]:
+def nuisance_modes(exact: Statistics, marginalised: Statistics) -> list[dict[str, float | bool]]:
     """How far each component follows the pose error, told without knowing the truth.
 
     Args:
@@ -143,12 +143,12 @@ def nuisance_modes(exact: Statistics, marginalised: Statistics) -> list[dict[str
         explained = float(1 - after[j] / max(before[j], 1e-30))
         records.append(
             {
-                "component": j + 1,
+                "component": float(j + 1),
                 "explained_by_pose": explained,
                 "kurtosis": kurtosis,
                 "gain_exact": gains[0],
                 "gain_marginalised": gains[1],
-                "nuisance": float(gains[0] > 0 and gains[1] < 0.2 * gains[0]),
+                "nuisance": bool(gains[0] > 0 and gains[1] < 0.2 * gains[0]),
             }
         )
     return records

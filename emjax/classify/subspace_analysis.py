@@ -63,7 +63,7 @@ class Analysis:
     basis: Basis  # of all particles, in the confirmed directions
     statistics: Statistics
     pose_error: PoseError | None
-    nuisance_modes: tuple[dict[str, float], ...] = ()
+    nuisance_modes: tuple[dict[str, float | bool], ...] = ()
 
 
 class _Analyst:
