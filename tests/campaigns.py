@@ -63,12 +63,12 @@ class Place:
         return {row[0] for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-def long_config(seeds: int | list[int]) -> dict:
+def long_config(seeds: int | list[int], iterations: int = 25) -> dict:
     """Classifications that run all of their iterations, so that there is time to kill them."""
     em3d = {
         "n_classes": [2, 3],
         "seeds": seeds,
-        "full_iterations": 25,
+        "full_iterations": iterations,
         "switch_convergence": 0,
         "rms_convergence": 0,
     }

@@ -111,11 +111,12 @@ def _online_group(
         sums, tallies = sweep(engine, blocks, states, similarity, options.hard)
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
         seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
-        running = _blend(running or sums, sums, rate, engine.particles.n / seen)
+        blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
         states = [
-            _maximize(s, t, running, engine, scene, options, True)
+            _maximize(s, t, blended, engine, scene, options, True)
             for s, t in zip(states, tallies, strict=True)
         ]
+        running = blended
     return states
 
 

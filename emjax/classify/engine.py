@@ -189,7 +189,7 @@ def _merge(
     merged = np.zeros((len(values), length), np.float32)
     for row, value in zip(merged, values, strict=True):
         flat = np.take_along_axis(value, order, 1).ravel()
-        row[: len(column)] = np.add.reduceat(flat, starts)[transposed.data]
+        row[: len(column)] = np.add.reduceat(flat, starts)[np.asarray(transposed.data, np.intp)]
     indices = np.zeros(length, np.int32)
     indices[: len(column)] = transposed.indices
     pointers = transposed.indptr.astype(np.int32)

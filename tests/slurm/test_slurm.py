@@ -22,6 +22,8 @@ pytestmark = [
 
 RULE = "classify_em3d_s000"
 RUNS = [f"em3d-K{k:02d}-s{s:03d}" for k in (2, 3) for s in (0, 1)]
+# A job must last longer than SLURM takes to preempt it, also on a fast machine.
+ITERATIONS = 120
 # A cluster without accounting, and tests that are in a hurry.
 HERE = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "12"]
 
@@ -44,7 +46,7 @@ class Submission:
     def __init__(self, cluster: Cluster, place: Place, *arguments: str, profile: str = "slurm"):
         """Started at once; its output goes to a file."""
         self.cluster, self.out = cluster, place.folder / "snakemake.out"
-        command = [*place.command(long_config(2)), *HERE, *arguments]
+        command = [*place.command(long_config(2, ITERATIONS)), *HERE, *arguments]
         del command[command.index("--cores") : command.index("--cores") + 2]
         command += ["--profile", str(ROOT / "profiles" / profile)]
         with self.out.open("a") as out:
