@@ -1,4 +1,4 @@
-# A campaign: prepare → classify → consensus → reconstruct → rebalance → report.
+# A campaign: prepare → classify → consensus → reconstruct → rebalance → export → report.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -18,6 +18,7 @@ include: "workflow/rules/subspace.smk"
 include: "workflow/rules/consensus.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/rebalance.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -26,6 +27,7 @@ rule all:
     input:
         # Rebalancing of given classes alone has no runs to report.
         f"{CAMPAIGN}/report.html" if RUNS else rules.rebalance_classes.output,
+        rules.export_classes.output if RUNS and config["export"] else [],
 
 
 onstart:

@@ -34,6 +34,7 @@ def join_labels(
     path: str | Path,
     key: str | None = None,
     class_column: str | None = None,
+    on_mismatch: str = "intersect",
 ) -> JoinedLabels:
     """Read labels and find each particle's.
 
@@ -45,9 +46,11 @@ def join_labels(
         path: as for `read_labels`.
         key: the file's column that holds the particles' keys; None: as described.
         class_column: the file's column of class numbers.
+        on_mismatch: `error` refuses a file with other particles, `intersect` takes the common ones.
 
     Raises:
-        InputError: when no particle is found, or the file cannot be read.
+        InputError: when no particle is found, the file has other particles and `on_mismatch` is
+            `error`, or the file cannot be read.
     """
     theirs = read_labels(path, key, class_column)
     found = None
@@ -70,7 +73,16 @@ def join_labels(
         posteriors = np.where(rows[:, None] < 0, 0, theirs[2][rows])
     known = set(own.tolist())
     extra = tuple(k for k in other.tolist() if k not in known)
-    return JoinedLabels(labels, posteriors, np.flatnonzero(rows < 0), extra, name)
+    missing = np.flatnonzero(rows < 0)
+    if on_mismatch == "error" and (len(missing) or extra):
+        examples = ", ".join([*own[missing[:2]].tolist(), *extra[:2]])
+        raise InputError(
+            path,
+            None,
+            f"{len(missing)} particles of the campaign missing, {len(extra)} unknown ({examples})",
+            "the same particles; consensus.on_mismatch: intersect takes the common ones",
+        )
+    return JoinedLabels(labels, posteriors, missing, extra, name)
 
 
 def _candidates(

@@ -90,3 +90,28 @@ def test_three_runs_of_relion_join_three_of_ours(relion_runs, from_star):
     theirs = read_labels(relion_runs[0])
     ours = read_labels(from_star / "runs" / f"ext-{names[0]}" / "particles.star")
     assert dict(zip(*theirs[:2], strict=True)) == dict(zip(*ours[:2], strict=True))
+
+
+def test_a_table_with_columns_of_its_own_joins(project, from_star):
+    particles = read_particles(project / "data" / "particles.star")
+    votes = read_labels(from_star / "runs" / "em3d-K02-s000" / "particles.star")[1] + 1
+    rows = (f"{key},{vote}" for key, vote in zip(particles.identity, votes, strict=True))
+    (project / "own.csv").write_text("\n".join(["picked,state", *rows]))
+    run = "[{name: own, path: own.csv, key: picked, class_column: state}]"
+    results = campaign(project, "star", "data/particles.star", run)
+    labels = read_labels(results / "runs" / "ext-own" / "particles.star")[1]
+    np.testing.assert_array_equal(labels + 1, votes)
+
+
+def test_classes_are_exported_and_relion_reads_them(from_star):
+    export = from_star / "export"
+    data = export / "relion" / "run_it025_data.star"
+    kept = (read_labels(from_star / "consensus" / "particles.star")[1] >= 0).sum()
+    assert len(read_labels(data)[1]) == kept > 0
+    assert (export / "chimerax" / "classes.cxc").exists()
+    if shutil.which("relion_star_printtable") is None:
+        pytest.skip("not installed: relion_star_printtable")
+    model = export / "relion" / "run_it025_model.star"
+    command = ["relion_star_printtable", model, "data_model_classes", "_rlnReferenceImage"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) == len(list(from_star.glob("consensus/class_???.mrc")))

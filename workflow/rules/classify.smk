@@ -54,9 +54,10 @@ for batch in EM3D_BATCHES:
 rule import_labels:
     input:
         facts=rules.check_input.output,
-        labels=lambda wildcards: present(EXTERNAL_RUNS[f"ext-{wildcards.name}"]),
+        labels=lambda wildcards: present(EXTERNAL_RUNS[f"ext-{wildcards.name}"]["path"]),
     output:
         labels=particle_files(f"{CAMPAIGN}/runs/ext-{{name}}"),
+        posteriors=f"{CAMPAIGN}/runs/ext-{{name}}/posteriors.npy",
         metrics=f"{CAMPAIGN}/runs/ext-{{name}}/metrics.json",
     log:
         f"{LOGS}/import_labels_{{name}}.log",
@@ -67,7 +68,7 @@ rule import_labels:
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         emjax=EMJAX_VERSION,
-        path=lambda wildcards: EXTERNAL_RUNS[f"ext-{wildcards.name}"],
+        run=lambda wildcards: EXTERNAL_RUNS[f"ext-{wildcards.name}"],
         on_mismatch=config["consensus"]["on_mismatch"],
     message:
         "Reading the classes of {wildcards.name}"

@@ -45,9 +45,7 @@ SOM_OPTIONS = {
 SOM_BATCHES = som_batches(config)
 SUBSPACE_OPTIONS = config["runs"]["subspace"] or {}
 SUBSPACE_RUNS = subspace_runs(config)
-EXTERNAL_RUNS = {
-    f"ext-{run['name']}": run["path"] for run in config["runs"]["external"]
-}
+EXTERNAL_RUNS = {f"ext-{run['name']}": run for run in config["runs"]["external"]}
 BATCHES = [*EM3D_BATCHES, *SOM_BATCHES]
 RUNS = [
     *(run for batch in BATCHES for run in batch.runs),

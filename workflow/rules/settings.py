@@ -137,6 +137,9 @@ def _fill(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
             config[name] = deepcopy(option["default"])
         if isinstance(config.get(name), dict):
             _fill(config[name], option)
+        elif isinstance(config.get(name), list) and option.get("items", {}).get("properties"):
+            for item in config[name]:
+                _fill(item, option["items"])
         elif "number" in option.get("type", "") and isinstance(config.get(name), int):
             config[name] = float(config[name])
     return config

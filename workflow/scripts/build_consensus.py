@@ -18,7 +18,7 @@ with job(snakemake) as work:
     table = read_table(Path(snakemake.input.particles[0]).parent)
     folders = [Path(path).parent for path in snakemake.input.labels]
     labels = np.stack([read_labels(folder / "particles.star")[1] for folder in folders], 1)
-    soft = {Path(path).parent: read_npy(path) for path in snakemake.input.posteriors}
+    posteriors = [read_npy(path) for path in snakemake.input.posteriors]
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     if params.options["on_mismatch"] == "intersect":
         labels[(labels < 0).any(1)] = -1
@@ -27,7 +27,7 @@ with job(snakemake) as work:
     found = build_consensus(
         labels,
         [folder.name for folder in folders],
-        [soft.get(folder) for folder in folders],
+        posteriors,
         ConsensusOptions(**{k: v for k, v in params.options.items() if k in known}),
         log_likelihood=np.array([m.get("log_likelihood") or np.nan for m in metrics], float),
         # Held-out particles allow the chosen number and fewer, however well more would agree.

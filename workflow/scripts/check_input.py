@@ -8,7 +8,7 @@ from _job import job
 
 from emjax.errors import InputError
 from emjax.io.atomic import write_json
-from emjax.io.labels import read_labels
+from emjax.io.join import join_labels
 from emjax.io.particles import read_particles
 from emjax.io.volume import read_volume
 
@@ -41,7 +41,8 @@ with job(snakemake) as work:
     for run in runs["external"]:
         if not Path(run["path"]).exists():
             raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
-        read_labels(run["path"])
+        mismatch = config["consensus"]["on_mismatch"]
+        join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
     # Cropping needs JAX, which reading does without.
     from emjax.imaging.grids import cropped_box_size

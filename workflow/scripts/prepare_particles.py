@@ -23,7 +23,7 @@ with job(snakemake) as work:
     )
     box, pixel = table.box_size, table.pixel_size
     grid = grid_for(box, pixel, params.filter_resolution)
-    half = split_halves(table.half, table.identity, params.split_seed)
+    half = split_halves(table.half, table.image, params.split_seed)
     solvent = params.masks["solvent"]
     own_mask = None if solvent == "auto" else read_volume(solvent, box)[0]
 

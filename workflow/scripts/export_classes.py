@@ -1,0 +1,18 @@
+"""The consensus classes as files for other programs."""
+
+from pathlib import Path
+
+from _job import job
+
+from emjax.io.particles import read_particles
+from emjax.io.results import export_results
+
+with job(snakemake) as work:
+    params, output = snakemake.params, Path(snakemake.output[0])
+    particles = read_particles(
+        snakemake.config["particles"],
+        params.image_root,
+        on_mixed_optics=params.on_mixed_optics,
+    )
+    written = export_results(output.parent, particles, tuple(params.formats))
+    work.say(f"{len(written)} files in {output}")
