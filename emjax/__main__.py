@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 
 from emjax import convert, export
 from emjax.errors import InputError
@@ -23,11 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
-    try:
-        options.run(options)
-    except InputError as error:
-        print(f"emjax: {error}", file=sys.stderr)
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(
+            f"emjax: warning: {message}", file=sys.stderr
+        )
+        try:
+            options.run(options)
+        except InputError as error:
+            print(f"emjax: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

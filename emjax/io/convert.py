@@ -27,7 +27,7 @@ Source = StarParticles | CsParticles
 
 # What float32 fields and six decimals keep, and less than any program means.
 TOLERANCES = {
-    "rotations": 2e-6,
+    "rotations": 1e-6,
     "shifts": 1e-4,
     "defocus_u": 0.02,
     "defocus_v": 0.02,

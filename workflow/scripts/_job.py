@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,8 @@ def job(snakemake: Any) -> Iterator[Job]:
     # A cluster announces preemption and time-out with SIGTERM; finally blocks still run.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
+    shown = warnings.showwarning
+    warnings.showwarning = lambda message, *_, **__: work.say(f"warning: {message}")
     try:
         yield work
     except (Exception, KeyboardInterrupt) as error:
@@ -75,6 +78,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
+        warnings.showwarning = shown
         signal.signal(signal.SIGTERM, before)
     work.note(f"done after {time.monotonic() - start:.1f} s")
 
