@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from emjax.classify.runs import Em3dOptions, RunState, Scene, Tally
+from emjax.classify.runs import Em3dOptions, RunState, Scene, Tally, clipped_fraction
 
 
 def rms_change(
@@ -76,17 +76,39 @@ def advance(
     )
 
 
+def least_particles(n: int) -> float:
+    """Particles that a class must hold not to be dead: 10, or 0.1 % of all."""
+    return max(10.0, 0.001 * n)
+
+
 def dead_classes(class_mass: Float[np.ndarray, " k"], n: int) -> list[int]:
-    """Classes (0-based) with fewer than 10 particles or 0.1 % of them."""
-    return [int(k) for k in np.flatnonzero(class_mass < max(10.0, 0.001 * n))]
+    """Classes (0-based) with fewer particles than a class must hold."""
+    return [int(k) for k in np.flatnonzero(class_mass < least_particles(n))]
 
 
-def warnings_of(state: RunState, class_mass: Float[np.ndarray, " k"], n: int) -> tuple[str, ...]:
+def warnings_of(
+    state: RunState, class_mass: Float[np.ndarray, " k"], n: int, scene: Scene
+) -> tuple[str, ...]:
     """Named warnings of a finished run."""
-    found = [
+    found = []
+    k, least = state.run.n_classes, least_particles(n)
+    if k * least > n:
+        found.append(
+            f"n_classes: {k} classes are more than {n} particles can fill; with fewer than"
+            f" {least:.0f} a class is dead"
+        )
+    found += [
         f"class {k + 1} is dead: {class_mass[k]:.0f} of {n} particles"
         for k in dead_classes(class_mass, n)
     ]
+    focus = np.asarray(scene.focus_mask)
+    clipped = clipped_fraction(focus, np.asarray(scene.solvent_mask))
+    # Soft edges overlap a little; without a focus mask it is 1 everywhere.
+    if focus.min() < 1 and clipped > 0.01:
+        found.append(
+            f"masks.focus: {100 * clipped:.0f} % of it lies outside the solvent mask and has no"
+            " effect"
+        )
     if not state.converged:
         found.append(f"not converged after {state.iteration} iterations")
     return tuple(found)

@@ -46,7 +46,7 @@ def classify(
         scene: mean map and masks.
         runs: numbers of classes and seeds.
         options: of the classification.
-        initial_volumes: first maps of each run, for `input` and `variability`.
+        initial_volumes: first maps of each run, for `input`.
         resume: states of an interrupted call with the same runs, as `on_iteration` got them.
         on_iteration: called with all states after the online stage and after each full iteration.
         everyone: all particles, where `engine` holds a limited number of them; the last pass
@@ -155,7 +155,7 @@ def _maximize(
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
-    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options.fsc_filter)
+    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
     volumes = np.array(mask_volumes(maps, scene))
     state = advance(state, tally, volumes, np.asarray(fsc), scene, options, online)
     n = int((tally.labels >= 0).sum())
@@ -204,8 +204,8 @@ def _result(
 ) -> RunResult:
     n, k = engine.particles.n, state.run.n_classes
     columns = slice(tally.start, tally.start + k)
-    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options.fsc_filter)
-    hard_maps, _, _ = solve_classes(hard_sums, columns, scene, engine.grid, options.fsc_filter)
+    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
+    hard_maps, _, _ = solve_classes(hard_sums, columns, scene, engine.grid, options)
     sizes = np.bincount(tally.labels, minlength=k)
     order = np.argsort(-sizes, kind="stable") if options.reorder_by_size else np.arange(k)
     assert tally.posteriors is not None
@@ -222,5 +222,5 @@ def _result(
         ess_histogram=tally.ess,
         history=state.history,
         flow=state.flow,
-        warnings=warnings_of(state, tally.mass[order], n),
+        warnings=warnings_of(state, tally.mass[order], n, scene),
     )

@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from sklearn.mixture import GaussianMixture
 
+from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.engine import Engine
 from emjax.classify.expectation import insert_columns
 from emjax.classify.maximization import lowpass, mask_volumes, solve_classes
 from emjax.classify.runs import Em3dOptions, Run, RunState, Scene
+from emjax.classify.subspace_volumes import fit_variability, volumes_of
 
 
 def start_runs(
@@ -27,7 +29,7 @@ def start_runs(
         scene: mean map and masks.
         runs: numbers of classes and seeds.
         options: of the classification.
-        given: first maps of each run on the cropped box, for `input` and `variability`.
+        given: first maps of each run on the cropped box, for `input`.
 
     Raises:
         ValueError: where K exceeds the particles, or given maps do not fit in number or box.
@@ -38,8 +40,11 @@ def start_runs(
                 f"n_classes: found {run.n_classes}, expected at most the"
                 f" {engine.particles.n} particles"
             )
-    if options.initial in ("input", "variability"):
+    if options.initial == "input":
         maps = [check_given((given or {}).get(run), run, scene) for run in runs]
+        maps = [lowpass(m, engine.grid, _radius(engine, options)) for m in maps]
+    elif options.initial == "variability":
+        maps = _variability(engine, scene, runs, options)
     elif options.initial == "pca":
         maps = _principal_components(engine, scene, runs, options)
     else:
@@ -67,6 +72,11 @@ def check_given(
     return jnp.asarray(volumes, jnp.float32)
 
 
+def _radius(engine: Engine, options: Em3dOptions) -> Float[Array, ""]:
+    """Fourier pixels up to `initial_lowpass`."""
+    return jnp.float32(engine.particles.extent / options.initial_lowpass)
+
+
 def _state(run: Run, volumes: Array) -> RunState:
     weights = np.full(run.n_classes, 1 / run.n_classes, np.float32)
     return RunState(run, np.asarray(volumes), weights, np.zeros(0, np.int32))
@@ -85,11 +95,8 @@ def _maps(
 ) -> Float[Array, "c d d d"]:
     """Low-passed maps of weighted particles."""
     sums = insert_columns(engine, columns)
-    maps, _, _ = solve_classes(
-        sums, slice(0, columns.shape[1]), scene, engine.grid, options.fsc_filter
-    )
-    radius = engine.particles.extent / options.initial_lowpass
-    return lowpass(maps, engine.grid, jnp.float32(radius))
+    maps, _, _ = solve_classes(sums, slice(0, columns.shape[1]), scene, engine.grid, options)
+    return lowpass(maps, engine.grid, _radius(engine, options))
 
 
 def _random_subsets(
@@ -102,13 +109,28 @@ def _random_subsets(
         for run in runs
     ]
     sums = insert_columns(engine, np.concatenate(columns, 1))
-    radius = jnp.float32(engine.particles.extent / options.initial_lowpass)
     maps, start = [], 0
     for run in runs:
         own = slice(start, start + run.n_classes)
-        solved, _, _ = solve_classes(sums, own, scene, engine.grid, options.fsc_filter)
-        maps.append(lowpass(solved, engine.grid, radius))
+        solved, _, _ = solve_classes(sums, own, scene, engine.grid, options)
+        maps.append(lowpass(solved, engine.grid, _radius(engine, options)))
         start += run.n_classes
+    return maps
+
+
+def _variability(
+    engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
+) -> list[Float[Array, "k d d d"]]:
+    """`variability`: a mixture in the basis of the particles' variability, fitted once."""
+    operators = make_pixel_operators(
+        engine.particles, max_memory_gb=float("inf") if engine.keep else 0.0
+    )
+    mask = np.asarray(scene.solvent_mask * scene.focus_mask)
+    basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
+    maps = []
+    for run in runs:
+        volumes = volumes_of(basis, statistics, engine.grid, run.n_classes, run.seed)
+        maps.append(lowpass(jnp.asarray(volumes), engine.grid, _radius(engine, options)))
     return maps
 
 

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.engine import Sums
-from emjax.classify.runs import Scene
+from emjax.classify.runs import Em3dOptions, Scene
 from emjax.imaging.grids import FourierGrid, to_fourier, to_real
 from emjax.imaging.prepare import solve_map
+from emjax.imaging.symmetry import symmetrise_sums
 
 
 @eqx.filter_jit
@@ -18,7 +19,10 @@ def _solve(
     scene: Scene,
     grid: FourierGrid,
     fsc_filter: bool,
+    symmetry: str,
 ) -> tuple[Float[Array, "k d d d"], Float[Array, "2 k d d d"], Float[Array, "k s"]]:
+    numerator, denominator = symmetrise_sums(numerator, denominator, grid, symmetry)
+
     def one(args):
         return solve_map(args[0], args[1], scene.solvent_mask, grid, fsc_filter)
 
@@ -29,7 +33,7 @@ def _solve(
 
 
 def solve_classes(
-    sums: Sums, columns: slice, scene: Scene, grid: FourierGrid, fsc_filter: bool = True
+    sums: Sums, columns: slice, scene: Scene, grid: FourierGrid, options: Em3dOptions
 ) -> tuple[Float[Array, "k d d d"], Float[Array, "2 k d d d"], Float[Array, "k s"]]:
     """Maps of the classes of one run (unmasked), their half-maps and FSC.
 
@@ -38,9 +42,17 @@ def solve_classes(
         columns: those of the run.
         scene: with the solvent mask, inside of which the FSC is taken.
         grid: pixels and voxels.
-        fsc_filter: Wiener filter from each class's FSC, else hardly any prior.
+        options: `fsc_filter`, a Wiener filter from each class's FSC, else hardly any prior;
+            `symmetry`, the point group that every map gets.
     """
-    return _solve(sums.numerator[:, columns], sums.denominator[:, columns], scene, grid, fsc_filter)
+    return _solve(
+        sums.numerator[:, columns],
+        sums.denominator[:, columns],
+        scene,
+        grid,
+        options.fsc_filter,
+        options.symmetry,
+    )
 
 
 @jax.jit

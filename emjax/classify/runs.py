@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from emjax.imaging.symmetry import parse_point_group
+
 
 @dataclass(frozen=True)
 class Em3dOptions:
@@ -48,6 +50,7 @@ class Em3dOptions:
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(allowed)}")
+        parse_point_group(self.symmetry)
         if self.reorder_by_size and self.write_each_iteration:
             raise ValueError(
                 "reorder_by_size: found on together with write_each_iteration, expected one of"

@@ -311,11 +311,13 @@ def estimate(
     mask_options: dict[str, float] | None = None,
     rounds: int = 2,
     point_group: str = "C1",
+    static_noise: bool = False,
 ) -> tuple[Particles, MeanMap]:
     """Noise spectrum, per-particle scale and mean map of cropped but not yet whitened images.
 
     The first guess of the noise is the power of the images; each round makes the mean map and takes
-    the noise from what it leaves unexplained (maximum likelihood).
+    the noise from what it leaves unexplained (maximum likelihood). The noise is settled here, not
+    while classes are sought, because it stands in every weight of the classification's operators.
 
     Args:
         particles: with `images` as `crop_images` leaves them; whitened in place.
@@ -325,6 +327,7 @@ def estimate(
         mask_options: threshold, near and far of the automatic mask.
         rounds: of mean map and noise.
         point_group: of the particle, in RELION's axes.
+        static_noise: keep the first guess.
     """
     grid = particles.grid
     noise = _to_shells(power, grid.n_shells)
@@ -345,13 +348,12 @@ def estimate(
         if scale == "optimal":
             relative = shrink_scale(amplitude * particles.scale, variance * particles.scale**2)
             particles = replace(particles, scale=relative)
-        # Whitened residuals have power 2 where the noise was right.
-        correction = np.where(residual > 0, residual / 2, 1)
-        _whiten(particles, 1 / np.sqrt(correction))
-        particles = replace(
-            particles,
-            noise_power=(particles.noise_power * correction).astype(np.float32),
-        )
+        if not static_noise:
+            # Whitened residuals have power 2 where the noise was right.
+            correction = np.where(residual > 0, residual / 2, 1)
+            _whiten(particles, 1 / np.sqrt(correction))
+            power = (particles.noise_power * correction).astype(np.float32)
+            particles = replace(particles, noise_power=power)
         if mask is None:
             support = solvent_mask(volume, particles.voxel_size, **(mask_options or {}))
     volume, halves, fsc = solve_map(

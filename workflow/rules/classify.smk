@@ -29,6 +29,16 @@ for batch in EM3D_BATCHES:
             ],
             fsc=[f"{CAMPAIGN}/runs/{run}/fsc.tsv" for run in batch.runs],
             metrics=[f"{CAMPAIGN}/runs/{run}/metrics.json" for run in batch.runs],
+            focus_mask=[
+                f"{CAMPAIGN}/runs/{run}/focus_mask.mrc"
+                for run in batch.runs
+                if config["masks"]["focus"]
+            ],
+            iterations=[
+                directory(f"{CAMPAIGN}/runs/{run}/iterations")
+                for run in batch.runs
+                if EM3D_OPTIONS["write_each_iteration"]
+            ],
         log:
             f"{LOGS}/classify_{batch.name}.log",
         benchmark:

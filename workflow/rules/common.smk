@@ -35,7 +35,7 @@ EM3D_OPTIONS = {
     name: value
     for name, value in (config["runs"]["em3d"] or {}).items()
     if name not in ("n_classes", "seeds")
-}
+} | {"symmetry": config["symmetry"]}
 EM3D_BATCHES = em3d_batches(config)
 SOM_OPTIONS = {
     name: value

@@ -56,6 +56,8 @@ rule prepare_particles:
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
+        static_noise=config["static_noise"],
+        symmetry=config["symmetry"],
         on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],
         masks={k: v for k, v in config["masks"].items() if k != "focus"},

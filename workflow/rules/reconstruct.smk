@@ -29,6 +29,7 @@ rule reconstruct_class:
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
+        symmetry=config["symmetry"],
     message:
         "Reconstructing consensus class {wildcards.number} at full box"
     script:

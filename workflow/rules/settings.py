@@ -245,5 +245,15 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     if som and som["map"] == [1, 1]:
         yield "runs.som.map: found [1, 1], expected 2 or more nodes"
     em3d = runs["em3d"]
+    if em3d and em3d["reorder_by_size"] and em3d["write_each_iteration"]:
+        yield (
+            "runs.em3d.reorder_by_size: excludes write_each_iteration, whose classes are numbered"
+            " before their sizes are known"
+        )
+    if runs["subspace"] and config["symmetry"] != "C1":
+        yield (
+            f"symmetry: found {config['symmetry']} with runs.subspace, which knows C1 only; expand"
+            " the particles (relion_particle_symmetry_expand) and set C1"
+        )
     if em3d and (em3d["initial"] == "input") != bool(em3d["initial_maps"]):
         yield "runs.em3d.initial_maps: goes with initial: input, and with nothing else"

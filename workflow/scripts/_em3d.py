@@ -1,21 +1,19 @@
-"""What a batch of em3d runs starts from, and what it says while it runs."""
+"""What a batch of em3d runs starts from, and what it says and writes while it runs."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from _checkpoint import Checkpoint
 from _job import Job
 
-from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.runs import Em3dOptions, Run, RunState, Scene, make_scene
-from emjax.classify.subspace_volumes import fit_variability, volumes_of
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
-from emjax.imaging.particles import Particles
-from emjax.io.volume import read_volume
+from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.volume import read_volume, write_volume
 
 
 def read_scene(prepare: Path, focus: str | None, box_size: int, full_box: int) -> Scene:
@@ -28,32 +26,71 @@ def read_scene(prepare: Path, focus: str | None, box_size: int, full_box: int) -
 
 
 def first_maps(
-    runs: Sequence[Run],
-    options: dict[str, Any],
-    particles: Particles,
-    scene: Scene,
-    memory_gb: float,
+    runs: Sequence[Run], paths: Sequence[str], box_size: int
 ) -> dict[Run, np.ndarray] | None:
-    """Maps that `initial: input` and `variability` start from; the others make their own."""
-    if options["initial"] == "input":
-        maps = [resample(read_volume(p)[0], particles.box_size) for p in options["initial_maps"]]
-        return dict.fromkeys(runs, np.stack(maps))
-    if options["initial"] == "variability":
-        mask = np.asarray(scene.solvent_mask * scene.focus_mask)
-        operators = make_pixel_operators(particles, max_memory_gb=memory_gb)
-        basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
-        grid = particles.grid
-        return {r: volumes_of(basis, statistics, grid, r.n_classes, r.seed) for r in runs}
-    return None
+    """The user's maps on the cropped box, the same for every run; None where there are none."""
+    if not paths:
+        return None
+    return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
+
+
+class Iterations:
+    """Maps and classes after each full iteration.
+
+    They gather beside the checkpoint until the runs are finished: Snakemake removes the declared
+    outputs of a job that fails, and one that goes on does not repeat its first iterations.
+    """
+
+    def __init__(self, checkpoint: Path, table: ParticleSet, voxel_size: float) -> None:
+        """The folder to gather them in is named after the checkpoint."""
+        self._folder = checkpoint.with_name(f"iterations_{checkpoint.stem}")
+        self._table, self._voxel_size = table, voxel_size
+        self._written: set[tuple[Run, int]] = set()
+
+    def __call__(self, states: Sequence[RunState]) -> None:
+        """Write what each run has newly found."""
+        for state in states:
+            done = (state.run, state.iteration)
+            if done in self._written or state.history[-1]["stage"] != "full":
+                continue
+            self._written.add(done)
+            folder = self._of(state.run)
+            folder.mkdir(parents=True, exist_ok=True)
+            start = f"iteration_{state.iteration:03d}"
+            for k, volume in enumerate(state.volumes):
+                path = folder / f"{start}_class_{k + 1:03d}.mrc"
+                write_volume(path, volume, self._voxel_size)
+            columns = {"rlnClassNumber": state.labels + 1}
+            write_particles(folder / f"{start}.star", self._table, columns)
+
+    def deliver(self, run: Run, target: Path) -> None:
+        """Copy a finished run's files to where they are declared."""
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self._of(run), target)
+
+    def remove(self) -> None:
+        """Forget them: all runs are delivered, or an earlier computation left them."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _of(self, run: Run) -> Path:
+        return self._folder / f"K{run.n_classes:02d}-s{run.seed:03d}"
 
 
 class Progress:
     """Tells an iteration in one line and saves where the runs stand."""
 
-    def __init__(self, work: Job, checkpoint: Checkpoint, options: Em3dOptions) -> None:
-        """The clock starts now."""
+    def __init__(
+        self,
+        work: Job,
+        checkpoint: Checkpoint,
+        options: Em3dOptions,
+        iterations: Iterations | None = None,
+    ) -> None:
+        """The clock starts now; `iterations` writes each of them, where that is wanted."""
         self._work, self._checkpoint, self._options = work, checkpoint, options
+        self._iterations = iterations
         self._last = time.monotonic()
+        work.rescues.append(checkpoint.flush)
 
     def __call__(self, states: Sequence[RunState]) -> None:
         """After each iteration, with the states of all runs."""
@@ -68,4 +105,7 @@ class Progress:
             f" log-likelihood {np.mean([h['log_likelihood'] for h in latest]):.4f} a particle,"
             f" {took:.1f} s, {took * (most - done):.0f} s left at most"
         )
+        # Before the checkpoint: a job that goes on does not come by here again.
+        if self._iterations:
+            self._iterations(states)
         self._checkpoint.save(states)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.classify.runs import RunResult
+from emjax.classify.runs import RunResult, Scene
+from emjax.imaging.fsc import resolution_at
 from emjax.imaging.particles import Particles
 from emjax.io.atomic import write_json, write_npy, write_tsv
 from emjax.io.particles import ParticleSet, write_particles
@@ -34,6 +35,7 @@ def write_run(
     table: ParticleSet,
     result: RunResult,
     particles: Particles,
+    scene: Scene,
     common: dict[str, Any],
     suffixes: list[str],
 ) -> None:
@@ -55,6 +57,8 @@ def write_run(
         for part, volume in maps.items():
             write_volume(folder / f"class_{k + 1:03d}{part}.mrc", volume, particles.voxel_size)
     write_tsv(folder / "fsc.tsv", fsc_table(result.fsc, particles.extent))
+    mean = np.asarray(scene.solvent_mask * scene.mean_map)
+    differences = np.sqrt(np.mean((result.volumes - mean) ** 2, (1, 2, 3)) / np.mean(mean**2))
     metrics = common | {
         "run": folder.name,
         "n_classes": result.run.n_classes,
@@ -62,6 +66,11 @@ def write_run(
         "iterations": len(result.history),
         "converged": result.converged,
         "log_likelihood": result.log_likelihood,
+        "class_sizes": np.bincount(result.labels, minlength=result.run.n_classes).tolist(),
+        "class_mass": result.posteriors.sum(0, dtype=float).tolist(),
+        "ess_histogram": result.ess_histogram.tolist(),
+        "resolution": [resolution_at(fsc, particles.extent) for fsc in result.fsc],
+        "difference_from_mean": differences.tolist(),
         "warnings": list(result.warnings),
         "history": list(result.history),
         "flow": [table.tolist() for table in result.flow],

@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import numpy as np
 from _checkpoint import Checkpoint, checkpoint_path, fingerprint
-from _em3d import Progress, first_maps, read_scene
+from _em3d import Iterations, Progress, first_maps, read_scene
 from _job import job
 from _prepared import load_prepared
 from _runs import write_run
@@ -14,6 +15,7 @@ from emjax.classify.em3d import classify
 from emjax.classify.engine import make_engine
 from emjax.classify.runs import Em3dOptions, Run
 from emjax.io.atomic import read_json
+from emjax.io.volume import write_volume
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
@@ -31,20 +33,21 @@ with job(snakemake) as work:
     of = fingerprint(settings, [*decisive, *snakemake.input.focus, *snakemake.input.initial_maps])
     checkpoint = Checkpoint(checkpoint_path(snakemake), of)
     resume = checkpoint.load()
+    iterations = Iterations(checkpoint_path(snakemake), table, particles.voxel_size)
     if resume:
         work.say(f"going on after iteration {max(s.iteration for s in resume)}")
-
+    else:
+        iterations.remove()
+    written = iterations if options.write_each_iteration else None
     highpass, limit = options.highpass_resolution, options.particle_limit
     results = classify(
         make_engine(particles, memory, 0, highpass, limit),
         scene,
         runs,
         options,
-        initial_volumes=None
-        if resume
-        else first_maps(runs, params.options, particles, scene, memory),
+        initial_volumes=first_maps(runs, params.options["initial_maps"], particles.box_size),
         resume=resume,
-        on_iteration=Progress(work, checkpoint, options),
+        on_iteration=Progress(work, checkpoint, options, written),
         everyone=make_engine(particles, memory, 0, highpass) if limit else None,
     )
     common = {
@@ -57,7 +60,13 @@ with job(snakemake) as work:
     }
     suffixes = sorted({Path(path).suffix for path in snakemake.output.labels})
     for folder, result in zip(folders, results, strict=True):
-        write_run(folder, table, result, particles, common, suffixes)
+        if params.focus:
+            mask = np.asarray(scene.focus_mask)
+            write_volume(folder / "focus_mask.mrc", mask, particles.voxel_size)
+        if written:
+            written.deliver(result.run, folder / "iterations")
+        write_run(folder, table, result, particles, scene, common, suffixes)
         for warning in result.warnings:
             work.say(f"{folder.name}: {warning}")
     checkpoint.remove()
+    iterations.remove()

@@ -56,6 +56,8 @@ with job(snakemake) as work:
             None if own_mask is None else resample_mask(own_mask, grid.box_size),
             params.scale,
             {name: params.masks[name] for name in ("threshold", "near", "far")},
+            point_group=params.symmetry,
+            static_noise=params.static_noise,
         )
         images.flush()
 

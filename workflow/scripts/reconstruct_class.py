@@ -46,6 +46,7 @@ with job(snakemake) as work:
         particles.pixel_size,
         resample_mask(read_volume(snakemake.input.solvent_mask)[0], particles.box_size),
         work.progress,
+        params.symmetry,
     )
     write_volume(output.volume, found.volume, particles.pixel_size)
     for path, half_map in zip(output.half_maps, found.half_maps, strict=True):
