@@ -21,46 +21,55 @@ def cost_curve(merges: Float[np.ndarray, "merges 4"]) -> Float[np.ndarray, " mer
 
 
 def _unit_axes(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x = np.linspace(0.0, 1.0, len(costs))
-    span = np.ptp(costs)
-    return x, (costs - costs.min()) / (span if span > 0 else 1.0)
+    """Both axes from 0 to 1 between the ends; costs inside may lie beyond, as heights may fall."""
+    drop = costs[0] - costs[-1]
+    return np.linspace(0.0, 1.0, len(costs)), (costs - costs[-1]) / (drop if drop else 1.0)
+
+
+def _least(scores: np.ndarray) -> int:
+    """Index of the smallest, the last of equals: merging goes from many classes to few."""
+    return len(scores) - 1 - int(np.argmin(scores[::-1]))
 
 
 def profile_likelihood(costs: Float[np.ndarray, " k"]) -> int:
-    """Split of the curve into two Gaussian groups of common variance with most likelihood.
+    """Split of the curve into two Gaussian groups of two costs or more with most likelihood.
 
-    Source: Zhu and Ghodsi 2006, Computational Statistics & Data Analysis 51, 918.
+    Each group has a spread of its own, as in Xmipp; two equal costs are infinitely likely, so a
+    curve that begins with equal costs is split there.
+
+    Source: Zhu and Ghodsi 2006, Computational Statistics & Data Analysis 51, 918 (one spread).
     """
-    if len(costs) < 3 or np.ptp(costs) == 0:
+    if len(costs) < 4 or np.ptp(costs) == 0:
         return 1
-    scatter = [
-        ((costs[:q] - costs[:q].mean()) ** 2).sum() + ((costs[q:] - costs[q:].mean()) ** 2).sum()
-        for q in range(1, len(costs))
-    ]
-    return int(np.argmin(scatter)) + 1
+    splits = range(2, len(costs) - 1)
+    spread = np.asarray([[np.std(costs[:q]), np.std(costs[q:])] for q in splits])
+    size = np.asarray([[q, len(costs) - q] for q in splits])
+    with np.errstate(divide="ignore"):
+        return _least((size * np.log(spread)).sum(axis=1)) + 2
 
 
 def origin(costs: Float[np.ndarray, " k"]) -> int:
-    """Point of the curve nearest to the origin, both axes scaled to 0..1."""
+    """Point of the curve nearest to the origin, both axes from least to greatest scaled to 0..1."""
     if len(costs) < 2 or np.ptp(costs) == 0:
         return 1
-    return int(np.argmin(np.hypot(*_unit_axes(costs)))) + 1
+    height = (costs - costs.min()) / np.ptp(costs)
+    return _least(np.hypot(np.linspace(0.0, 1.0, len(costs)), height)) + 1
 
 
 def distance_line(costs: Float[np.ndarray, " k"]) -> int:
     """Point farthest from the line through the two ends of the curve."""
-    if len(costs) < 3 or np.ptp(costs) == 0:
+    if len(costs) < 2 or np.ptp(costs) == 0:
         return 1
     x, y = _unit_axes(costs)
-    return int(np.argmax(np.abs((y - y[0]) - x * (y[-1] - y[0])))) + 1
+    return _least(-np.abs(y - y[0] - x * (y[-1] - y[0]))) + 1
 
 
 def slope(costs: Float[np.ndarray, " k"]) -> int:
     """Point after which the curve on unit axes falls with a slope nearest to -1."""
-    if len(costs) < 3 or np.ptp(costs) == 0:
+    if len(costs) < 2 or np.ptp(costs) == 0:
         return 1
     x, y = _unit_axes(costs)
-    return int(np.argmin(np.abs(np.diff(y) / np.diff(x) + 1.0))) + 1
+    return _least(np.abs(np.diff(y) / np.diff(x) + 1.0)) + 1
 
 
 def angle(costs: Float[np.ndarray, " k"]) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emjax.ensemble import linkage
+from emjax.ensemble.elbow import ELBOWS, find_elbows
 from emjax.ensemble.intersections import (
     class_sizes,
     count_classes,
@@ -104,3 +105,15 @@ def test_heights_without_ties_are_the_originals(reference, name):
             ours = linkage.link_groups(table[rows], case.crossed.sizes[rows], case.sizes, metric)
             theirs = case.arrays[f"min{minimum}/Z_{metric}"]
             np.testing.assert_allclose(ours[:, 2], theirs[:, 2], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_elbows_of_the_original_on_its_heights(reference, name):
+    case = Case(reference, name)
+    for minimum in (0, 2, 3):
+        for metric in METRICS:
+            merges = case.arrays[f"min{minimum}/Z_{metric}"]
+            found = find_elbows(merges, merges)
+            told = case.text[f"min{minimum}"][f"elbows_{metric}"]
+            rules = ELBOWS[:4]
+            assert {r: found[r] for r in rules} == {r: told[r] for r in rules}
