@@ -28,7 +28,7 @@ checkpoint build_consensus:
         particles=rules.prepare_particles.output.particles,
         labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
         posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in RUNS],
-        evidence=rules.fit_subspace.output.evidence if SUBSPACE_RUNS else [],
+        evidence=[rules.fit_subspace.output.evidence] if SUBSPACE_RUNS else [],
     output:
         particles=particle_files(f"{CAMPAIGN}/consensus"),
         intersections=f"{CAMPAIGN}/consensus/intersections.tsv",
