@@ -46,6 +46,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_memmap(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.memmap]:
+    """An array to fill, larger than memory if need be, that becomes a whole `.npy` file.
+
+    Its space is taken at once: on a disk that fills up later, a mapped page kills the process.
+
+    Raises:
+        InputError: as `atomic_path`.
+    """
+    with atomic_path(path) as beside:
+        array = np.lib.format.open_memmap(beside, "w+", dtype, shape)
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            with beside.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, beside.stat().st_size)
+        yield array
+        array.flush()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns import ROOT, Place, tiny_config
+from tests.campaigns import ROOT, Place, long_config, tiny_config
 
 sys.path.insert(0, str(ROOT / "workflow" / "rules"))
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
@@ -28,3 +28,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place
     done = made.snakemake(tiny_config())
     assert done.returncode == 0, done.stdout
     return made
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
+    """Two seeds classified in one batch without a break."""
+    place = Place(tmp_path_factory.mktemp("whole"))
+    (place.folder / "data").symlink_to(particles)
+    done = place.snakemake(long_config(2), "--until", "classify_em3d_s000")
+    assert done.returncode == 0, done.stdout
+    return place

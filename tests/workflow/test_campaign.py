@@ -145,16 +145,6 @@ def test_snakemakes_own_report_is_written(finished: Place):
     assert (finished.folder / "report.zip").stat().st_size > 10_000
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
-    """Two seeds classified in one batch without a break."""
-    place = Place(tmp_path_factory.mktemp("whole"))
-    (place.folder / "data").symlink_to(particles)
-    done = place.snakemake(long_config(2), "--until", "classify_em3d_s000")
-    assert done.returncode == 0, done.stdout
-    return place
-
-
 def test_a_seed_alone_gives_the_same_bits_as_in_a_batch(whole: Place, place: Place):
     done = place.snakemake(long_config([1]), "--until", "classify_em3d_s001")
     assert done.returncode == 0, done.stdout

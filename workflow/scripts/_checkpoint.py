@@ -32,6 +32,7 @@ class Checkpoint:
         self._path, self._of = Path(path), of
         self._seconds, self._since = 0.0, time.monotonic()
         self._cost, self._saved = 0.0, -1e9
+        self._unsaved: Sequence[RunState] = ()
 
     @property
     def seconds(self) -> float:
@@ -47,16 +48,23 @@ class Checkpoint:
         self._seconds = meta["seconds"]
         return [_from_arrays(i, record, arrays) for i, record in enumerate(meta["runs"])]
 
-    def save(self, states: Sequence[RunState], always: bool = False) -> None:
+    def save(self, states: Sequence[RunState]) -> None:
         """Save the states, unless saving would take more than a tenth of the time."""
-        if not always and time.monotonic() - self._saved < 10 * self._cost:
+        self._unsaved = states
+        if time.monotonic() - self._saved > 10 * self._cost:
+            self.flush()
+
+    def flush(self) -> None:
+        """Save the latest states, if that was put off."""
+        states = self._unsaved
+        if not states:
             return
         start = time.monotonic()
         arrays = {k: v for i, state in enumerate(states) for k, v in _to_arrays(i, state).items()}
         runs = [_record(state) for state in states]
         meta = {"fingerprint": self._of, "seconds": self.seconds, "runs": runs}
         save_checkpoint(self._path, arrays, meta)
-        self._saved = time.monotonic()
+        self._saved, self._unsaved = time.monotonic(), ()
         self._cost = self._saved - start
 
     def remove(self) -> None:

@@ -8,8 +8,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,12 @@ class Job:
     """Says what happens, on the terminal and in the log."""
 
     def __init__(self, name: str, log: Path) -> None:
-        """Opens nothing; the log is appended to, so that a restart keeps what came before."""
+        """Opens nothing; the log is appended to, so that a restart keeps what came before.
+
+        What stands in `rescues` is called when the job is stopped or fails, to save what it has.
+        """
         self.name = name
+        self.rescues: list[Callable[[], None]] = []
         self._log = log
         self._told = 0.0
 
@@ -69,15 +73,21 @@ def job(snakemake: Any) -> Iterator[Job]:
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
     shown = warnings.showwarning
+    finished = False
     warnings.showwarning = lambda message, *_, **__: work.say(f"warning: {message}")
     try:
         yield work
+        finished = True
     except (Exception, KeyboardInterrupt) as error:
         work.note(traceback.format_exc())
         work.note(f"error: {_one_line(error)}")
         print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for rescue in [] if finished else work.rescues:
+            with suppress(Exception):
+                rescue()
         warnings.showwarning = shown
         signal.signal(signal.SIGTERM, before)
     work.note(f"done after {time.monotonic() - start:.1f} s")

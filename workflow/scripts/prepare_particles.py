@@ -9,7 +9,7 @@ from _prepared import ctf_of, groups_of, noise_table, read_scale
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
-from emjax.io.atomic import atomic_path, write_tsv
+from emjax.io.atomic import atomic_memmap, write_tsv
 from emjax.io.particles import read_particles, write_particles
 from emjax.io.stack import ImageStacks
 from emjax.io.volume import read_volume, write_volume
@@ -27,9 +27,8 @@ with job(snakemake) as work:
     solvent = params.masks["solvent"]
     own_mask = None if solvent == "auto" else read_volume(solvent, box)[0]
 
-    with atomic_path(output.images) as beside:
-        shape = (table.n, int(grid.kx.shape[0]))
-        images = np.lib.format.open_memmap(beside, "w+", np.complex64, shape)
+    shape = (table.n, int(grid.kx.shape[0]))
+    with atomic_memmap(output.images, np.complex64, shape) as images:
         power = crop_images(
             ImageStacks(table).read,
             table.shifts,
@@ -59,7 +58,6 @@ with job(snakemake) as work:
             point_group=params.symmetry,
             static_noise=params.static_noise,
         )
-        images.flush()
 
     # Beyond the filter resolution the images' own power stands for the noise.
     power[:, : prepared.noise_power.shape[1]] = prepared.noise_power[:, : power.shape[1]]
