@@ -130,7 +130,7 @@ def mixed_states(fractions: list[float], n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(states)
 
 
-def prepare(draw: Draw, mask: np.ndarray | None) -> Case:
+def prepare(draw: Draw, mask: np.ndarray | None, point_group: str = "C1") -> Case:
     """Whitened, cropped images, half-sets by micrograph, mean map."""
     n, box_size = len(draw.truth), draw.images.shape[-1]
     grid = grid_for(box_size, PIXEL_SIZE, RESOLUTION)
@@ -142,7 +142,7 @@ def prepare(draw: Draw, mask: np.ndarray | None) -> Case:
         out, draw.rotations, draw.ctf, half, group, box_size, PIXEL_SIZE, grid.radius
     )
     support = None if mask is None else resample_mask(mask, particles.box_size)
-    particles, mean = estimate(particles, power, support)
+    particles, mean = estimate(particles, power, support, point_group=point_group)
     return Case(particles, mean, draw.truth, draw.micrograph)
 
 

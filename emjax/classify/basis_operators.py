@@ -19,7 +19,7 @@ from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, weights_of
 from emjax.imaging.projector import fold, make_slices
 
-BLOCK_PIXELS = 200_000  # pixels in one block of particles
+BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
 COLUMNS = 8  # products with other widths are several times slower
 
 
@@ -41,7 +41,7 @@ class PixelOperators:
     grid: FourierGrid
     fold_of: Int[np.ndarray, " n"]
     block_size: int
-    layout: list[tuple[int, Int[np.ndarray, " m"]]]
+    layout: list[tuple[int, Int[np.ndarray, " _"]]]
     keep: bool
     _blocks: dict[int, PixelBlock] = field(default_factory=dict)
 
@@ -80,7 +80,9 @@ def make_pixel_operators(
     grid = particles.grid
     folds = np.asarray(particles.half if fold_of is None else fold_of)
     pixels = int(grid.kx.shape[0])
-    size = max(16, min(BLOCK_PIXELS // pixels, particles.n) // 16 * 16)
+    # A block adds up as many voxels as the box has, so it should not have fewer pixels.
+    wanted = max(BLOCK_PIXELS, int(grid.kxyz.shape[0])) // pixels
+    size = max(16, min(wanted, particles.n) // 16 * 16)
     layout = [
         (int(f), np.sort(part))
         for f in np.unique(folds)

@@ -83,10 +83,13 @@ def _state(run: Run, volumes: Array) -> RunState:
 
 
 def _subsets(rng: np.random.Generator, n: int, size: int, number: int) -> np.ndarray:
-    """Weights 1 of random subsets of at most `size` of n particles, one a column."""
+    """Weights 1 of random subsets of `size` of n particles, one a column.
+
+    Subsets are never more than half, or those of few particles would all be the same.
+    """
     columns = np.zeros((n, number), np.float32)
     for k in range(number):
-        columns[rng.choice(n, min(size, n), replace=False), k] = 1
+        columns[rng.choice(n, max(1, min(size, n // 2)), replace=False), k] = 1
     return columns
 
 
@@ -123,7 +126,7 @@ def _variability(
 ) -> list[Float[Array, "k d d d"]]:
     """`variability`: a mixture in the basis of the particles' variability, fitted once."""
     operators = make_pixel_operators(
-        engine.particles, max_memory_gb=float("inf") if engine.keep else 0.0
+        engine.particles, max_memory_gb=engine.max_memory_gb
     )
     mask = np.asarray(scene.solvent_mask * scene.focus_mask)
     basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
