@@ -101,6 +101,7 @@ class Campaign:
         return int(np.argmax(self.log_likelihood))
 
 
+@jax.jit
 def class_columns(
     coordinates: Float[Array, "*r q"], class_weights: Float[Array, "*r"]
 ) -> Float[Array, "*r f"]:
@@ -115,9 +116,12 @@ def class_columns(
 
 @jax.jit
 def _accumulate(
-    rows: Float[Array, "c b f"], theta: Float[Array, "r k f"]
+    rows: Float[Array, "c b f"],
+    coordinates: Float[Array, "r k q"],
+    class_weights: Float[Array, "r k"],
 ) -> tuple[Float[Array, "r k f"], Float[Array, " r"]]:
     """Σ r_ik [g, G, 1] and Σ log Σ_k π_k exp ℓ_ik of each run; padding rows are all zeros."""
+    theta = class_columns(coordinates, class_weights)
     r, k, f = theta.shape
     flat = theta.reshape(r * k, f)
 
@@ -275,13 +279,10 @@ class _Runs:
     def iterate(self, iteration: int) -> None:
         """One E- and M-step of all runs that have not converged."""
         tiles = self._tiles(np.flatnonzero(~self.converged))
-        thetas = [
-            class_columns(jnp.asarray(self.z[t]), jnp.asarray(self.weights[t])) for t in tiles
-        ]
         totals: list = [None] * len(tiles)
         for block in self.rows:
-            for i, theta in enumerate(thetas):
-                new = _accumulate(block, theta)
+            for i, own in enumerate(tiles):
+                new = _accumulate(block, self.z[own], self.weights[own])
                 old = totals[i]
                 totals[i] = new if old is None else jax.tree.map(jnp.add, old, new)
         for own, (sums, evidence) in zip(tiles, totals):

@@ -6,7 +6,7 @@ others; a candidate is kept where it raises the held-out likelihood. The same re
 all particles, restricted to the directions that held-out particles confirmed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -54,12 +54,20 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """What the campaign runs on, and why."""
+class Judgement:
+    """What held-out particles say about every recipe that was tried."""
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
+    recipe: tuple[str, ...]  # steps that lead to the chosen basis
     widths: dict[float, float]  # held-out log-likelihood by scale of the pose error
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the campaign runs on, and why."""
+
+    judgement: Judgement
     basis: Basis  # of all particles, in the confirmed directions
     statistics: Statistics
     pose_error: PoseError | None
@@ -104,7 +112,7 @@ class _Analyst:
         alone = Basis(values, values[:0].reshape(0, len(values)))
         found = project_statistics(self.operators, alone, self.nuisance, scales)
         totals = [float(s.offset.sum()) for s in found]
-        self.say("mean map's evidence by pose width", dict(zip(scales, np.round(totals))))
+        self.say("mean map's evidence by pose width", {s: round(t) for s, t in zip(scales, totals)})
         gain = block_interval(found[1].offset - found[0].offset, self.blocks)
         self.exact = totals[0] == max(totals) and gain.high < 0
         return scales[int(np.argmax(totals))]
@@ -208,6 +216,23 @@ def _widened(statistics: Statistics, n_components: int) -> Statistics:
     return turn(statistics, np.eye(n_components)[: -extra or None]) if extra else statistics
 
 
+def judge_recipes(
+    operators: PixelOperators,
+    mean: MeanMap,
+    mask: Float[np.ndarray, "d d d"],
+    options: SubspaceOptions | None = None,
+    blocks: np.ndarray | None = None,
+    say: Callable[..., None] = lambda *words: None,
+    components: Complex[Array, "q v"] | None = None,
+) -> Judgement:
+    """Number of classes, width of the pose error and kind of basis by held-out particles alone.
+
+    Arguments as of `analyse`, which also fits what was chosen on all particles.
+    """
+    options = options or SubspaceOptions()
+    return _judge(_Analyst(operators, mean, mask, blocks, options, say, components))
+
+
 def analyse(
     operators: PixelOperators,
     mean: MeanMap,
@@ -230,10 +255,15 @@ def analyse(
     """
     options = options or SubspaceOptions()
     analyst = _Analyst(operators, mean, mask, blocks, options, say, components)
+    return _on_all(analyst, _judge(analyst))
+
+
+def _judge(analyst: _Analyst) -> Judgement:
+    """Recipes from the simplest up, each kept where it raises the held-out likelihood."""
+    options = analyst.options
     best = analyst.judge("mask")
     assert best is not None
-    candidates = [best]
-    recipe = ["mask"]
+    candidates, recipe = [best], ["mask"]
     wanted = ["region"] * options.regions + ["classes"] * options.within_classes
     for name in wanted if options.iterations else ():
         if best.evidence.components.chosen == 0 or (name == "classes" and not best.evidence.found):
@@ -246,7 +276,7 @@ def analyse(
             best = candidate
             recipe.append(name)
     best, widths = _choose_width(analyst, best)
-    return _on_all(analyst, best, tuple(candidates), recipe, widths)
+    return Judgement(best, tuple(candidates), tuple(recipe), widths)
 
 
 def _choose_width(analyst: _Analyst, best: Candidate) -> tuple[Candidate, dict[float, float]]:
@@ -266,15 +296,10 @@ def _choose_width(analyst: _Analyst, best: Candidate) -> tuple[Candidate, dict[f
     return best, widths
 
 
-def _on_all(
-    analyst: _Analyst,
-    best: Candidate,
-    candidates: Sequence[Candidate],
-    recipe: Sequence[str],
-    widths: dict[float, float],
-) -> Analysis:
+def _on_all(analyst: _Analyst, judgement: Judgement) -> Analysis:
     """The chosen recipe on all particles."""
-    by_name = {candidate.name: candidate for candidate in candidates}
+    best, recipe = judgement.chosen, judgement.recipe
+    by_name = {candidate.name: candidate for candidate in judgement.candidates}
     basis: Basis | None = None
     for step, name in enumerate(recipe):
         previous = by_name[recipe[step - 1]] if step else None
@@ -295,9 +320,7 @@ def _on_all(
     if analyst.width is not None and best.scale:
         width = PoseError(analyst.width.rotation * best.scale, analyst.width.shift * best.scale)
     return Analysis(
-        chosen=best,
-        candidates=tuple(candidates),
-        widths=widths,
+        judgement=judgement,
         basis=Basis(basis.mean, components, basis.objective),
         statistics=turn(statistics, mix),
         pose_error=width,

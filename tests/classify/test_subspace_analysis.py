@@ -33,7 +33,7 @@ def analysis(prepared, operators):
 
 @pytest.mark.slow
 def test_the_simulated_states_are_found_and_counted(analysis, simulation):
-    assert analysis.chosen.evidence.classes.chosen == 3
+    assert analysis.judgement.chosen.evidence.classes.chosen == 3
     assert analysis.pose_error is None  # the simulated poses are exact
     campaign = run_campaign(analysis.statistics, 3, range(20))
     best = [campaign.best()]
@@ -64,8 +64,8 @@ def test_given_components_serve_as_the_basis(prepared, operators, analysis, simu
         evidence_seeds=10,
     )  # fmt: skip
     found = analyse(operators, mean, mean.solvent_mask, options, components=given)
-    assert [c.name for c in found.candidates] == ["mask"]
-    assert found.chosen.evidence.classes.chosen == 3
+    assert [c.name for c in found.judgement.candidates] == ["mask"]
+    assert found.judgement.chosen.evidence.classes.chosen == 3
 
 
 def test_states_of_another_program_become_their_differences(prepared, operators):

@@ -71,7 +71,7 @@ def choice(found: Choice) -> dict[str, Any]:
 
 def evidence_record(found: Analysis) -> dict[str, Any]:
     """Everything that was judged by held-out particles."""
-    evidence = found.chosen.evidence
+    evidence = found.judgement.chosen.evidence
     verdict = "no discrete heterogeneity found"
     if evidence.found:
         verdict = f"{evidence.classes.chosen} classes raise the held-out likelihood"
@@ -81,7 +81,7 @@ def evidence_record(found: Analysis) -> dict[str, Any]:
         "classes": choice(evidence.classes),
         "components": choice(evidence.components),
         "per_class": [interval(loss) for loss in evidence.per_class],
-        "basis": found.chosen.name,
+        "basis": found.judgement.chosen.name,
         "candidates": [
             {
                 "name": candidate.name,
@@ -89,19 +89,19 @@ def evidence_record(found: Analysis) -> dict[str, Any]:
                 "classes": candidate.evidence.classes.chosen,
                 "log_likelihood": candidate.evidence.log_likelihood,
             }
-            for candidate in found.candidates
+            for candidate in found.judgement.candidates
         ],
         "pose_error": None
         if width is None
         else {"rotation_degrees": float(width.rotation), "shift_angstrom": width.shift},
-        "pose_widths": {str(scale): value for scale, value in found.widths.items()},
+        "pose_widths": {str(scale): value for scale, value in found.judgement.widths.items()},
         "nuisance_modes": [dict(mode) for mode in found.nuisance_modes],
     }
 
 
 def evidence_table(found: Analysis) -> pd.DataFrame:
     """Held-out log-likelihood gain of each number of classes over one class."""
-    classes = found.chosen.evidence.classes
+    classes = found.judgement.chosen.evidence.classes
     return pd.DataFrame(
         {
             "n_classes": classes.numbers,

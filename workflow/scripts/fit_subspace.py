@@ -49,4 +49,4 @@ with job(snakemake) as work:
     write_npy(snakemake.output.coordinates, latent_means(found.statistics))
     write_tsv(snakemake.output.curve, evidence_table(found))
     write_json(snakemake.output.evidence, evidence_record(found))
-    work.say(found.chosen.evidence.classes.reason)
+    work.say(found.judgement.chosen.evidence.classes.reason)
