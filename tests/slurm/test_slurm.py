@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from emjax.io.labels import read_labels
 from tests.campaigns import ROOT, Place, assert_same_runs, long_config
 from tests.slurm.cluster import Cluster, missing
 
@@ -43,10 +45,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 class Submission:
     """Snakemake with a SLURM profile, running in a folder."""
 
-    def __init__(self, cluster: Cluster, place: Place, *arguments: str, profile: str = "slurm"):
+    def __init__(
+        self,
+        cluster: Cluster,
+        place: Place,
+        *arguments: str,
+        profile: str = "slurm",
+        campaign: str = "tiny",
+        out: str = "snakemake.out",
+    ):
         """Started at once; its output goes to a file."""
-        self.cluster, self.out = cluster, place.folder / "snakemake.out"
-        command = [*place.command(long_config(2, ITERATIONS)), *HERE, *arguments]
+        self.cluster, self.out = cluster, place.folder / out
+        config = long_config(2, ITERATIONS) | {"campaign": campaign}
+        command = [*place.command(config), *HERE, *arguments]
         del command[command.index("--cores") : command.index("--cores") + 2]
         command += ["--profile", str(ROOT / "profiles" / profile)]
         with self.out.open("a") as out:
@@ -187,6 +198,29 @@ def test_a_killed_snakemake_is_started_again(
     first.process.wait()
     Submission(cluster, place, "--until", RULE).wait()
     assert_same_runs(place, reference[0], RUNS)
+
+
+def test_campaigns_at_once_in_one_folder_and_in_two(
+    cluster: Cluster, place: Place, reference: tuple[Place, str], tmp_path_factory
+):
+    elsewhere = Place(tmp_path_factory.mktemp("elsewhere"))
+    shutil.copytree(place.folder / "data", elsewhere.folder / "data")
+    first = Submission(cluster, place, "--until", RULE)
+    first.until(first.running)
+    same = Submission(cluster, place, "--until", RULE, out="same.out")
+    assert same.process.wait(60) == 1
+    assert "campaign tiny is being run by another Snakemake" in same.out.read_text()
+    beside = Submission(cluster, place, "--until", RULE, campaign="beside", out="beside.out")
+    other = Submission(cluster, elsewhere, "--until", RULE)
+    for submission in (first, beside, other):
+        submission.wait()
+    assert_same_runs(place, reference[0], RUNS)
+    assert_same_runs(elsewhere, reference[0], RUNS)
+    labels = [
+        read_labels(place.folder / "results" / name / "runs" / RUNS[0] / "particles.star")[1]
+        for name in ("tiny", "beside")
+    ]
+    np.testing.assert_array_equal(*labels)
 
 
 def test_the_profiles_name_rules_that_exist():

@@ -1,0 +1,82 @@
+"""What every job does around its work: stops, warnings, checkpoints that were put off."""
+
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from emjax.classify.runs import Run, RunState
+from tests.campaigns import ROOT
+
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+from _checkpoint import Checkpoint  # noqa: E402
+from _job import job  # noqa: E402
+
+
+@pytest.fixture
+def rule(tmp_path: Path) -> SimpleNamespace:
+    """What Snakemake tells a script about itself."""
+    return SimpleNamespace(rule="a_rule", log=[str(tmp_path / "logs" / "a.log")])
+
+
+def state(iteration: int) -> RunState:
+    """A run after some iterations."""
+    return RunState(
+        run=Run(2, 7),
+        volumes=np.full((2, 4, 4, 4), iteration, np.float32),
+        class_weights=np.full(2, 0.5),
+        labels=np.zeros(3, np.int32),
+        iteration=iteration,
+        converged=False,
+        history=(),
+        flow=(),
+    )
+
+
+def test_a_stopped_job_saves_its_last_iteration(rule: SimpleNamespace, tmp_path: Path):
+    checkpoint = Checkpoint(tmp_path / "c.npz", "this computation")
+    with pytest.raises(SystemExit) as stop, job(rule) as work:
+        work.rescues.append(checkpoint.flush)
+        checkpoint.save([state(1)])
+        checkpoint._cost = 1e6  # saving is slow, so the next one is put off
+        checkpoint.save([state(2)])
+        saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
+        assert saved is not None and saved[0].iteration == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert stop.value.code == 143
+    saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
+    assert saved is not None and saved[0].iteration == 2
+    np.testing.assert_array_equal(saved[0].volumes, state(2).volumes)
+    assert Checkpoint(tmp_path / "c.npz", "another computation").load() is None
+
+
+def test_a_finished_job_rescues_nothing(rule: SimpleNamespace):
+    called = []
+    with job(rule) as work:
+        work.rescues.append(lambda: called.append(1))
+    assert not called
+
+
+def test_warnings_are_one_line_on_the_terminal_and_in_the_log(rule: SimpleNamespace, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        with job(rule):
+            warnings.warn("the stack is odd", stacklevel=1)
+    assert capsys.readouterr().err == "a_rule: warning: the stack is odd\n"
+    assert "the stack is odd" in Path(rule.log[0]).read_text()
+
+
+def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamespace, capsys):
+    with pytest.raises(SystemExit) as stop, job(rule):
+        raise MemoryError("no room\nfor it")
+    assert stop.value.code == 1
+    told = capsys.readouterr().err
+    assert told == f"error: MemoryError: no room for it (log: {rule.log[0]})\n"
+    assert "Traceback" in Path(rule.log[0]).read_text()
