@@ -7,15 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from emjax.classify.engine import (
-    Accumulator,
-    Block,
-    BlockRows,
-    Engine,
-    Sums,
-    log_likelihoods,
-    to_tiles,
-)
+from emjax.classify.engine import Accumulator, Block, BlockRows, Engine, Sums, in_lanes
 from emjax.classify.runs import RunState, Tally
 from emjax.imaging.prepare import slicing_values
 
@@ -63,63 +55,77 @@ def sweep(
         keep_posteriors: whether the tallies hold them.
     """
     n, grid = engine.particles.n, engine.grid
-    widths = [s.run.n_classes for s in states]
-    starts = np.concatenate([[0], np.cumsum(widths)])
-    values = [slicing_values(jnp.asarray(s.volumes), grid) for s in states]
-    tiles = to_tiles(jnp.concatenate(values))
+    ends = np.cumsum([s.run.n_classes for s in states])
+    own = [slice(int(e) - s.run.n_classes, int(e)) for s, e in zip(states, ends, strict=True)]
+    tables = engine.tables(
+        jnp.concatenate([slicing_values(jnp.asarray(s.volumes), grid) for s in states])
+    )
     tallies = [
         Tally(
-            int(start),
+            part.start,
             np.full(n, -1, np.int32),
-            np.zeros(k),
-            np.zeros((n, k), np.float32) if keep_posteriors else None,
+            np.zeros(s.run.n_classes),
+            np.zeros((n, s.run.n_classes), np.float32) if keep_posteriors else None,
         )
-        for k, start in zip(widths, starts, strict=False)
+        for s, part in zip(states, own, strict=True)
     ]
-    accumulator = Accumulator(int(starts[-1]), grid.kxyz.shape[0])
-    for rows, block in blocks:
-        ell = np.concatenate([np.asarray(log_likelihoods(block, t)) for t in tiles], 1)
-        columns = np.zeros((engine.block_size, starts[-1]), np.float32)
-        for state, tally in zip(states, tallies, strict=True):
-            own = slice(tally.start, tally.start + state.run.n_classes)
-            columns[:, own] = _count(tally, state, ell[:, own], rows.rows, similarity, hard)
-        accumulator.add(block, rows.half, columns)
-    return accumulator.sums(grid), tallies
+    accumulator = Accumulator(engine, int(ends[-1]))
+
+    def work(rows: BlockRows, block: Block) -> list[tuple[np.ndarray, np.ndarray]]:
+        ell = engine.log_likelihoods(rows, block, tables)
+        found = [
+            _posteriors(state, ell[:, part], len(rows.rows), similarity, hard)
+            for state, part in zip(states, own, strict=True)
+        ]
+        accumulator.add(rows, block, np.concatenate([p for p, _ in found], 1))
+        return found
+
+    for rows, found in in_lanes(work, blocks):
+        for tally, (p, evidence) in zip(tallies, found, strict=True):
+            _count(tally, p, evidence, rows.rows)
+    return accumulator.sums(), tallies
 
 
-def _count(
-    tally: Tally,
-    state: RunState,
-    ell: Float[np.ndarray, "b k"],
-    rows: Int[np.ndarray, " m"],
-    similarity: float,
-    hard: bool,
-) -> Float[np.ndarray, "b k"]:
-    """Posteriors of one block for one run, with its tallies added up."""
-    m = len(rows)
+def _posteriors(
+    state: RunState, ell: Float[np.ndarray, "b k"], m: int, similarity: float, hard: bool
+) -> tuple[Float[np.ndarray, "b k"], Float[np.ndarray, " b"]]:
+    """Posteriors of one block for one run, zero beyond its m particles, and the evidence."""
     p, evidence = posteriors_of(
         jnp.asarray(ell), jnp.asarray(state.class_weights), jnp.float32(similarity)
     )
     p = np.array(p)
-    best = p.argmax(1)
     if hard:
-        p = np.eye(p.shape[1], dtype=np.float32)[best]
+        p = np.eye(p.shape[1], dtype=np.float32)[p.argmax(1)]
     p[m:] = 0
-    tally.labels[rows] = best[:m]
-    tally.log_likelihood += float(np.sum(np.asarray(evidence)[:m], dtype=np.float64))
-    tally.mass += p[:m].sum(0, dtype=np.float64)
-    ess = effective_sample_size(p[:m])
+    return p, np.asarray(evidence)
+
+
+def _count(
+    tally: Tally,
+    p: Float[np.ndarray, "b k"],
+    evidence: Float[np.ndarray, " b"],
+    rows: Int[np.ndarray, " m"],
+) -> None:
+    """Add a block's posteriors to the tallies of a run."""
+    p = p[: len(rows)]
+    tally.labels[rows] = p.argmax(1)
+    tally.log_likelihood += float(np.sum(evidence[: len(rows)], dtype=np.float64))
+    tally.mass += p.sum(0, dtype=np.float64)
+    ess = effective_sample_size(p)
     tally.ess += np.histogram(ess, bins=10, range=(1, max(p.shape[1], 2)))[0]
     if tally.posteriors is not None:
-        tally.posteriors[rows] = p[:m]
-    return p
+        tally.posteriors[rows] = p
 
 
 def insert_columns(engine: Engine, columns: Float[np.ndarray, "n c"]) -> Sums:
     """Sums of all particles with given weights, one column a map."""
-    accumulator = Accumulator(columns.shape[1], engine.grid.kxyz.shape[0])
-    for rows, block in engine.blocks():
+    accumulator = Accumulator(engine, columns.shape[1])
+
+    def work(rows: BlockRows, block: Block) -> None:
         padded = np.zeros((engine.block_size, columns.shape[1]), np.float32)
         padded[: len(rows.rows)] = columns[rows.rows]
-        accumulator.add(block, rows.half, padded)
-    return accumulator.sums(engine.grid)
+        accumulator.add(rows, block, padded)
+
+    for _ in in_lanes(work, engine.blocks()):
+        pass
+    return accumulator.sums()

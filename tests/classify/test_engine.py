@@ -1,23 +1,33 @@
-"""The engine's sparse operators against slices read and inserted one by one."""
+"""Backends of the engine against slices read and inserted one by one."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.classify.engine import (
-    TILE,
-    Accumulator,
-    log_likelihoods,
-    make_engine,
-    operator_gigabytes,
-    to_tiles,
-)
+from emjax.classify import engine as engine_module
+from emjax.classify import native, sparse
+from emjax.classify.engine import LANES, Accumulator, block_size, make_engine
 from emjax.classify.expectation import insert_columns
+from emjax.classify.sparse import TILE
 from emjax.imaging.grids import add_friedel_mates
 from emjax.imaging.particles import weights_of
 from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import insert_slices, insert_weights, make_slices, slice_volume
+
+needs_compiler = pytest.mark.skipif(
+    not native.available(), reason="no C compiler when emjax was installed"
+)
+BACKENDS = [
+    pytest.param(native, id="native", marks=needs_compiler),
+    pytest.param(sparse, id="sparse"),
+]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def engine(request, prepared):
+    """Engine over the particles with each backend."""
+    return make_engine(prepared[0], block_pixels=15_000, backend=request.param)
 
 
 def random_volumes(engine, k, seed=0):
@@ -32,10 +42,16 @@ def test_every_particle_is_in_one_block_of_its_half(engine):
         assert np.all(engine.particles.half[block.rows] == block.half)
 
 
+def log_likelihoods(engine, values):
+    """Of the first block and all classes; its rows."""
+    rows, block = next(iter(engine.blocks()))
+    found = engine.log_likelihoods(rows, block, engine.tables(values))
+    return rows, block, np.asarray(found)
+
+
 def test_log_likelihoods_are_those_of_slices_read_one_by_one(engine):
     values = slicing_values(random_volumes(engine, 3), engine.grid)
-    rows, block = next(iter(engine.blocks()))
-    found = np.asarray(log_likelihoods(block, to_tiles(values)[0]))[: len(rows.rows), :3]
+    rows, _, found = log_likelihoods(engine, values)
     part = engine.particles.take(rows.rows)
     slices = make_slices(jnp.asarray(part.rotations), engine.grid)
     weights = weights_of(part, engine.grid)
@@ -44,7 +60,7 @@ def test_log_likelihoods_are_those_of_slices_read_one_by_one(engine):
         residual = np.sum(np.abs(part.images - model) ** 2, 1)
         direct = -0.5 * (residual - np.sum(np.abs(part.images) ** 2, 1))
         # Float32 sums of a few hundred terms.
-        np.testing.assert_allclose(found[:, k], direct, rtol=2e-4, atol=2e-3)
+        np.testing.assert_allclose(found[: len(rows.rows), k], direct, rtol=2e-4, atol=2e-3)
 
 
 def test_insertion_is_the_adjoint_of_slicing(engine):
@@ -75,26 +91,25 @@ def test_insertion_is_the_adjoint_of_slicing(engine):
 def test_columns_do_not_depend_on_their_neighbours(engine):
     """The same bits alone, in another place of a tile, and in another tile."""
     values = slicing_values(random_volumes(engine, TILE + 5), engine.grid)
-    rows, block = next(iter(engine.blocks()))
-    together = np.concatenate([log_likelihoods(block, t) for t in to_tiles(values)], 1)
+    rows, block, together = log_likelihoods(engine, values)
     for k in (0, 7, TILE - 1, TILE + 4):
-        alone = np.asarray(log_likelihoods(block, to_tiles(values[k : k + 1])[0]))[:, 0]
+        alone = log_likelihoods(engine, values[k : k + 1])[2][:, 0]
         assert np.array_equal(alone, together[:, k])
 
     weights = np.random.default_rng(1).random((engine.block_size, TILE + 5), dtype=np.float32)
 
     def inserted(columns):
-        accumulator = Accumulator(columns.shape[1], block.n_voxels)
-        accumulator.add(block, rows.half, columns)
-        return np.asarray(accumulator.sums(engine.grid).numerator)
+        accumulator = Accumulator(engine, columns.shape[1])
+        accumulator.add(rows, block, columns)
+        return np.asarray(accumulator.sums().numerator)
 
     all_columns = inserted(weights)
     for k in (0, 7, TILE + 4):
         assert np.array_equal(inserted(weights[:, k : k + 1])[:, 0], all_columns[:, k])
 
 
-def test_operators_made_when_needed_give_the_same_bits(engine, prepared):
-    frugal = make_engine(prepared[0], max_memory_gb=1e-6, block_pixels=15_000)
+def test_blocks_made_when_needed_give_the_same_bits(engine, prepared):
+    frugal = make_engine(prepared[0], 1e-6, block_pixels=15_000, backend=engine.backend)
     assert not frugal.keep
     assert engine.keep
     columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
@@ -103,10 +118,56 @@ def test_operators_made_when_needed_give_the_same_bits(engine, prepared):
     assert np.array_equal(a.denominator, b.denominator)
 
 
+def test_any_number_of_threads_gives_the_same_bits(engine, monkeypatch):
+    columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
+    found = []
+    for threads in (1, 2, 3, LANES):
+        monkeypatch.setattr(engine_module, "threads_at_hand", lambda threads=threads: threads)
+        found.append(np.asarray(insert_columns(engine, columns).numerator))
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
 def test_memory_estimate_is_near_the_truth(engine):
-    held = sum(leaf.nbytes for _, block in engine.blocks() for leaf in jax.tree.leaves(block))
+    held = sum(
+        leaf.nbytes
+        for _, block in engine.blocks()
+        for leaf in jax.tree.leaves(vars(block))
+        if hasattr(leaf, "nbytes")
+    )
     padded = len(engine.layout) * engine.block_size
-    assert 0.6 < held / 1e9 / operator_gigabytes(padded, engine.grid) < 1.5
+    assert 0.6 < held / 1e9 / engine.backend.gigabytes(padded, engine.grid) < 1.5
+
+
+def test_blocks_come_in_few_sizes(engine):
+    """So that other numbers of particles do not compile anew."""
+    sizes = {block_size(n, engine.grid, 200_000) for n in range(1, 5000, 7)}
+    assert len(sizes) <= 8
+    assert all(block_size(n, engine.grid, 200_000) < 2 * max(n, 16) for n in range(1, 5000, 7))
+
+
+@needs_compiler
+def test_backends_agree(prepared):
+    columns = np.random.default_rng(0).random((prepared[0].n, 3), dtype=np.float32)
+    a, b = (
+        insert_columns(make_engine(prepared[0], backend=backend), columns)
+        for backend in (native, sparse)
+    )
+    # Float32 sums in another order.
+    scale = np.abs(np.asarray(b.numerator)).max()
+    np.testing.assert_allclose(a.numerator, b.numerator, atol=2e-6 * scale)
+    np.testing.assert_allclose(a.denominator, b.denominator, atol=2e-6 * np.max(b.denominator))
+
+
+@needs_compiler
+def test_a_pose_that_is_no_rotation_stays_inside(prepared):
+    """Infinite, huge or undefined poses must not reach beyond the tables' memory."""
+    engine = make_engine(prepared[0], backend=native)
+    _, block = next(iter(engine.blocks()))
+    for value in (np.nan, np.inf, -1e30, 50.0):
+        block.rotations[: block.n] = value
+        native.log_likelihoods(block, np.ones((1, block.n_voxels, 2, TILE), np.float32))
+        sums = native.empty_sums(1, block.n_voxels, jax.devices()[0])
+        native.insert(block, np.ones((engine.block_size, TILE), np.float32), sums)
 
 
 def test_highpass_ignores_coarse_frequencies(engine, prepared):

@@ -1,0 +1,177 @@
+"""Slicing and inserting as sparse matrices in plain JAX.
+
+Slicing is a sparse matrix W (CTF, scale and noise inside its weights) times a table of volumes;
+inserting is a sparse voxel-major matrix T, in which the pixels of a particle that touch one voxel
+are merged, times the posteriors: no scatter, no atomics, the same sums in the same order each time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCSR
+from jaxtyping import Array, Complex, Float, Int
+from scipy.sparse import csr_matrix
+
+from emjax.imaging.grids import FourierGrid
+from emjax.imaging.particles import Particles
+from emjax.imaging.projector import fold, make_slices
+
+TILE = 16  # classes in one product
+
+
+class Block(eqx.Module):
+    """Operators of b particles of one half-set; padding particles have zero weights."""
+
+    pixels: Float[Array, "b p 2"]
+    slicing: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " r"]]
+    insertion: tuple[Int[Array, " e"], Int[Array, " q"]]
+    inserted: Float[Array, "3 e"]
+    n_voxels: int = eqx.field(static=True)
+
+
+def gigabytes(n: int, grid: FourierGrid) -> float:
+    """Memory of the blocks of n particles: W, T and the pixels."""
+    pixels = int(grid.kx.shape[0])
+    # T merges 8 corners to about 3.2 distinct voxels a pixel, 16 bytes each; W has 8 entries.
+    return n * pixels * (8 * 8 + 3.3 * 16 + 8) / 1e9
+
+
+def make_block(
+    particles: Particles,
+    weights: Float[np.ndarray, "b p"],
+    n: int,
+    grid: FourierGrid,
+    device: Any,
+) -> Block:
+    """Operators of particles.
+
+    Args:
+        particles: of one half-set, filled up to the block's size.
+        weights: of their pixels, zero for the padding.
+        n: does not matter here; the padding is computed too.
+        grid: pixels and voxels.
+        device: where the operators lie.
+    """
+    voxels, slicing, numerators, denominator, pixels = _entries(
+        jnp.asarray(particles.images), jnp.asarray(weights), jnp.asarray(particles.rotations), grid
+    )
+    b, n_rows = len(weights), voxels.shape[0] * voxels.shape[1]
+    indices, pointers, merged = merge(
+        np.asarray(voxels).reshape(b, -1),
+        [np.asarray(a).reshape(b, -1) for a in (*numerators, denominator)],
+        grid.kxyz.shape[0],
+    )
+    block = Block(
+        pixels=pixels,
+        slicing=(
+            slicing.ravel(),
+            voxels.ravel(),
+            jnp.arange(n_rows + 1, dtype=jnp.int32) * 8,
+        ),
+        insertion=(jnp.asarray(indices), jnp.asarray(pointers)),
+        inserted=jnp.asarray(merged),
+        n_voxels=int(grid.kxyz.shape[0]),
+    )
+    return jax.device_put(block, device)
+
+
+@eqx.filter_jit
+def _entries(
+    images: Complex[Array, "b p"],
+    weights: Float[Array, "b p"],
+    rotations: Float[Array, "b 3 3"],
+    grid: FourierGrid,
+):
+    slices = make_slices(rotations, grid)
+    folded = fold(images, slices)
+    slicing = slices.weights * weights[..., None]
+    inserted = slicing * folded[..., None]
+    pixels = jnp.stack([folded.real, folded.imag], -1)
+    numerators = (inserted.real, inserted.imag)
+    return slices.voxels, slicing, numerators, slicing * weights[..., None], pixels
+
+
+def merge(
+    voxels: Int[np.ndarray, "b e"], values: Sequence[Float[np.ndarray, "b e"]], n_voxels: int
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " q"], Float[np.ndarray, "3 m"]]:
+    """Voxel-major entries, those of one particle at one voxel added up; padded with zeros."""
+    n, width = voxels.shape
+    order = np.argsort(voxels, axis=1, kind="stable")
+    keys = np.take_along_axis(voxels, order, 1)
+    first = np.ones(keys.shape, bool)
+    first[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    starts = np.flatnonzero(first)
+    column = keys.ravel()[starts]
+    counts = first.sum(1)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    transposed = csr_matrix(
+        (np.arange(len(column), dtype=np.int32), column, indptr), shape=(n, n_voxels)
+    ).tocsc()
+    # A quarter of the entries survive merging at most; fixed lengths keep compiled code in use.
+    length = -(-len(column) // 65536) * 65536
+    merged = np.zeros((len(values), length), np.float32)
+    for row, value in zip(merged, values, strict=True):
+        flat = np.take_along_axis(value, order, 1).ravel()
+        row[: len(column)] = np.add.reduceat(flat, starts)[np.asarray(transposed.data, np.intp)]
+    indices = np.zeros(length, np.int32)
+    indices[: len(column)] = transposed.indices
+    pointers = transposed.indptr.astype(np.int32)
+    pointers[-1] = length  # the padding is zeros in the last row
+    return indices, pointers, merged
+
+
+def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> list[Float[Array, "v _"]]:
+    """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
+    return [
+        jax.device_put(np.concatenate([part.real.T, part.imag.T], 1), device) for part in values
+    ]
+
+
+def log_likelihoods(block: Block, tables: Sequence[Float[Array, "v _"]]) -> np.ndarray:
+    """Σ Re(F − P/2)·conj(P) of each particle and class: −½|F − P|² without the constant −½|F|²."""
+    return np.concatenate([np.asarray(_log_likelihoods(block, table)) for table in tables], 1)
+
+
+@eqx.filter_jit
+def _log_likelihoods(block: Block, table: Float[Array, "v _"]) -> Float[Array, "b w"]:
+    b, p, _ = block.pixels.shape
+    matrix = BCSR(block.slicing, shape=(b * p, block.n_voxels))
+    slices = (matrix @ table).reshape(b, p, 2, table.shape[1] // 2)
+    return jnp.sum((block.pixels[..., None] - 0.5 * slices) * slices, (1, 2))
+
+
+TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
+
+
+def empty_sums(n_tiles: int, n_voxels: int, device: Any) -> list[TileSums]:
+    """Sums before the first block."""
+    zero = jax.device_put(np.zeros((n_voxels, TILE), np.float32), device)
+    return [(zero, zero, zero)] * n_tiles
+
+
+def insert(
+    block: Block, posteriors: Float[np.ndarray, "b c"], sums: list[TileSums]
+) -> list[TileSums]:
+    """Sums with Σ p·Pᵀ F (real and imaginary part) and Σ p·PᵀP (diagonal) added."""
+    device = block.pixels.device
+    parts = np.split(posteriors, len(sums), 1)
+    return [_insert(block, jax.device_put(p, device), s) for p, s in zip(parts, sums, strict=True)]
+
+
+@eqx.filter_jit
+def _insert(block: Block, posteriors: Float[Array, "b w"], sums: TileSums) -> TileSums:
+    shape = (block.n_voxels, block.pixels.shape[0])
+    real, imaginary, denominator = (
+        total + BCSR((values, *block.insertion), shape=shape) @ posteriors
+        for values, total in zip(block.inserted, sums, strict=True)
+    )
+    return real, imaginary, denominator
+
+
+def sums_by_class(sums: list[TileSums]) -> Float[np.ndarray, "3 c v"]:
+    """The sums as rows of classes."""
+    return np.stack([np.concatenate([np.asarray(s[i]).T for s in sums]) for i in range(3)])
