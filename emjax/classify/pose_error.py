@@ -83,6 +83,35 @@ def nuisance_coefficients(
     return slicing_values(jnp.asarray(volumes), grid)
 
 
+def derivative_orders(count: int) -> Float[np.ndarray, " u"]:
+    """Order of each of the first `count` derivative volumes: six first ones, then second ones."""
+    return np.where(np.arange(count) < 6, 1.0, 2.0)
+
+
+def marginal_likelihoods(
+    pixels: Float[Array, "b t"], models: Float[Array, "b k t"], nuisance: Float[Array, "b m t"]
+) -> tuple[Float[Array, "b k"], Float[Array, "b k t"]]:
+    """Log-likelihood of each particle and class without −½|F|², pose errors integrated out.
+
+    Args:
+        pixels: F, real and imaginary parts.
+        models: CPV of each class.
+        nuisance: slices of the derivative volumes, in units of their prior width.
+
+    Returns:
+        Log-likelihoods, and what is left of the pixels at the most probable pose error.
+    """
+    ell = jnp.sum((pixels[:, None] - 0.5 * models) * models, -1)
+    residuals = pixels[:, None] - models
+    if nuisance.shape[1] == 0:
+        return ell, residuals
+    system = jnp.einsum("bmt,bnt->bmn", nuisance, nuisance) + jnp.eye(nuisance.shape[1])
+    inner = jnp.einsum("bmt,bkt->bmk", nuisance, residuals)
+    u = jnp.linalg.solve(system, inner)
+    ell = ell + 0.5 * jnp.sum(u * inner, 1) - 0.5 * jnp.linalg.slogdet(system)[1][:, None]
+    return ell, residuals - jnp.einsum("bmk,bmt->bkt", u, nuisance)
+
+
 def marginalise(
     linear: Float[np.ndarray, "b m"],
     quadratic: Float[np.ndarray, "b m m"],
@@ -175,7 +204,7 @@ def project_statistics(
     orders = np.zeros(0)
     if nuisance is not None:
         volumes = jnp.concatenate([volumes, nuisance])
-        orders = np.where(np.arange(len(nuisance)) < 6, 1.0, 2.0)
+        orders = derivative_orders(len(nuisance))
     table = to_table(volumes)
     dtype = table.dtype
     features = [np.zeros((n, q * (q + 3) // 2), dtype) for _ in scales]

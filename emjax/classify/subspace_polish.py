@@ -21,6 +21,7 @@ from emjax.classify.basis_operators import (
     to_table,
 )
 from emjax.classify.basis_prior import Setting, ascent_step, make_setting, penalty
+from emjax.classify.pose_error import marginal_likelihoods
 from emjax.imaging.grids import add_friedel_mates
 
 
@@ -41,16 +42,8 @@ def _moments(
     """Posteriors, their gradient images' insertion, and the log-likelihood of one block."""
     k = log_weights.shape[0]
     slices = slice_table(block, table, n_volumes)
-    pixels = block.pixels.reshape(len(slices), 1, -1)
-    models, nuisance = slices[:, :k], slices[:, k:]
-    ell = jnp.sum((pixels - 0.5 * models) * models, -1)
-    residuals = pixels - models
-    if n_volumes > k:
-        system = jnp.einsum("bmt,bnt->bmn", nuisance, nuisance) + jnp.eye(n_volumes - k)
-        inner = jnp.einsum("bmt,bkt->bmk", nuisance, residuals)
-        u = jnp.linalg.solve(system, inner)
-        ell = ell + 0.5 * jnp.sum(u * inner, 1) - 0.5 * jnp.linalg.slogdet(system)[1][:, None]
-        residuals = residuals - jnp.einsum("bmk,bmt->bkt", u, nuisance)
+    pixels = block.pixels.reshape(len(slices), -1)
+    ell, residuals = marginal_likelihoods(pixels, slices[:, :k], slices[:, k:])
     scores = ell + log_weights
     posterior = jax.nn.softmax(scores, -1) * block.present[:, None]
     gradient = insert_residuals(block, posterior[..., None] * residuals)
