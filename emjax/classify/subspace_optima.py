@@ -62,6 +62,27 @@ def distinct_optima(
     ]
 
 
+def seed_table(campaign: Campaign, optima: list[Optimum], n: int) -> dict[str, np.ndarray]:
+    """Columns of likelihood.tsv, a row a seed: likelihood of a particle, and the optimum reached.
+
+    Args:
+        campaign: runs of one number of classes.
+        optima: of its runs; 1 is the best.
+        n: number of particles.
+    """
+    optimum = np.zeros(len(campaign.seeds), int)
+    for number, found in enumerate(optima, 1):
+        optimum[found.members] = number
+    return {
+        "n_classes": np.full(len(optimum), campaign.n_classes),
+        "seed": campaign.seeds,
+        "log_likelihood": campaign.log_likelihood / n,
+        "iterations": campaign.iterations,
+        "converged": campaign.converged,
+        "optimum": optimum,
+    }
+
+
 def _distance(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
     spread = np.sum(weights[:, None] * (a - weights @ a) ** 2)
     cost = weights[:, None] * np.sum((a[:, None] - b[None]) ** 2, -1)

@@ -1,16 +1,12 @@
-"""What the subspace rules share: options, masks, tables and the files of a kept optimum."""
+"""What the subspace rules share: options, masks and the files of a kept optimum."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from emjax.classify.evidence import Choice, Interval
 from emjax.classify.pose_error import PoseError, nuisance_coefficients
-from emjax.classify.subspace import Campaign
-from emjax.classify.subspace_analysis import Analysis, SubspaceOptions
-from emjax.classify.subspace_optima import Optimum
+from emjax.classify.subspace_analysis import SubspaceOptions
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles
 from emjax.io.atomic import write_json, write_npy
@@ -52,82 +48,6 @@ def pose_derivatives(prepare: Path, evidence: dict[str, Any], particles: Particl
     width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
     mean, mask = (read_volume(prepare / f"{name}.mrc")[0] for name in ("mean_map", "solvent_mask"))
     return nuisance_coefficients(mean, mask, particles.grid, particles.voxel_size, width)
-
-
-def interval(value: Interval) -> dict[str, float]:
-    """A sum with its 95 % interval."""
-    return {"value": value.value, "low": value.low, "high": value.high}
-
-
-def choice(found: Choice) -> dict[str, Any]:
-    """The held-out curve and the number chosen."""
-    return {
-        "numbers": list(found.numbers),
-        "gains": [interval(g) for g in found.gains],
-        "chosen": found.chosen,
-        "reason": found.reason,
-    }
-
-
-def evidence_record(found: Analysis) -> dict[str, Any]:
-    """Everything that was judged by held-out particles."""
-    evidence = found.judgement.chosen.evidence
-    verdict = "no discrete heterogeneity found"
-    if evidence.found:
-        verdict = f"{evidence.classes.chosen} classes raise the held-out likelihood"
-    width = found.pose_error
-    return {
-        "verdict": verdict,
-        "classes": choice(evidence.classes),
-        "components": choice(evidence.components),
-        "per_class": [interval(loss) for loss in evidence.per_class],
-        "basis": found.judgement.chosen.name,
-        "candidates": [
-            {
-                "name": candidate.name,
-                "components": candidate.evidence.components.chosen,
-                "classes": candidate.evidence.classes.chosen,
-                "log_likelihood": candidate.evidence.log_likelihood,
-            }
-            for candidate in found.judgement.candidates
-        ],
-        "pose_error": None
-        if width is None
-        else {"rotation_degrees": float(width.rotation), "shift_angstrom": width.shift},
-        "pose_widths": {str(scale): value for scale, value in found.judgement.widths.items()},
-        "nuisance_modes": [dict(mode) for mode in found.nuisance_modes],
-    }
-
-
-def evidence_table(found: Analysis) -> pd.DataFrame:
-    """Held-out log-likelihood gain of each number of classes over one class."""
-    classes = found.judgement.chosen.evidence.classes
-    return pd.DataFrame(
-        {
-            "n_classes": classes.numbers,
-            "gain": [g.value for g in classes.gains],
-            "gain_low": [g.low for g in classes.gains],
-            "gain_high": [g.high for g in classes.gains],
-            "chosen": [k == classes.chosen for k in classes.numbers],
-        }
-    )
-
-
-def likelihood_rows(campaign: Campaign, optima: list[Optimum], n: int) -> pd.DataFrame:
-    """One row a seed, with the optimum it reached (1 is the best)."""
-    optimum = np.zeros(len(campaign.seeds), int)
-    for number, found in enumerate(optima, 1):
-        optimum[found.members] = number
-    return pd.DataFrame(
-        {
-            "n_classes": campaign.n_classes,
-            "seed": campaign.seeds,
-            "log_likelihood": campaign.log_likelihood / n,
-            "iterations": campaign.iterations,
-            "converged": campaign.converged,
-            "optimum": optimum,
-        }
-    )
 
 
 def write_optimum(

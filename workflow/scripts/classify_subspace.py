@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from _job import job
 from _prepared import load_prepared
-from _subspace import likelihood_rows, pose_derivatives, read_mask, write_optimum
+from _subspace import pose_derivatives, read_mask, write_optimum
 
 from emjax.classify.basis import Basis
 from emjax.classify.basis_operators import make_pixel_operators
@@ -19,7 +19,7 @@ from emjax.classify.subspace import (
     posteriors_and_gain,
     run_campaign,
 )
-from emjax.classify.subspace_optima import distinct_optima, information
+from emjax.classify.subspace_optima import distinct_optima, information, seed_table
 from emjax.classify.subspace_polish import polish
 from emjax.classify.subspace_volumes import class_coefficients, to_maps
 from emjax.io.atomic import read_json, write_npy, write_tsv
@@ -49,7 +49,7 @@ with job(snakemake) as work:
     for k in options["n_classes"]:
         campaign = run_campaign(statistics, k, seeds)
         optima = distinct_optima(campaign, metric)
-        rows.append(likelihood_rows(campaign, optima, statistics.n))
+        rows.append(pd.DataFrame(seed_table(campaign, optima, statistics.n)))
         work.say(
             f"K = {k}: {len(optima)} optima, the best from {len(optima[0].members)} of"
             f" {len(campaign.seeds)} seeds"

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from _job import job
 from _prepared import load_prepared
-from _subspace import evidence_record, evidence_table, read_mask, subspace_options
+from _subspace import read_mask, subspace_options
 
 from emjax.classify.basis_operators import make_pixel_operators
+from emjax.classify.evidence_record import analysis_record, evidence_curve
 from emjax.classify.subspace import latent_means
 from emjax.classify.subspace_analysis import analyse
 from emjax.classify.subspace_volumes import components_from_maps
@@ -47,6 +49,7 @@ with job(snakemake) as work:
     write_npy(snakemake.output.basis, volumes)
     write_npy(snakemake.output.statistics, found.statistics.features)
     write_npy(snakemake.output.coordinates, latent_means(found.statistics))
-    write_tsv(snakemake.output.curve, evidence_table(found))
-    write_json(snakemake.output.evidence, evidence_record(found))
-    work.say(found.judgement.chosen.evidence.classes.reason)
+    classes = found.judgement.chosen.evidence.classes
+    write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(classes)))
+    write_json(snakemake.output.evidence, analysis_record(found))
+    work.say(classes.reason)
