@@ -56,13 +56,15 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     chart = Chart(
         (0, len(nuisances)),
         (len(classes), 0),
-        560,
-        90 + 34 * len(classes),
-        left=90,
+        470,
+        110 + 34 * len(classes),
+        left=70,
         top=8,
-        bottom=74,
+        bottom=94,
         label="Confounders",
     )
+    hits = flagged(campaign)
+    marked = {(str(n), str(c)) for n, c in zip(hits["nuisance"], hits["class"], strict=True)}
     for i, (nuisance, own) in enumerate(places):
         x, y = nuisances.index(nuisance), classes.index(own)
         value = float(effect[i])
@@ -79,13 +81,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
             fill,
         )
         ink = "#fff" if light else "#111"
-        chart.text(
-            chart.px(x + 0.5),
-            chart.py(y + 0.5) + 4,
-            f"{value:.2f}",
-            style=f"fill:{ink}",
-            class_="cell",
-        )
+        middle = (chart.px(x + 0.5), chart.py(y + 0.5) + 4)
+        chart.text(*middle, f"{value:.2f}", style=f"fill:{ink}", class_="cell")
+    for nuisance, own in marked:
+        x, y = chart.px(nuisances.index(nuisance)), chart.py(classes.index(own))
+        width, height = chart.px(1) - chart.px(0), chart.py(1) - chart.py(0)
+        chart.add("rect", x=x, y=y, width=width, height=height, class_="square")
     for j, name in enumerate(nuisances):
         x, base = chart.px(j + 0.5), chart.height - chart.bottom + 16
         chart.text(
@@ -94,7 +95,6 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     for i, name in enumerate(classes):
         label = f"class {name}" if name.isdigit() else name
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
-    hits = flagged(campaign)
     if len(hits):
         by_state = all(say(str(n)) == SCALE for n in hits["nuisance"])
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
@@ -109,8 +109,10 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         title,
         chart.svg(),
         "How strongly membership of a class goes with a property that has nothing to do with the "
-        "molecule's state: 0 not at all, 1 entirely. Reproducible is not the same as true: a "
-        "class that follows the viewing direction or one micrograph may be an artefact of poses, "
-        "CTF or ice, found by every seed.",
+        "molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from 0.2 if "
+        "chance does not explain it; from 0.5 for movement of the whole, the part of the class's "
+        "difference map that a small turn or shift of the whole particle would make. Reproducible "
+        "is not the same as true: such a class may be an artefact of poses, CTF or ice that "
+        "every seed finds.",
         table,
     )

@@ -117,6 +117,14 @@ class Campaign:
         main = "em3d" if "em3d" in known else max(known, key=known.count, default="")
         return {n: v for n, v, m in found if m == main and np.isfinite(v)}
 
+    def run_classes(self) -> dict[str, int]:
+        """Number of classes of every run that has one."""
+        known = column(self.runs, "n_classes")
+        if known is None:
+            return {}
+        pairs = zip(self.run_names(), known.tolist(), strict=True)
+        return {name: int(k) for name, k in pairs if np.isfinite(k)}
+
     def by_class(self, name: str) -> dict[int, float]:
         """A column of stability.tsv by class number."""
         values, classes = column(self.stability, name), column(self.stability, "class")
@@ -128,6 +136,11 @@ class Campaign:
     def preparation(self) -> dict[str, Any]:
         """prepare/prepare.json."""
         return self.json("prepare/prepare.json")
+
+    @cached_property
+    def rebalance(self) -> dict[str, Any]:
+        """rebalance/rebalance.json: what was kept."""
+        return self.json("rebalance/rebalance.json")
 
     @cached_property
     def fdr(self) -> float:

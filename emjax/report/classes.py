@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, percent
+from emjax.report.figure import Figure, percent, plural
 from emjax.report.quality import fsc_figure, resolution_at, stability_figure
 from emjax.report.raster import (
     diverging,
@@ -21,7 +21,7 @@ from emjax.report.raster import (
     slices_at,
     surface_level,
 )
-from emjax.report.svg import number, small
+from emjax.report.svg import small
 
 DIRECTIONS = ("along z", "along y", "along x")
 WIDEST = 128  # maps wider than this are averaged down before anything is drawn
@@ -33,6 +33,8 @@ class ClassCard:
     """All that is shown of one consensus class; pictures are data URIs with their names."""
 
     number: int
+    size: str
+    kept: bool
     facts: list[tuple[str, str]]
     warnings: list[str]
     links: list[str]
@@ -44,6 +46,28 @@ class ClassCard:
     strength: str = ""
     surface: str = ""
     volume: dict[str, Any] | None = None  # decimated, for the 3D look
+
+
+def kept_classes(campaign: Campaign) -> list[int]:
+    """Classes whose particles are kept; all where none was picked."""
+    picked = None if _rebalances_others(campaign) else campaign.rebalance.get("keep")
+    return picked or campaign.class_numbers
+
+
+def picking(campaign: Campaign) -> dict[str, Any] | None:
+    """What page.js needs to pick classes; None where there is nothing to pick from."""
+    if len(campaign.class_numbers) < 2 or _rebalances_others(campaign):
+        return None
+    sizes = campaign.by_class("size")
+    return {
+        "size": {str(c): int(sizes.get(c, 0)) for c in campaign.class_numbers},
+        "kept": kept_classes(campaign),
+    }
+
+
+def _rebalances_others(campaign: Campaign) -> bool:
+    """Whether the rebalancing was of classes made before, not of the consensus."""
+    return bool((campaign.config.get("rebalance") or {}).get("classes"))
 
 
 def class_cards(campaign: Campaign) -> list[ClassCard]:
@@ -143,11 +167,13 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
 
 
 def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
-    facts, warnings = _facts(campaign, c)
+    size, facts, warnings = _facts(campaign, c)
     stem = f"consensus/class_{c:03d}"
     names = [f"{stem}.mrc", f"{stem}_half1.mrc", f"{stem}_half2.mrc", f"{stem}_fsc.tsv"]
     return ClassCard(
         number=c,
+        size=size,
+        kept=c in kept_classes(campaign),
         facts=facts,
         warnings=warnings,
         links=[n for n in names if campaign.path(n)],
@@ -175,8 +201,8 @@ def _look(volume: np.ndarray, gap: np.ndarray, inside: float) -> dict[str, Any]:
     return {"box": side, "level": level, "uri": png_uri(packed.reshape(side * side, side, 3))}
 
 
-def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]]:
-    """What is known of a class in numbers, and what to distrust about it."""
+def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list[str]]:
+    """How large a class is, what else is known in numbers, and what to distrust about it."""
     table = campaign.stability
     row = (
         table[table["class"] == c].iloc[0] if "class" in table and c in set(table["class"]) else {}
@@ -185,8 +211,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]
     size = float(row.get("size", (particles == c).sum()))
     total = max(len(particles), 1)
     alone = len(campaign.class_numbers) == 1
-    facts = [("Particles", f"{number(size)} ({percent(size, total)})")]
-    warnings = []
+    facts, warnings = [], []
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
     if low is not None and size < total and high is not None and np.isfinite([low, high]).all():
         facts.append(("Occupancy, 95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"))
@@ -212,4 +237,4 @@ def _facts(campaign: Campaign, c: int) -> tuple[list[tuple[str, str]], list[str]
             warnings.append("Not larger than chance would make it, at the chosen rate.")
     if row.get("representative") is not None and not alone:
         facts.append(("Most alike input class", str(row["representative"])))
-    return facts, warnings
+    return f"{plural(int(size), 'particle')} ({percent(size, total)})", facts, warnings

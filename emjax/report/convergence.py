@@ -5,6 +5,7 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, percent, plural
+from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, number, ticks
 
 MOST_CURVES = 24
@@ -41,30 +42,35 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     low, high = float(values.min()), float(values.max())
     pad = (high - low) * 0.05 or 1.0
     last = max(curves[n][0][-1] for n in shown)
+    known = campaign.run_classes()
+    sizes = {name: known.get(name, 0) for name in shown}
+    kinds = sorted(set(sizes.values()))
     chart = Chart(
         (1, max(last, 2)),
         (max(low - pad, 0) if factor > 1 else low - pad, high + pad),
         label=f"{short} by iteration",
-        left=70,
+        top=14 if len(kinds) < 2 else 18 + 16 * -(-len(kinds) // 4),
     )
     whole = [t for t in ticks(1, max(last, 2), 6) if t == int(t)]
     chart.axes("iteration", label, [(t, number(t)) for t in whole])
-    for i, name in enumerate(shown):
+    if len(kinds) > 1:
+        chart.legend([plural(k, "class", "classes") for k in kinds])
+    unit = " %" if factor > 1 else ""
+    for name in shown:
         xs, ys = curves[name]
-        chart.line(xs, ys, i)
+        hue = kinds.index(sizes[name])
+        chart.line(xs, ys, hue)
         for x, y in zip(xs, ys, strict=True):
-            chart.dot(
-                x,
-                y,
-                f"{name}, iteration {int(x)}: {short} {number(y)}{' %' if factor > 1 else ''}",
-                i,
-                2.5,
-            )
+            chart.dot(x, y, f"{name}, iteration {int(x)}: {short} {number(y)}{unit}", hue, 2.5)
     rows = [(n, x, y) for n, (xs, ys) in curves.items() for x, y in zip(xs, ys, strict=True)]
     data = pd.DataFrame(rows, columns=["run", "iteration", quantity])
     if quantity == "switched":
         final = [ys[-1] for _, ys in curves.values()]
-        title = f"At the end at most {max(final):.1f} % of the particles still change class"
+        title = (
+            f"At the end at most {max(final):.1f} % of the particles still change class"
+            if max(final) > 0
+            else "At the end no particle changes class any more"
+        )
         reading = "A run has settled when almost no particle changes class any more."
     else:
         done = [bool(campaign.metrics[name].get("converged")) for name in curves]
@@ -78,9 +84,11 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
 
 
 def best_run(campaign: Campaign) -> str | None:
-    """The best-fitting run that wrote posteriors."""
-    fit = campaign.fitted_runs()
-    names = sorted(fit, key=lambda name: -fit[name]) or campaign.run_names()
+    """The best-fitting run that wrote posteriors, of those nearest in number to the consensus."""
+    fit, k = campaign.fitted_runs(), campaign.run_classes()
+    wanted = chosen_number(campaign)
+    names = sorted(fit, key=lambda n: (abs(k.get(n, 0) - wanted), -fit[n]))
+    names = names or campaign.run_names()
     return next((n for n in names if campaign.path(f"runs/{n}/posteriors.npy")), None)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, number
 
@@ -20,16 +20,22 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
         return []
     a = np.asarray(affinity, float)
     names = [str(i + 1) for i in range(len(a))]
-    figures = [
-        _matrix("affinity", "How alike the references are, in their own order", a, names, None)
-    ]
+    pairs = np.where(np.eye(len(a), dtype=bool), np.nan, a)
+    i, j = np.unravel_index(int(np.nanargmin(pairs)), a.shape)
+    k, m = np.unravel_index(int(np.nanargmax(pairs)), a.shape)
+    title = f"Classes {k + 1} and {m + 1} are most alike ({a[k, m]:.2f})"
+    if len(a) > 2:
+        title += f", {i + 1} and {j + 1} least ({a[i, j]:.2f})"
+    figures = [_matrix("affinity", title, a, names, None)]
     superclass = column(table, "superclass")
     if superclass is not None and len(superclass) == len(a):
-        order = np.argsort(superclass, kind="stable")
-        count = len(set(superclass.tolist()))
-        title = "All references are much alike: one superclass"
+        # Superclass 0: set aside, so last.
+        order = np.argsort(np.where(superclass > 0, superclass, np.inf), kind="stable")
+        count = len(set(superclass[superclass > 0].tolist()))
+        title = "All classes are much alike: one superclass"
         if count > 1:
-            title = f"The references fall into {plural(count, 'superclass', 'superclasses')}"
+            title = f"The classes fall into {plural(count, 'superclass', 'superclasses')}"
+            title += ", but not clearly" if campaign.rebalance.get("warning") else ""
         sorted_names = [names[i] for i in order]
         figures.append(
             _matrix(
@@ -48,9 +54,7 @@ def _matrix(
     for i in range(m):
         for j in range(m):
             fill, light = heat_colour((float(a[i, j]) - low) / (1 - low))
-            chart.bar(
-                j, j + 1, i, i + 1, f"References {names[i]} and {names[j]}: {a[i, j]:.3f}", fill
-            )
+            chart.bar(j, j + 1, i, i + 1, f"Classes {names[i]} and {names[j]}: {a[i, j]:.3f}", fill)
             if m <= 10:
                 ink = "#fff" if light else "#111"
                 chart.text(
@@ -66,10 +70,12 @@ def _matrix(
     chart.text(
         (chart.left + chart.width) / 2,
         chart.height - 10,
-        "reference (class number)",
+        "class number",
         class_="label",
     )
     if groups is not None:
+        # Maps that were set aside stand last and have no frame.
+        m = min(m, int((groups > 0).sum()))
         edges = [0, *(np.flatnonzero(np.diff(groups[:m])) + 1).tolist(), m]
         for lo, hi in zip(edges[:-1], edges[1:], strict=True):
             x, y, side = chart.px(lo), chart.py(lo), chart.px(hi) - chart.px(lo)
@@ -87,22 +93,22 @@ def _matrix(
         name,
         title,
         chart.svg(),
-        "1 is identical, 0 nothing in common. Clear squares along the diagonal are groups of "
-        "references that show the same thing.",
+        "Correlation of the classes' maps: 1 is identical, 0 nothing in common."
+        + (
+            "" if groups is None else " Framed squares are groups of maps that show the same thing."
+        ),
         data,
     )
 
 
 def rebalance_notes(campaign: Campaign) -> list[str]:
     """What the rebalancing did, in sentences."""
-    found = campaign.json("rebalance/rebalance.json")
+    found = campaign.rebalance
     notes = [str(found["warning"])] if found.get("warning") else []
     if "kept" in found and "cap" in found:
-        table = campaign.table("rebalance/superclasses.tsv")
-        total = numbers(table, "size").sum()
         notes.append(
-            f"{number(found['kept'])} of {number(total)} particles kept in "
-            "rebalance/particles_kept.star, the others in particles_excluded.star."
+            f"{number(found['kept'])} of {number(found['kept'] + found['excluded'])} particles are "
+            "kept in rebalance/particles_kept.star, the others in particles_excluded.star."
         )
     return notes
 

@@ -1,5 +1,8 @@
 """Where particles flow: between the classes of different runs, and within a run."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +13,33 @@ from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, number
 
 MOST_STEPS = 10  # iterations shown of a run
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A column of blocks: particles of each class (0: not assigned), drawn in `order`."""
+
+    name: str
+    size: np.ndarray
+    order: np.ndarray
+
+    @property
+    def gap(self) -> float:
+        """Between two blocks, of a column of height 1; many blocks stand closer."""
+        return min(0.015, 0.4 / max(np.count_nonzero(self.size), 1))
+
+    @property
+    def scale(self) -> float:
+        """Height of one particle, of a column of height 1 with its gaps."""
+        return (1 - self.gap * np.count_nonzero(self.size)) / float(self.size.sum())
+
+    @cached_property
+    def tops(self) -> np.ndarray:
+        """Where the block of each class starts."""
+        height = self.size * self.scale + self.gap * (self.size > 0)
+        tops = np.zeros(len(self.size))
+        tops[self.order] = np.concatenate([[0], np.cumsum(height[self.order])[:-1]])
+        return tops
 
 
 def flow_figure(campaign: Campaign) -> Figure | None:
@@ -26,7 +56,7 @@ def flow_figure(campaign: Campaign) -> Figure | None:
     if "consensus_class" in groups:
         values = np.nan_to_num(np.asarray(column(groups, "consensus_class"))).astype(int)
         columns.append(("consensus", values))
-    total = float(size.sum())
+    orders = _orders([labels for _, labels in columns], size)
     chart = Chart(
         (0, len(columns) - 1),
         (1.0, 0.0),
@@ -39,22 +69,27 @@ def flow_figure(campaign: Campaign) -> Figure | None:
     )
     colours = _main_class(columns[-1][1], size, columns)
     tables, rows = [], []
-    tops = [_tops(labels, size, total) for _, labels in columns]
+    stacks = [
+        Stack(name, np.bincount(labels, size), order)
+        for (name, labels), order in zip(columns, orders, strict=True)
+    ]
     for i in range(len(columns) - 1):
         table = contingency(columns[i][1], columns[i + 1][1], size)
         tables.append(table)
-        rows += _bands(chart, i, table / total, tops, colours[i], columns, total)
-    for i, (name, labels) in enumerate(columns):
-        _boxes(chart, i, name, tops[i], np.bincount(labels, size, minlength=1), colours[i])
+        rows += _bands(chart, i, table, stacks[i : i + 2], colours[i])
+    for i, stack in enumerate(stacks):
+        _boxes(chart, i, stack, colours[i])
     kept = [t.max(axis=1).sum() / t.sum() for t in tables[: len(pick) - 1] if t.sum()]
     share = float(np.mean(kept)) if kept else 1.0
     return Figure(
         "flow",
         f"On average {percent(share, 1)} of a class stay together from one run to the next",
         chart.svg(),
-        "Each column is a run, each block a class, each band the particles two classes share. "
-        "A block that keeps its width from left to right is found by every seed; one that splits "
-        "into many thin bands is not.",
+        "Each column is a run, each block a class with its number there, each band the particles "
+        "two classes share"
+        + ("; colours are those of the consensus. " if len(campaign.class_numbers) > 1 else ". ")
+        + "A broad band from left to right is a class that every seed finds; one that splits into "
+        "many thin bands is not.",
         pd.DataFrame(rows, columns=["run", "class", "next_run", "next_class", "particles"]),
         wide=True,
     )
@@ -72,27 +107,31 @@ def history_figure(campaign: Campaign) -> Figure | None:
     total = float(steps[0].sum())
     k = len(steps[0])
     sizes = [steps[0].sum(axis=1), *(table.sum(axis=0) for table in steps)]
-    tops = [_tops(np.arange(1, k + 1), size, total) for size in sizes]
     first = int(last[0]) - len(steps)
-    columns = [(str(first + i), size) for i, size in enumerate(sizes)]
+    stacks = [
+        Stack(
+            f"iteration {first + i}" if i == 0 else str(first + i), np.r_[0, size], np.arange(k + 1)
+        )
+        for i, size in enumerate(sizes)
+    ]
     chart = Chart((0, len(steps)), (1.0, 0.0), 960, 320, left=20, right=60, bottom=30)
     chart.label = f"Class flow within {name}"
     own = {c: c - 1 for c in range(1, k + 1)}
     rows = []
     for i, table in enumerate(steps):
-        rows += _bands(chart, i, table / total, tops, own, columns, total)
-    for i, (label, size) in enumerate(columns):
-        _boxes(chart, i, label, tops[i], np.concatenate([[0], size]), own)
+        rows += _bands(chart, i, table, stacks[i : i + 2], own)
+    for i, stack in enumerate(stacks):
+        _boxes(chart, i, stack, own)
     alive = int((sizes[-1] > 0.01 * total).sum())
     stay = float(np.trace(steps[-1]) / steps[-1].sum())
     return Figure(
         "history",
-        f"{plural(alive, 'class', 'classes')} of {k} are alive at the end of {name}; in its last "
-        f"step {percent(stay, 1)} of the particles stayed",
+        f"{alive} of {plural(k, 'class', 'classes')} {'is' if alive == 1 else 'are'} alive at the "
+        f"end of {name}; in its last step {percent(stay, 1)} of the particles stayed",
         chart.svg(),
-        "Columns are the last iterations of the best-fitting run, blocks its classes, bands the "
-        "particles that go from class to class. A class that swallows the rest, or dies, shows "
-        "here.",
+        "Columns are the last iterations of the best-fitting run with so many classes, blocks its "
+        "classes, bands the particles that go from class to class. A class that swallows the rest, "
+        "or dies, shows here.",
         pd.DataFrame(rows, columns=["iteration", "class", "next", "next_class", "particles"]),
         wide=True,
     )
@@ -114,11 +153,16 @@ def _runs_to_flow(campaign: Campaign, names: list[str]) -> list[int]:
     return sorted(sorted(range(len(names)), key=rank)[:5], key=lambda i: names[i])
 
 
-def _tops(labels: np.ndarray, size: np.ndarray, total: float, gap: float = 0.015) -> np.ndarray:
-    """Where each class's block starts (class 0 = unassigned first, if any)."""
-    share = np.bincount(labels, size) / total
-    gaps = gap * (share > 0)
-    return np.concatenate([[0], np.cumsum(share * (1 - gaps.sum()) + gaps)])
+def _orders(columns: list[np.ndarray], size: np.ndarray) -> list[np.ndarray]:
+    """Order of each column's classes from the top, so that few bands cross on their way right."""
+    orders = [np.arange(int(columns[-1].max(initial=0)) + 1)]
+    for labels, after in zip(columns[-2::-1], columns[:0:-1]):
+        table = np.zeros((int(labels.max(initial=0)) + 1, len(orders[0])))
+        np.add.at(table, (labels, after), size)
+        place = np.argsort(orders[0])
+        middle = table @ place / np.maximum(table.sum(axis=1), 1e-12)
+        orders.insert(0, np.argsort(middle, kind="stable"))
+    return orders
 
 
 def _main_class(consensus: np.ndarray, size: np.ndarray, columns: list) -> list[dict[int, int]]:
@@ -134,53 +178,51 @@ def _main_class(consensus: np.ndarray, size: np.ndarray, columns: list) -> list[
 
 
 def _bands(
-    chart: Chart, i: int, table: np.ndarray, tops: list, colours: dict, columns: list, total: float
+    chart: Chart, i: int, table: np.ndarray, stacks: list[Stack], colours: dict[int, int]
 ) -> list[tuple]:
-    scale = [1 - 0.015 * np.count_nonzero(np.diff(t)) for t in tops[i : i + 2]]
-    left, right = tops[i][1:-1].copy(), tops[i + 1][1:-1].copy()
-    rows = []
+    """Draws what the classes (from 1) of two neighbouring columns share; returns it as rows."""
+    before, after = stacks
+    tops = [before.tops.copy(), after.tops.copy()]
     x0, x1 = chart.px(i) + 14, chart.px(i + 1)
     middle = (x0 + x1) / 2
-    for a, b in np.argwhere(table > 0):
-        share = table[a, b]
-        y0, y1 = chart.py(left[a]), chart.py(left[a] + share * scale[0])
-        z0, z1 = chart.py(right[b]), chart.py(right[b] + share * scale[1])
-        left[a] += share * scale[0]
-        right[b] += share * scale[1]
-        count = int(round(float(share * total)))
-        rows.append((columns[i][0], a + 1, columns[i + 1][0], b + 1, count))
-        if y1 - y0 < 0.25:
-            continue
-        path = (
-            f"M{x0:.1f} {y0:.1f}C{middle:.1f} {y0:.1f} {middle:.1f} {z0:.1f} {x1:.1f} {z0:.1f}"
-            f"V{z1:.1f}C{middle:.1f} {z1:.1f} {middle:.1f} {y1:.1f} {x0:.1f} {y1:.1f}Z"
-        )
-        ends = f"{columns[i][0]} class {a + 1} to {columns[i + 1][0]} class {b + 1}"
-        tip = f"{ends}: {count:,} particles"
-        style = f"fill:{colour(colours.get(int(a) + 1, 0))}"
-        chart.add("path", d=path, class_="band", style=style, data_tip=tip)
+    rows = []
+    for a in before.order:
+        for b in after.order:
+            count = table[a - 1, b - 1] if a and b else 0
+            if not count:
+                continue
+            (y0, y1), (z0, z1) = (
+                (chart.py(float(top[k])), chart.py(float(top[k] + count * stack.scale)))
+                for top, k, stack in zip(tops, (a, b), stacks, strict=True)
+            )
+            tops[0][a] += count * before.scale
+            tops[1][b] += count * after.scale
+            rows.append((before.name, int(a), after.name, int(b), round(float(count))))
+            if y1 - y0 < 0.25:
+                continue
+            path = (
+                f"M{x0:.1f} {y0:.1f}C{middle:.1f} {y0:.1f} {middle:.1f} {z0:.1f} {x1:.1f} {z0:.1f}"
+                f"V{z1:.1f}C{middle:.1f} {z1:.1f} {middle:.1f} {y1:.1f} {x0:.1f} {y1:.1f}Z"
+            )
+            ends = f"{before.name} class {a} to {after.name} class {b}"
+            tip = f"{ends}: {plural(rows[-1][-1], 'particle')}"
+            style = f"fill:{colour(colours.get(int(a), 0))}"
+            chart.add("path", d=path, class_="band", style=style, data_tip=tip)
     return rows
 
 
-def _boxes(
-    chart: Chart, i: int, name: str, tops: np.ndarray, counts: np.ndarray, colours: dict
-) -> None:
+def _boxes(chart: Chart, i: int, stack: Stack, colours: dict[int, int]) -> None:
+    """Draws the blocks of a column with the classes' numbers, and its name below."""
     x = chart.px(i)
-    for k in range(len(tops) - 1):
-        y0, y1 = chart.py(tops[k]), chart.py(tops[k + 1]) - 4
-        if counts[k] <= 0 or y1 <= y0:
-            continue
-        fill = colour(colours[k]) if k in colours else "var(--soft)"
+    for k in np.flatnonzero(stack.size):
+        top = float(stack.tops[k])
+        y0, y1 = chart.py(top), chart.py(top + float(stack.size[k]) * stack.scale)
+        fill = colour(colours[int(k)]) if int(k) in colours else "var(--soft)"
         title = f"class {k}" if k else "not assigned"
+        tip = f"{stack.name}, {title}: {number(stack.size[k])} particles"
         chart.add(
-            "rect",
-            x=x,
-            y=y0,
-            width=14,
-            height=max(y1 - y0, 1),
-            style=f"fill:{fill}",
-            data_tip=f"{name}, {title}: {number(counts[k])} particles",
+            "rect", x=x, y=y0, width=14, height=max(y1 - y0, 1), style=f"fill:{fill}", data_tip=tip
         )
-        if y1 - y0 > 12:
+        if y1 - y0 > 9:
             chart.text(x + 18, (y0 + y1) / 2 + 4, str(k) if k else "none", "start", class_="tick")
-    chart.text(x, chart.height - 8, name, "start", class_="tick")
+    chart.text(x, chart.height - 8, stack.name, "start", class_="tick")

@@ -97,7 +97,7 @@ def _curve(
     pad = (top - bottom) * 0.08 or 1.0
     chart = Chart((k.min() - 0.5, k.max() + 0.5), (bottom - pad, top + pad), left=82, label=label)
     chart.axes(label, "held-out log-likelihood gain", [(v, number(v)) for v in sorted(set(k))])
-    chart.rule(y=0, name="no gain")
+    chart.rule(y=0, name="no gain", right=True)
     chart.line(k.tolist(), gain.tolist())
     for x, y, a, b in zip(k, gain, low, high, strict=True):
         span = ""
@@ -184,6 +184,15 @@ def optima_figure(campaign: Campaign) -> Figure | None:
     )  # fmt: skip
 
 
+def between_classes(points: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the points' variance that is between classes (from 1; 0 takes no part)."""
+    points, labels = points[labels > 0], labels[labels > 0]
+    own = np.stack([points[labels == c].mean(axis=0) for c in np.unique(labels)])
+    spread = points - points.mean(axis=0)
+    inside = points - own[np.unique(labels, return_inverse=True)[1]]
+    return 1 - float((inside**2).sum() / max((spread**2).sum(), 1e-12))
+
+
 def landscape_figure(campaign: Campaign) -> Figure | None:
     """Particles in the first two components, with their consensus class."""
     z = campaign.array("runs/subspace/coordinates.npy")
@@ -204,11 +213,10 @@ def landscape_figure(campaign: Campaign) -> Figure | None:
     count = int(labels.max(initial=0))
     if count > 1:
         chart.legend([f"class {c}" for c in range(1, min(count, 8) + 1)], 4)
-    title = (
-        f"Where the particles of the {count} classes lie along the two largest differences"
-        if count > 1
-        else "Where the particles lie along the two largest differences"
-    )
+    title = "All particles are one class; these are their two largest differences"
+    if count > 1:
+        between = percent(between_classes(xy, labels), 1)
+        title = f"{between} of the spread along the two largest differences is between classes"
     return Figure(
         "landscape", title, chart.svg(),
         "Each dot is a particle. Separate clouds are separate states; one stretched cloud is "

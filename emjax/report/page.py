@@ -29,7 +29,7 @@ from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
 from emjax.report.verdict import judge
 
-SCRIPTS = ("ui.js", "figures.js", "cut.js", "surface.js")
+SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
 MOST_CSV = 400_000  # characters of one figure's table inside the page
 
 
@@ -115,7 +115,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
         Tab(
             "maps",
             "Superclasses",
-            "Which references show the same thing, and how particles were rebalanced.",
+            "Which classes show the same thing, and which particles are kept.",
         ),
         Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
         Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
@@ -157,6 +157,7 @@ def render_report(campaign_dir: Path, config: dict) -> str:
         cards=cards,
         figures=figures,
         tabs=_tabs(figures, cards),
+        picking=classes.picking(campaign),
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
         reasons=number.reasons(campaign.elbows),
@@ -172,7 +173,7 @@ def render_report(campaign_dir: Path, config: dict) -> str:
         super_rows=super_rows,
         facts=provenance.facts(campaign),
         options=provenance.options(config),
-        benchmarks=provenance.benchmarks(campaign),
+        times=provenance.times(campaign),
         version=version("emjax"),
         style=Markup(asset("page.css")),
         chart_style=Markup(asset("chart.css")),

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from emjax.report.campaign import Campaign, numbers
+from emjax.report.campaign import Campaign
 from emjax.report.svg import number
 
 RUN_COLUMNS = {
@@ -17,7 +17,7 @@ RUN_COLUMNS = {
     "iterations": "Iterations",
     "converged": "Converged",
     "log_likelihood": "Log-likelihood a particle",
-    "seconds": "Seconds",
+    "seconds": "Seconds (share of its job)",
 }
 MOST_ROWS = 200
 
@@ -26,10 +26,12 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
     """Versions, checksums and devices of the campaign."""
     prepared = campaign.preparation
     metrics = list(campaign.metrics.values())
+    versions = campaign.json("campaign.json").get("versions", {})
     rows = [
         ("Campaign", campaign.name),
         ("Particles", str(campaign.config.get("particles", ""))),
         ("emjax", _distinct([prepared, *metrics], "emjax_version")),
+        ("Other programs", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "emjax")),
         ("Input checksum", _distinct([prepared, *metrics], "input_checksum", "checksum")),
         ("Devices", _distinct(metrics, "devices", "device")),
         ("Box in the file", _with_unit(prepared, "box_size", "px", "pixel_size")),
@@ -82,14 +84,18 @@ def _cell(name: str, value: Any) -> str:
     return number(float(value)) if isinstance(value, int | float) and name != "seed" else str(value)
 
 
-def benchmarks(campaign: Campaign) -> list[list[str]]:
-    """Time and memory of every rule, from Snakemake's benchmark files where they are."""
-    folder = campaign.folder.absolute().parents[1] / "logs" / campaign.name / "benchmarks"
-    rows = []
-    for path in sorted(folder.glob("*.tsv")):
-        table = pd.read_csv(path, sep="\t")
-        if "s" not in table or table.empty:
-            continue
-        memory = numbers(table, "max_rss").max(initial=0.0)
-        rows.append([path.stem, number(numbers(table, "s").sum()), number(memory)])
-    return rows
+def times(campaign: Campaign) -> list[list[str]]:
+    """Time and memory of every job that was measured, and their sum, from campaign.json."""
+    measured = campaign.json("campaign.json").get("rules", {})
+    if not measured:
+        return []
+    names = ("seconds", "cpu_seconds", "max_rss_mb")
+    values = np.array([[row.get(name) for name in names] for row in measured.values()], float)
+    together = [*np.nansum(values[:, :2], axis=0), np.fmax.reduce(values[:, 2])]
+    rows = zip([*measured, "together"], [*values.tolist(), together], strict=True)
+    return [[name, *(_rounded(v) for v in found)] for name, found in rows]
+
+
+def _rounded(value: float) -> str:
+    """A measured time or size, without digits that the next run would change."""
+    return number(round(value, 1 if value < 100 else None)) if np.isfinite(value) else "–"

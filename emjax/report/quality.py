@@ -37,9 +37,10 @@ def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
     for f, value in zip(frequency, fsc, strict=True):
         chart.dot(f, value, f"{1 / f:.1f} Å: FSC {value:.3f}", c - 1, 2.5)
     found = f"{resolution:.1f} Å" if np.isfinite(resolution) else "the pixel size's limit"
+    what = f"class {c}" if len(campaign.class_numbers) > 1 else "all particles"
     return Figure(
         f"fsc-class-{c}",
-        f"Half-maps of class {c} agree to {found}",
+        f"Half-maps of {what} agree to {found}",
         chart.svg(),
         "Two maps from two halves of the particles, compared shell by shell; 1 is identical. "
         "Where the curve falls below 0.143 the map stops being reproducible.",

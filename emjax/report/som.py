@@ -11,10 +11,9 @@ from emjax.report.svg import Chart, heat_colour, number
 
 IMAGE_SIDE = 56  # pixels of a node's picture
 PROPERTIES = {
-    "mean_defocus": ("defocus", "Å"),
+    "mean_defocus": ("defocus", " Å"),
     "mean_tilt": ("tilt of the viewing direction", "°"),
-    "mean_shift": ("shift", "Å"),
-    "mean_membership": ("probability of the node", ""),
+    "mean_shift": ("shift", " Å"),
 }
 
 
@@ -34,7 +33,7 @@ def som_figures(campaign: Campaign) -> list[Figure]:
     if name is None:
         return []
     nodes = campaign.table(f"runs/{name}/nodes.tsv")
-    size = numbers(nodes, "size")
+    size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())
     error = float(campaign.metrics[name].get("topographic_error", np.nan))
     figures = [
@@ -55,11 +54,12 @@ def som_figures(campaign: Campaign) -> list[Figure]:
             f"The fullest node holds {number(size.max())} particles, the median "
             f"{number(float(np.median(size)))}",
             "Particles of each node. A few full nodes among empty ones: discrete states. An even "
-            "spread: gradual change.", "particles",
+            "spread: gradual change.", " particles",
         ),
         _values(
             nodes, "neighbour_distance", "som-borders",
-            "Bright nodes differ most from their neighbours",
+            f"Node {int(nodes['node'].iloc[int(np.nanargmax(border))])} differs most from its "
+            "neighbours",
             "Mean distance of a node to its neighbours (U-matrix). Bright ridges are borders "
             "between kinds of images.", "",
         ),
@@ -68,12 +68,23 @@ def som_figures(campaign: Campaign) -> list[Figure]:
         values = column(nodes, key)
         if values is not None and np.isfinite(values).any():
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
-            title = f"Mean {what} of a node goes from {number(low)} to {number(high)} {unit}"
+            title = f"Mean {what} of a node goes from {number(low)} to {number(high)}{unit}"
             reading = (
                 f"Mean {what} of the particles of each node. If the map follows it from side to "
                 "side, it sorts images by this and not by the molecule."
             )
-            figures.append(_values(nodes, key, f"som-{key[5:]}", title.strip(), reading, unit))
+            figures.append(_values(nodes, key, f"som-{key[5:]}", title, reading, unit))
+    sure = column(nodes, "mean_membership")
+    if sure is not None and np.isfinite(sure).any():
+        mean = float(np.nansum(sure * size) / max(size[np.isfinite(sure)].sum(), 1))
+        figures.append(
+            _values(
+                nodes, "mean_membership", "som-membership",
+                f"A particle's best node has {percent(mean, 1)} of its probability on average",
+                "Mean probability of the particles of each node that they belong there. Low "
+                "values in the middle of the map: particles between neighbouring nodes.", "",
+            )
+        )  # fmt: skip
     return [f for f in figures if f is not None]
 
 
@@ -134,7 +145,7 @@ def _values(
     for (x, y), value, node in zip(corners, values, numbers(nodes, "node"), strict=True):
         known = bool(np.isfinite(value))
         fill, light = heat_colour((value - low) / ((high - low) or 1)) if known else ("", False)
-        tip = f"Node {int(node)}: {number(value)} {unit}".strip()
+        tip = f"Node {int(node)}: {number(value)}{unit}"
         style = f"fill:{fill or 'var(--soft)'}"
         chart.add("rect", x=x, y=y, width=side - 2, height=side - 2, style=style, data_tip=tip)
         if known and side >= 44:

@@ -25,7 +25,7 @@ def number(value: Number) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1e5 or abs(value) < 1e-3:
         return f"{value:.2g}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.{int(abs(value) < 1000)}f}"
 
 
 def small(value: Number) -> str:
@@ -107,11 +107,16 @@ class Chart:
         x_ticks: Sequence[tuple[Number, str]] | None = None,
         y_ticks: Sequence[tuple[Number, str]] | None = None,
     ) -> None:
-        """Grid lines, tick numbers and the two axis titles (with their units)."""
+        """Grid lines, tick numbers and the two axis titles (with their units).
+
+        Comes before anything is drawn: long tick numbers move the axis to the right.
+        """
         if x_ticks is None:
             x_ticks = tick_names(ticks(*self.x))
         if y_ticks is None:
             y_ticks = tick_names(ticks(*self.y))
+        longest = max((len(name) for _, name in y_ticks), default=0)
+        self.left = max(self.left, 30 + 7 * longest)
         end, base = self.width - self.right, self.height - self.bottom
         for value, name in y_ticks:
             y = self.py(value)
@@ -156,14 +161,22 @@ class Chart:
         self.add("rect", x=a, y=c, **size, style=f"fill:{fill}", data_tip=tip, **more)
 
     def rule(
-        self, x: Number | None = None, y: Number | None = None, name: str = "", lift: int = 8
+        self,
+        x: Number | None = None,
+        y: Number | None = None,
+        name: str = "",
+        lift: int = 8,
+        right: bool = False,
     ) -> None:
         """A dashed reference line with its name, `lift` pixels above the axis if upright."""
         end, base = self.width - self.right, self.height - self.bottom
         if y is not None:
             p = self.py(y)
             self.add("line", x1=self.left, x2=end, y1=p, y2=p, class_="rule")
-            self.text(self.left + 4, p - 4, name, "start", class_="note")
+            place = (
+                (end - 4, p - 4, name, "end") if right else (self.left + 4, p - 4, name, "start")
+            )
+            self.text(*place, class_="note")
         if x is not None:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")

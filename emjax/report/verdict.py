@@ -8,12 +8,17 @@ import pandas as pd
 from emjax.report.agreement import agreement_sentence, strangers
 from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import evidence
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
+START_APART = (
+    "Lower runs.em3d.particles_per_reconstruction well below the number of particles, so that the "
+    "first maps differ, and run again."
+)
 DEAD = 0.005  # share of the particles below which a class of a run counts as dead
 
 
@@ -46,13 +51,36 @@ def significant_classes(campaign: Campaign) -> int:
     return len(set(classes[(numbers(groups, "q_value") < campaign.fdr) & (classes > 0)]))
 
 
+def unparted(campaign: Campaign) -> int:
+    """Runs whose classes began with the same map: a tie gives all particles to the first one."""
+    count = 0
+    for metrics in campaign.metrics.values():
+        first = (metrics.get("history") or [{}])[0]
+        sizes, mass = (np.asarray(first.get(f"class_{n}", []), float) for n in ("sizes", "mass"))
+        if sizes.size > 1 and mass.size == sizes.size and np.ptp(mass) < 1e-3 * mass.mean():
+            count += int(sizes.max() == sizes.sum())
+    return count
+
+
 def judge(campaign: Campaign) -> Verdict:
     """The verdict on a campaign."""
     count, significant = len(campaign.class_numbers), significant_classes(campaign)
     best = recommended_number(campaign)
     rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
     hits = flagged(campaign)
-    if campaign.elbows.get("verdict") == "unreplicated":
+    same = unparted(campaign)
+    if same and same == len(campaign.run_names()):
+        verdict = Verdict(
+            "warn",
+            "Not classified",
+            "The classes of every run stayed one and the same: nothing was told apart.",
+        )
+        verdict.found.append(
+            "This says nothing about the particles. All classes of a run began with the same map, "
+            "and what is the same stays the same."
+        )
+        verdict.advice.append(START_APART)
+    elif campaign.elbows.get("verdict") == "unreplicated":
         name = plural(count, "class", "classes")
         verdict = Verdict(
             "warn",
@@ -94,8 +122,10 @@ def judge(campaign: Campaign) -> Verdict:
             "would not have been put together so consistently by unrelated runs."
         )
     _add_reasons(verdict, campaign)
+    _add_picked(verdict, campaign)
     _add_distrust(verdict, campaign, hits)
-    _add_advice(verdict, campaign, {say(str(nuisance)) for nuisance in hits["nuisance"]})
+    if not verdict.advice:
+        _add_advice(verdict, campaign, {say(str(nuisance)) for nuisance in hits["nuisance"]})
     return verdict
 
 
@@ -120,6 +150,17 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         if resolution:
             text += f"; differences finer than {float(resolution):g} Å were not looked at"
         verdict.found.append(text + ".")
+
+
+def _add_picked(verdict: Verdict, campaign: Campaign) -> None:
+    picked = kept_classes(campaign)
+    if len(picked) < len(campaign.class_numbers):
+        kept = int(campaign.rebalance["kept"])
+        name = "class" if len(picked) == 1 else "classes"
+        verdict.found.append(
+            f"You keep {name} {', '.join(map(str, picked))}: {plural(kept, 'particle')}, in "
+            "rebalance/particles_kept.star."
+        )
 
 
 def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
@@ -157,6 +198,12 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
                 f"{loose:,} particles ({percent(loose, len(particles))}) belong to no class for "
                 "more than half of the evidence (stability below 0.5)."
             )
+    same = unparted(campaign)
+    if 0 < same < len(campaign.run_names()):
+        verdict.distrust.append(
+            f"In {plural(same, 'run')} all classes stayed one and the same; they say nothing. "
+            + START_APART
+        )
     dead = _dead_classes(campaign)
     if dead and verdict.mood != "nothing":
         verdict.distrust.append(

@@ -82,6 +82,19 @@ def test_cut_follows_the_pointer(open_report):
     assert page.locator("#cut-table tbody tr").count() > 4
 
 
+def test_picked_classes_become_an_option(open_report):
+    page = open_report()
+    assert "All 4 classes are kept" in page.inner_text("#keep-text")
+    assert not page.locator("#keep-how").is_visible()
+    page.uncheck(".keep[value='2']")
+    page.uncheck(".keep[value='4']")
+    assert page.inner_text("#keep-code") == "rebalance: {keep: [1, 3]}"
+    assert "Picked are classes 1, 3" in page.inner_text("#keep-text")
+    for number in "13":
+        page.uncheck(f".keep[value='{number}']")
+    assert page.inner_text("#keep-text") == "Keep at least one class."
+
+
 def test_hover_gives_numbers(open_report):
     page = open_report()
     bar = page.locator("#figure-occupancy rect[data-tip]").first

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emjax.io.atomic import read_json, write_json
+from emjax.report.campaign import Campaign
 from emjax.report.page import embed, render_report, write_figures
+from emjax.report.provenance import times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read_config
 
 
@@ -111,7 +114,42 @@ def test_shows_superclasses_where_rebalanced(tmp_path: Path):
         "class\tsuperclass\tsize\n1\t1\t10\n2\t2\t10\n3\t1\t10\n4\t2\t10\n"
     )
     page = render_report(folder, read_config(folder))
-    assert "The references fall into 2 superclasses" in page
+    assert "The classes fall into 2 superclasses" in page
+
+
+def test_says_which_classes_were_picked(tmp_path: Path):
+    folder = make_campaign(tmp_path / "picked", n_particles=200)
+    write_json(folder / "rebalance/rebalance.json", {"keep": [1, 3], "kept": 123, "excluded": 77})
+    page = render_report(folder, read_config(folder))
+    assert "You keep classes 1, 3: 123 particles" in page
+    assert page.count(", set aside</h3>") == 2
+
+
+def test_time_and_memory_of_every_job_and_together(tmp_path: Path):
+    folder = make_campaign(tmp_path / "timed", n_particles=200)
+    job = {"seconds": 20.0, "cpu_seconds": 35.25, "max_rss_mb": 810.4}
+    short = {"seconds": 0.5, "cpu_seconds": None, "max_rss_mb": None}
+    rules = {"classify_em3d_s000": job, "collect_runs": short}
+    write_json(folder / "campaign.json", {"rules": rules, "versions": {"jax": "0.10.2"}})
+    rows = times(Campaign(folder, {}))
+    assert rows == [
+        ["classify_em3d_s000", "20", "35.2", "810"],
+        ["collect_runs", "0.5", "–", "–"],
+        ["together", "20.5", "35.2", "810"],
+    ]
+    assert "jax 0.10.2" in render_report(folder, read_config(folder))
+
+
+def test_runs_whose_classes_never_parted_say_nothing(tmp_path: Path):
+    folder = make_campaign(tmp_path / "same", n_particles=200, kind="null")
+    for path in folder.glob("runs/*/metrics.json"):
+        metrics = read_json(path)
+        k = metrics["options"]["n_classes"]
+        metrics["history"][0] |= {"class_sizes": [200] + [0] * (k - 1), "class_mass": [200 / k] * k}
+        write_json(path, metrics)
+    page = render_report(folder, read_config(folder))
+    assert "nothing was told apart" in headline(page)
+    assert "particles_per_reconstruction" in page
 
 
 def test_shows_the_map_of_images_node_by_node(tmp_path: Path):

@@ -12,10 +12,11 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.io.atomic import write_tsv
-from emjax.report import raster
+from emjax.report import flow, raster
 from emjax.report.agreement import rand_from_table, strangers
 from emjax.report.campaign import Campaign, contingency, traces
 from emjax.report.figure import percent, plural
+from emjax.report.landscape import between_classes
 from emjax.report.number import cut_tree, part_colours, tree_layout
 from emjax.report.quality import resolution_at
 from emjax.report.svg import Chart, number, ticks
@@ -105,3 +106,23 @@ def test_shrinking_keeps_the_mean():
     volume = np.random.default_rng(0).normal(size=(12, 12, 12))
     assert np.isclose(raster.shrink(volume, 4).mean(), volume.mean())
     assert raster.shrink(volume, 4).shape == (4, 4, 4)
+
+
+def test_blocks_stand_where_their_particles_go():
+    rng = np.random.default_rng(0)
+    classes, size = np.arange(1, 7), rng.integers(10, 90, 6).astype(float)
+    columns = [rng.permutation(classes) for _ in range(3)] + [classes]
+    orders = flow._orders(columns, size)
+    for labels, order in zip(columns, orders):
+        places = {int(k): i for i, k in enumerate(order[order > 0])}
+        assert [places[int(k)] for k in labels] == list(range(6))  # no band crosses another
+    stack = flow.Stack("run", np.bincount(columns[0], size), orders[0])
+    ends = stack.tops + stack.size * stack.scale
+    assert np.isclose(ends.max() + stack.gap, 1)
+
+
+def test_share_of_the_spread_between_classes():
+    points = np.array([[0.0, 0], [0, 2], [10, 0], [10, 2], [5, 5]])
+    labels = np.array([1, 1, 2, 2, 0])
+    # 100 of 104 squared units lie between the two centres; the unassigned point takes no part.
+    assert np.isclose(between_classes(points, labels), 100 / 104)

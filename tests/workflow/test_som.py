@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import starfile
 
+from emjax.io.labels import read_labels
 from emjax.io.particles import read_particles
 from emjax.io.references import read_references
 from tests.workflow.conftest import Place
@@ -101,9 +102,24 @@ def test_given_classes_are_rebalanced_alone(mapped: Place):
     assert sorted([*kept.identity, *excluded.identity]) == sorted(before.identity)
 
 
+def test_picked_classes_are_kept_and_all_other_particles_set_aside(mapped: Place):
+    done = mapped.snakemake(alone(mapped, keep=[2, 5], superclassify=False))
+    assert done.returncode == 0, done.stdout
+    folder = mapped.folder / "results/alone/rebalance"
+    identity, labels, _ = read_labels(mapped.folder / RUN / "particles.star")
+    picked = np.isin(labels + 1, [2, 5])
+    for name, wanted in (("kept", picked), ("excluded", ~picked)):
+        found = read_labels(folder / f"particles_{name}.star")[0]
+        np.testing.assert_array_equal(found, identity[wanted])
+    table = pd.read_csv(folder / "superclasses.tsv", sep="\t")
+    assert set(table["class"][table["superclass"] > 0]) == {2, 5}
+    assert json.loads((folder / "rebalance.json").read_text())["keep"] == [2, 5]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"keep": [2, 13]}, "rebalance.keep: found class 13, expected numbers of 1 to 12"),
         (
             {"superclassify": False, "superclasses": 3},
             "found 3, expected 12 .one a reference. or auto, because superclassify is off",

@@ -11,10 +11,17 @@ rule render_report:
         confounders=rules.audit_classes.output,
         provenance=f"{CAMPAIGN}/campaign.json",
     output:
-        report(
+        page=report(
             f"{CAMPAIGN}/report.html",
             caption="../report/report.rst",
             category="Campaign",
+        ),
+        figures=report(
+            directory(f"{CAMPAIGN}/figures"),
+            patterns=["{name}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
         ),
     log:
         f"{LOGS}/render_report.log",
@@ -39,6 +46,9 @@ rule record_campaign:
         facts=rules.check_input.output,
         metrics=[f"{CAMPAIGN}/runs/{run}/metrics.json" for run in RUNS],
         elbows=rules.build_consensus.output.elbows,
+        # What takes time comes first, so that its time is known.
+        rebalance=rules.rebalance_classes.output.summary,
+        confounders=rules.audit_classes.output,
     output:
         f"{CAMPAIGN}/campaign.json",
     log:

@@ -39,15 +39,18 @@ def write_rebalance(
     sizes = np.bincount(labels[labels >= 0], minlength=len(affinity))
     if len(sizes) > len(affinity):
         superclass_of_particle(labels, np.arange(len(affinity)))  # raises what is wrong
+    chosen = _chosen(options["keep"], len(affinity))
     found = superclasses(
         affinity,
         options["superclasses"],
         seed=options["seed"],
         superclassify=options["superclassify"],
-        excluded=sizes < options["min_class_size"],
+        excluded=~chosen | (sizes < options["min_class_size"]),
     )
     factor, largest = options["factor"], options["max_superclass_size"]
     kept = rebalance(labels, found.labels, factor, largest, options["seed"])
+    if options["keep"]:
+        kept &= labels >= 0
     remaining = np.bincount(labels[kept & (labels >= 0)], minlength=len(affinity))
     rows = {
         "class": np.arange(len(affinity)) + 1,
@@ -67,18 +70,29 @@ def write_rebalance(
         "eigenvalues": found.eigenvalues.tolist(),
         "cap": size_cap(of_superclass, factor, largest),
         "equivalent_factor": equivalent_factor(of_superclass, largest) if largest else factor,
+        "keep": options["keep"],
         "kept": int(kept.sum()),
         "excluded": int((~kept).sum()),
     }
     write_json(output.summary, summary)
     superclass = superclass_of_particle(labels, found.labels) + 1
-    for paths, chosen in ((output.kept, kept), (output.excluded, ~kept)):
-        columns = {"emjaxSuperclass": superclass[chosen]}
+    for paths, taken in ((output.kept, kept), (output.excluded, ~kept)):
+        columns = {"emjaxSuperclass": superclass[taken]}
         for path in [paths] if isinstance(paths, str) else paths:
-            write_particles(path, table.select(chosen), columns)
+            write_particles(path, table.select(taken), columns)
     work.say(f"{found.n_superclasses} superclasses; {kept.sum()} of {len(kept)} particles kept")
     if largest:
         work.say(f"at most {largest} a superclass, as with factor {summary['equivalent_factor']:g}")
     if found.warning:
         work.say(found.warning)
     return found
+
+
+def _chosen(keep: list[int] | None, n_classes: int) -> np.ndarray:
+    """Whether each class was picked by number; all were where none is named."""
+    missing = [number for number in keep or [] if number > n_classes]
+    if missing:
+        raise ValueError(
+            f"rebalance.keep: found class {missing[0]}, expected numbers of 1 to {n_classes}"
+        )
+    return np.isin(np.arange(n_classes) + 1, keep) if keep else np.ones(n_classes, bool)

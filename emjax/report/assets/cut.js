@@ -107,12 +107,6 @@
     if (dragging) drag(event);
   });
   svg.addEventListener("pointerup", () => { dragging = false; });
-  $("#cut-copy").addEventListener("click", () => {
-    const range = document.createRange();
-    range.selectNodeContents($("#cut-code"));
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
-    document.execCommand("copy");
-  });
+  $("#cut-copy").addEventListener("click", () => copyText($("#cut-code")));
   show(tree.chosen >= 1 ? Math.min(tree.chosen, +slider.max) : 1);
 })();

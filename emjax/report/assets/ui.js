@@ -2,6 +2,14 @@
 // Tabs, theme, print. Without scripts the page shows all parts one below the other.
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+// A page opened from a folder may not use the clipboard's own interface.
+const copyText = (element) => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  document.execCommand("copy");
+};
 
 (() => {
   const root = document.documentElement;
