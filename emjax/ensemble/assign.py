@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.ensemble.intersections import Intersections
-from emjax.ensemble.latent import LatentClasses, assign_posterior, tabulate_labels
+from emjax.ensemble.intersections import Intersections, count_contingency
+from emjax.ensemble.latent import (
+    LatentClasses,
+    Votes,
+    assign_posterior,
+    sum_runs,
+    tabulate_labels,
+)
 from emjax.ensemble.linkage import cut_linkage
 from emjax.ensemble.runs import Runs, gather_votes
 from emjax.ensemble.stability import score_stability
@@ -42,39 +49,32 @@ def assign_particles(
     With them the class sizes are left out: the runs' posteriors hold them already, and counted
     again they would draw particles in doubt to the largest class.
     """
-    n, g = len(runs.labels), len(model.weights)
+    g = len(model.weights)
     level = replace(model, weights=np.full(g, 1.0 / g)) if runs.soft else model
-    total = n if runs.soft else len(crossed.sizes)
+    total = _n_rows(runs, crossed)
     posteriors = np.zeros((total + 1, g), dtype=np.float32)
     stability = np.zeros(total + 1, dtype=np.float32)
-    for start in range(0, total, _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, total))
-        if runs.soft:
-            votes = gather_votes(runs, rows)
-        else:
-            ones = np.ones(len(rows))
-            votes = tabulate_labels(crossed.patterns[rows], ones, runs.n_classes, runs.weights)
+    for rows, votes in _read_votes(runs, crossed):
         posteriors[rows], _ = assign_posterior(votes, level)
         stability[rows] = score_stability(votes, model, posteriors[rows].argmax(axis=1))
     labels, own = posteriors.argmax(axis=1), posteriors.max(axis=1)
     labels[(own < min_posterior) | (stability < min_stability)] = -1
-    # Row -1 is that of the particles that no run assigned.
     labels[-1] = -1
-    of = np.arange(n) if runs.soft else crossed.of_particle
-    if runs.soft:
-        of = np.where(crossed.of_particle < 0, -1, of)
-        posteriors[-1], stability[-1] = 0.0, 0.0
+    of = _rows_of_particles(runs, crossed)
     return Assigned(labels[of], own[of], posteriors[of], stability[of])
 
 
 def assign_by_linkage(
-    assigned: Assigned,
+    runs: Runs,
     crossed: Intersections,
     kept: Int[np.ndarray, " k"],
     linkage: Float[np.ndarray, "merges 4"],
     n_classes: int,
-) -> Assigned:
-    """Classes by cutting the linkage, largest first; intersections not linked stay out."""
+) -> tuple[Assigned, LatentClasses]:
+    """Classes by cutting the linkage, largest first; intersections not linked stay out.
+
+    Returns the model that these classes make, too: their sizes and what the runs do with them.
+    """
     group = np.full(len(crossed.sizes) + 1, -1)
     if len(kept):
         cut = cut_linkage(linkage, n_classes)
@@ -83,7 +83,44 @@ def assign_by_linkage(
     labels = group[crossed.of_particle]
     g = max(int(group.max()) + 1, 1)
     posteriors = (labels[:, None] == np.arange(g)).astype(np.float32)
-    return replace(assigned, labels=labels, posteriors=posteriors, own=posteriors.max(axis=1))
+    model = describe_groups(runs, labels, g)
+    stability = np.zeros(_n_rows(runs, crossed) + 1)
+    for rows, votes in _read_votes(runs, crossed):
+        stability[rows] = score_stability(votes, model, (labels if runs.soft else group)[rows])
+    of = _rows_of_particles(runs, crossed)
+    return Assigned(labels, posteriors.max(axis=1), posteriors, stability[of]), model
+
+
+def describe_groups(runs: Runs, labels: Int[np.ndarray, " n"], n_groups: int) -> LatentClasses:
+    """Latent classes that given groups (-1: none) would be, with one pseudo-count a run."""
+    counts = count_contingency(labels, n_groups, runs.labels, runs.n_classes).astype(np.float64)
+    counts += np.repeat(1.0 / runs.n_classes, runs.n_classes)
+    rates = counts / np.repeat(sum_runs(counts, runs.n_classes), runs.n_classes, axis=-1)
+    size = np.bincount(labels[labels >= 0], minlength=n_groups) + 1e-3
+    return LatentClasses(size / size.sum(), rates, -np.inf)
+
+
+def _n_rows(runs: Runs, crossed: Intersections) -> int:
+    """Rows computed: particles where they differ by posterior, otherwise intersections."""
+    return len(runs.labels) if runs.soft else len(crossed.sizes)
+
+
+def _rows_of_particles(runs: Runs, crossed: Intersections) -> Int[np.ndarray, " n"]:
+    """Row of every particle, -1 where no run assigned it."""
+    if not runs.soft:
+        return crossed.of_particle
+    return np.where(crossed.of_particle < 0, -1, np.arange(len(runs.labels)))
+
+
+def _read_votes(runs: Runs, crossed: Intersections) -> Iterator[tuple[np.ndarray, Votes]]:
+    total = _n_rows(runs, crossed)
+    for start in range(0, total, _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, total))
+        if runs.soft:
+            yield rows, gather_votes(runs, rows)
+        else:
+            patterns, ones = crossed.patterns[rows], np.ones(len(rows))
+            yield rows, tabulate_labels(patterns, ones, runs.n_classes, runs.weights)
 
 
 def order_by_size(assigned: Assigned, model: LatentClasses) -> tuple[Assigned, LatentClasses]:

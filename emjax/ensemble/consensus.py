@@ -22,7 +22,7 @@ from emjax.ensemble.latent import LatentClasses, Votes, fit_path, iterate
 from emjax.ensemble.linkage import link_groups
 from emjax.ensemble.runs import Runs, order_runs, sample_votes
 from emjax.ensemble.stability import compare_runs
-from emjax.ensemble.tables import tabulate_classes, tabulate_intersections
+from emjax.ensemble.tables import tabulate_classes, tabulate_intersections, tabulate_matching
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ConsensusOptions:
 
     metric: distance between memberships: cosine, euclidean, cityblock, correlation.
     min_class_size: smallest intersection that is linked.
-    fdr: q-value below which an intersection or class is called significant.
+    fdr: q-value below which a class is called significant.
     n_classes: auto, a number, or an elbow's name (which cuts the linkage, as the original does).
     min_class_fraction, min_class_particles: a consensus class holds at least this fraction of
         the particles, or this many if they are fewer; below it is debris.
@@ -71,6 +71,7 @@ class Consensus:
     run_names: the runs in canonical (sorted) order, which all tables follow.
     intersections: columns of intersections.tsv.
     classes: columns of stability.tsv.
+    matching: columns of matching.tsv.
     linkage, coss_linkage: SciPy's (n-1, 4) over the kept intersections.
     elbows: rules, recommended number, the number chosen, and why.
     ari, ami: agreement of every pair of runs.
@@ -80,6 +81,7 @@ class Consensus:
     run_weights: Float[np.ndarray, " r"]
     intersections: dict[str, np.ndarray]
     classes: dict[str, np.ndarray]
+    matching: dict[str, np.ndarray]
     linkage: Float[np.ndarray, "merges 4"]
     coss_linkage: Float[np.ndarray, "merges 4"]
     elbows: dict
@@ -132,14 +134,15 @@ def build_consensus(
         dict(held_out_gain) if held_out_gain else None,
     )
     model, chosen = choose_model(options.n_classes, choice, elbows, fit, options.max_classes, rng)
-    model = iterate(sample_votes(runs, crossed, 10 * options.fit_particles, rng), model, 10)
-    assigned = assign_particles(runs, crossed, model, options.min_posterior, options.min_stability)
     if options.n_classes in ELBOWS:
         linkage = linkages[int(str(options.n_classes).startswith("coss"))]
-        assigned = assign_by_linkage(assigned, crossed, kept, linkage, chosen)
-        fit_model = None
+        assigned, model = assign_by_linkage(runs, crossed, kept, linkage, chosen)
     else:
-        assigned, fit_model = order_by_size(assigned, model)
+        model = iterate(sample_votes(runs, crossed, 10 * options.fit_particles, rng), model, 10)
+        assigned = assign_particles(
+            runs, crossed, model, options.min_posterior, options.min_stability
+        )
+        assigned, model = order_by_size(assigned, model)
     ari, ami = compare_runs(runs.labels, rng)
     return Consensus(
         run_names=runs.names,
@@ -147,7 +150,8 @@ def build_consensus(
         intersections=tabulate_intersections(
             runs, crossed, sizes, kept, assigned, options.max_listed
         ),
-        classes=tabulate_classes(runs, crossed, sizes, assigned, fit, fit_model, rng),
+        classes=tabulate_classes(runs, crossed, sizes, assigned, fit, model, options.fdr, rng),
+        matching=tabulate_matching(runs, assigned, rng),
         linkage=linkages[0],
         coss_linkage=linkages[1],
         elbows=elbows | describe_choice(choice, assigned.posteriors.shape[1], options.n_classes),

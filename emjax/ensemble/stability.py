@@ -64,8 +64,8 @@ def match_classes(
     """
     both = (labels_a >= 0) & (labels_b >= 0)
     shape = (int(labels_a.max(initial=-1)) + 1, int(labels_b.max(initial=-1)) + 1)
-    flow = np.zeros(shape, dtype=np.int64)
-    np.add.at(flow, (labels_a[both], labels_b[both]), 1)
+    cell = labels_a[both].astype(np.int64) * shape[1] + labels_b[both]
+    flow = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     partner = np.full(shape[0], -1, dtype=np.int64)
     rows, columns = linear_sum_assignment(-flow)
     partner[rows] = columns

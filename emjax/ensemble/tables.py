@@ -11,7 +11,9 @@ from emjax.ensemble.intersections import Intersections, count_contingency, write
 from emjax.ensemble.latent import LatentClasses, Votes
 from emjax.ensemble.linkage import choose_representatives, jaccard
 from emjax.ensemble.runs import Runs
-from emjax.ensemble.stability import resample_occupancy
+from emjax.ensemble.stability import match_classes, resample_occupancy
+
+_MATCHED_PARTICLES = 200_000
 
 
 def name_classes(runs: Runs) -> np.ndarray:
@@ -61,6 +63,36 @@ def tabulate_intersections(
     return {"id": table.pop("id"), "trace": np.asarray(traces, dtype=object)} | table
 
 
+def tabulate_matching(
+    runs: Runs, assigned: Assigned, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Columns of matching.tsv: the class of another run (or of the consensus) that a class is.
+
+    Pairs of runs are matched one to one by the particles they share (Hungarian method); classes
+    from 0, partner -1 where the other run has too few. share: part of the class that its partner
+    holds. More than 200,000 particles are sampled.
+    """
+    labels = np.column_stack([runs.labels, assigned.labels])
+    if len(labels) > _MATCHED_PARTICLES:
+        drawn = rng.choice(len(labels), _MATCHED_PARTICLES, replace=False)
+        labels = labels[np.sort(drawn)]
+    columns = list(labels.T)
+    names = [*runs.names, "consensus"]
+    sizes = [np.bincount(c[c >= 0], minlength=int(c.max(initial=-1)) + 1) for c in columns]
+    rows = []
+    for a in range(len(runs.names)):
+        for b in (b for b in range(len(names)) if b != a):
+            partner, flow = match_classes(columns[a], columns[b])
+            for k, p in enumerate(partner):
+                shared = int(flow[k, p]) if p >= 0 else 0
+                union = sizes[a][k] + (sizes[b][p] if p >= 0 else 0) - shared
+                share = shared / max(sizes[a][k], 1)
+                rows.append((names[a], k, names[b], int(p), share, shared / max(union, 1)))
+    found = list(zip(*rows, strict=True)) or [()] * 6
+    titles = ("run", "class", "other", "partner", "share", "jaccard")
+    return {title: np.asarray(column) for title, column in zip(titles, found, strict=True)}
+
+
 def _own_class(crossed: Intersections, assigned: Assigned) -> np.ndarray:
     m, g = len(crossed.sizes), assigned.posteriors.shape[1]
     both = (crossed.of_particle >= 0) & (assigned.labels >= 0)
@@ -84,23 +116,26 @@ def tabulate_classes(
     sizes: Int[np.ndarray, " c"],
     assigned: Assigned,
     fit: Votes,
-    model: LatentClasses | None,
+    model: LatentClasses,
+    fdr: float,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Columns of stability.tsv: size, occupancy, stability and significance of every class.
 
     recovered: fraction of the runs that hold the class as a class of their own (Jaccard > 0.5).
+    significant: q-value below the false-discovery rate asked for.
     """
     n, g = len(runs.labels), assigned.posteriors.shape[1]
     inside = assigned.labels >= 0
     size = np.bincount(assigned.labels[inside], minlength=g)
     stable = np.bincount(assigned.labels[inside], weights=assigned.stability[inside], minlength=g)
-    low, high = resample_occupancy(fit, model, n, rng) if model else (np.full(g, np.nan),) * 2
+    low, high = resample_occupancy(fit, model, n, rng)
     best, similarity = _represent(runs, sizes, assigned)
     by_run = np.split(similarity, np.cumsum(runs.n_classes)[:-1], axis=1)
     found = np.stack([part.max(axis=1, initial=0.0) for part in by_run], axis=1) > 0.5
     observed, expected, log_p = _test_classes(runs, crossed, sizes, assigned)
     p_values = np.exp(log_p)
+    q_values = significance.adjust_fdr(p_values, float(g))
     return {
         "class": np.arange(g),
         "size": size,
@@ -115,7 +150,8 @@ def tabulate_classes(
         "effect_size": np.log2(np.maximum(observed, 0.5) / np.maximum(expected, 1e-9)),
         "log10_p_value": log_p / np.log(10.0),
         "p_value": p_values,
-        "q_value": significance.adjust_fdr(p_values, float(g)),
+        "q_value": q_values,
+        "significant": q_values < fdr,
         "representative": name_classes(runs)[best],
         "representative_jaccard": similarity[np.arange(g), best],
     }

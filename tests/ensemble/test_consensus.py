@@ -1,7 +1,11 @@
 """The consensus as a whole: order of runs, posteriors, weights, choices, degenerate input."""
 
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.ensemble.consensus import Consensus, ConsensusOptions, build_consensus
@@ -9,6 +13,7 @@ from emjax.ensemble.elbow import ELBOWS
 from emjax.ensemble.planted import plant_groups
 from emjax.ensemble.runs import weigh_runs
 
+ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = (
     "id trace size expected_size p_value q_value relative_size xmipp_size_p xmipp_relative_p "
     "kept consensus_class representative"
@@ -31,6 +36,7 @@ def test_planted_states_are_found_and_significant(planted):
     assert found.elbows["recommended"] == found.elbows["chosen"] == 4
     assert adjusted_rand_score(planted.truth, found.labels) > 0.95
     assert (found.classes["q_value"] < 1e-6).all()
+    assert found.classes["significant"].all()
     assert list(found.intersections) == COLUMNS
     assert {len(column) for column in found.intersections.values()} == {
         len(found.intersections["id"])
@@ -96,6 +102,38 @@ def test_any_number_can_be_asked_for(planted, wanted):
     assert found.elbows["chosen"] == number == len(found.classes["size"])
     assert found.elbows["recommended"] == 4
     assert found.labels.max() == number - 1
+
+
+def test_classes_of_an_elbow_have_stability_and_intervals(planted):
+    found = build(planted.labels, n_classes="distance_line", max_linked=60)
+    classes = found.classes
+    # The interval is that of the share of all particles, those not linked too.
+    assert (classes["occupancy_low"] < classes["occupancy_high"]).all()
+    assert ((classes["mean_stability"] > 0) & (classes["mean_stability"] <= 1)).all()
+    assert (found.stability[found.labels < 0] == 0).all()
+
+
+def test_matching_names_each_class_in_every_other_run(planted):
+    found = build(planted.labels)
+    table = found.matching
+    # Runs of 4, 4, 5, 3 and 4 classes, each beside four others and the consensus.
+    assert len(table["run"]) == 20 * 5
+    own = (table["other"] == "consensus") & (table["run"] == found.run_names[0])
+    assert sorted(table["partner"][own]) == [0, 1, 2, 3]
+    assert (table["share"][own] > 0.8).all() and (table["jaccard"][own] > 0.8).all()
+    # The third run has one class more than any other.
+    many = (table["run"] == found.run_names[2]) & (table["other"] == found.run_names[0])
+    assert (table["partner"][many] == -1).sum() == 1
+    assert (table["share"][table["partner"] == -1] == 0).all()
+
+
+def test_every_option_can_be_set_in_the_configuration():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    options = schema["properties"]["consensus"]["properties"]
+    assert {f.name: f.default for f in fields(ConsensusOptions)} == {
+        name: option["default"] for name, option in options.items() if name != "on_mismatch"
+    }
+    assert set(options["n_classes"]["anyOf"][0]["enum"]) == {"auto", *ELBOWS}
 
 
 def test_unknown_choice_is_refused(planted):

@@ -49,7 +49,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
         for part in (".mrc", "_half1.mrc", "_half2.mrc", "_fsc.tsv")
     ]
     consensus += ["particles.star", "intersections.tsv", "linkage.npy", "elbows.json"]
-    consensus += ["stability.tsv", "agreement.tsv", "confounders.tsv"]
+    consensus += ["stability.tsv", "agreement.tsv", "matching.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
     prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
     rebalance = ["affinity.npy", "superclasses.tsv", "rebalance.json"]

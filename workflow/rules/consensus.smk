@@ -28,7 +28,7 @@ checkpoint build_consensus:
         particles=rules.prepare_particles.output.particles,
         labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
         posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in RUNS],
-        evidence=[rules.fit_subspace.output.evidence] if SUBSPACE_RUNS else [],
+        evidence=EVIDENCE,
     output:
         particles=particle_files(f"{CAMPAIGN}/consensus"),
         intersections=f"{CAMPAIGN}/consensus/intersections.tsv",
@@ -36,6 +36,7 @@ checkpoint build_consensus:
         elbows=f"{CAMPAIGN}/consensus/elbows.json",
         stability=f"{CAMPAIGN}/consensus/stability.tsv",
         agreement=f"{CAMPAIGN}/consensus/agreement.tsv",
+        matching=f"{CAMPAIGN}/consensus/matching.tsv",
     log:
         f"{LOGS}/build_consensus.log",
     benchmark:

@@ -39,8 +39,8 @@ rule reconstruct_class:
 rule audit_classes:
     input:
         consensus=rules.build_consensus.output.particles,
+        runs=f"{CAMPAIGN}/runs.tsv",
         volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
-        mean_map=rules.prepare_particles.output.mean_map,
         solvent_mask=rules.prepare_particles.output.solvent_mask,
     output:
         f"{CAMPAIGN}/consensus/confounders.tsv",

@@ -1,21 +1,20 @@
-"""Do the consensus classes follow a nuisance instead of a state?"""
+"""Do the classes follow a nuisance instead of a state?"""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from _job import job
-from _prepared import read_table
+from _prepared import read_scale, read_table
 
-from emjax.ensemble.confounders import audit_confounders, audit_movement
+from emjax.ensemble.confounders import audit_classes
 from emjax.imaging.grids import resample
-from emjax.io.atomic import write_tsv
+from emjax.io.atomic import read_tsv, write_tsv
 from emjax.io.labels import read_labels
 from emjax.io.volume import read_volume
 
 with job(snakemake) as work:
-    table = read_table(Path(snakemake.input.mean_map).parent)
-    labels = read_labels(snakemake.input.consensus[0])[1]
+    table = read_table(Path(snakemake.input.solvent_mask).parent)
     nuisances = {
         "rotations": table.rotations,
         "shifts": table.shifts,
@@ -25,20 +24,32 @@ with job(snakemake) as work:
     }
     if table.micrograph is not None:
         nuisances["micrograph"] = table.micrograph
-    varying = {k: v for k, v in nuisances.items() if len(np.unique(v, axis=0)) > 1}
-    rng = np.random.default_rng(snakemake.params.seed)
-    known = audit_confounders(labels, varying, rng)
-
-    mean_map = read_volume(snakemake.input.mean_map)[0]
-    volumes = [resample(read_volume(p)[0], len(mean_map)) for p in snakemake.input.volumes]
     mask = read_volume(snakemake.input.solvent_mask)[0]
-    movement = audit_movement(np.stack(volumes), mean_map, mask)
-    found = pd.concat([pd.DataFrame(known), pd.DataFrame(movement)])
-    found["class"] += 1
-    write_tsv(snakemake.output[0], found)
-    flagged = [row for row in found.to_dict(orient="records") if row["flag"]]
-    for row in flagged:
-        nuisance, effect = row["nuisance"], row["effect_size"]
-        work.say(f"class {row['class']} goes with {nuisance} (effect {effect:.2f})")
-    if not flagged:
+
+    def audit(particles: str | Path, maps: list[Path], name: str) -> pd.DataFrame:
+        """Rows of the table for one classification; its classes are called `name` and number."""
+        volumes = np.stack([resample(read_volume(path)[0], len(mask)) for path in maps])
+        rng = np.random.default_rng(snakemake.params.seed)
+        labels = read_labels(particles)[1]
+        rows = audit_classes(labels, nuisances, read_scale(table), volumes, mask, rng)
+        return pd.DataFrame(rows | {"class": [f"{name}{c + 1}" for c in rows["class"]]})
+
+    found = [audit(snakemake.input.consensus[0], snakemake.input.volumes, "")]
+    # Where the consensus is one class, the best run tells what the runs' classes followed.
+    runs = read_tsv(snakemake.input.runs).sort_values("log_likelihood", ascending=False)
+    mapped = [
+        folder
+        for folder in (Path(snakemake.input.runs).parent / "runs" / run for run in runs["run"])
+        if (folder / "class_002.mrc").exists()
+    ]
+    if len(snakemake.input.volumes) == 1 and mapped:
+        best = mapped[0]
+        maps = sorted(best.glob("class_???.mrc"))
+        found.append(audit(best / "particles.star", maps, f"{best.name}."))
+    whole = pd.concat(found)
+    write_tsv(snakemake.output[0], whole)
+    for name, nuisance, effect, _, _, flag in whole.itertuples(index=False):
+        if flag:
+            work.say(f"class {name} goes with {nuisance} (effect {effect:.2f})")
+    if not np.any(whole["flag"]):
         work.say("no class follows a nuisance")

@@ -30,8 +30,8 @@ with job(snakemake) as work:
         posteriors,
         ConsensusOptions(**{k: v for k, v in params.options.items() if k in known}),
         log_likelihood=np.array([m.get("log_likelihood") or np.nan for m in metrics], float),
-        # Held-out particles allow the chosen number and fewer, however well more would agree.
-        held_out_gain={k: float(k == c["chosen"]) for c in judged for k in c["numbers"]} or None,
+        # Held-out particles allow the largest number they chose, however well more would agree.
+        held_out_gain={max(c["chosen"] for c in judged): 1.0} if judged else None,
     )
 
     # A consensus of fewer classes must not leave the maps of an earlier one behind.
@@ -41,6 +41,8 @@ with job(snakemake) as work:
     intersections["consensus_class"] += 1
     classes = pd.DataFrame(found.classes)
     classes["class"] += 1
+    matching = pd.DataFrame(found.matching)
+    matching[["class", "partner"]] += 1
     first, second = np.triu_indices(len(found.run_names), 1)
     names = np.array(found.run_names)
     agreement = {
@@ -54,6 +56,7 @@ with job(snakemake) as work:
     write_json(output.elbows, found.elbows)
     write_tsv(output.stability, classes)
     write_tsv(output.agreement, pd.DataFrame(agreement))
+    write_tsv(output.matching, matching)
     columns = {
         "rlnClassNumber": found.labels + 1,
         "rlnMaxValueProbDistribution": found.class_posterior,
