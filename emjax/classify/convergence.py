@@ -87,7 +87,11 @@ def dead_classes(class_mass: Float[np.ndarray, " k"], n: int) -> list[int]:
 
 
 def warnings_of(
-    state: RunState, class_mass: Float[np.ndarray, " k"], n: int, scene: Scene
+    state: RunState,
+    class_mass: Float[np.ndarray, " k"],
+    n: int,
+    scene: Scene,
+    options: Em3dOptions,
 ) -> tuple[str, ...]:
     """Named warnings of a finished run."""
     found = []
@@ -108,6 +112,12 @@ def warnings_of(
         found.append(
             f"masks.focus: {100 * clipped:.0f} % of it lies outside the solvent mask and has no"
             " effect"
+        )
+    switched = state.history[-1]["switched"] if state.history else 0.0
+    if state.converged and switched >= options.switch_convergence > 0:
+        found.append(
+            f"rms_convergence stopped it while {100 * switched:.1f} % of the particles changed"
+            " class in the end: classes that differ little may have been growing apart; 0 lets them"
         )
     if not state.converged:
         found.append(f"not converged after {state.iteration} iterations")

@@ -222,5 +222,5 @@ def _result(
         ess_histogram=tally.ess,
         history=state.history,
         flow=state.flow,
-        warnings=warnings_of(state, tally.mass[order], n, scene),
+        warnings=warnings_of(state, tally.mass[order], n, scene, options),
     )

@@ -11,7 +11,7 @@ from emjax.simulate import phantom, simulate
 BOX, PIXEL = 32, 8.0
 
 
-def prepare(simulation, resolution=32.0):
+def prepare(simulation, resolution=32.0, point_group="C1"):
     """Particles and mean map of a simulation."""
     n, box = len(simulation.images), simulation.images.shape[-1]
     grid = grid_for(box, simulation.pixel_size, resolution)
@@ -36,7 +36,13 @@ def prepare(simulation, resolution=32.0):
         simulation.pixel_size,
         grid.radius,
     )
-    return estimate(particles, power)
+    return estimate(particles, power, point_group=point_group)
+
+
+@pytest.fixture(scope="session", name="prepare")
+def prepare_function():
+    """`prepare`, to call in a test."""
+    return prepare
 
 
 @pytest.fixture(scope="session")

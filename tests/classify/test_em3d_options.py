@@ -185,6 +185,14 @@ def test_wrong_point_group():
         Em3dOptions(symmetry="C")
 
 
+def test_a_stop_amid_switching_is_warned_of(engine, scene):
+    rule = {"online_epochs": 0, "full_iterations": 4, "rms_convergence": 100.0}
+    early = found(engine, scene, switch_convergence=0.001, **rule)
+    assert any(w.startswith("rms_convergence stopped it while ") for w in early.warnings)
+    wanted = found(engine, scene, switch_convergence=0.0, **rule)
+    assert not any(w.startswith("rms_convergence") for w in wanted.warnings)
+
+
 def test_too_many_classes_for_the_particles_are_warned_of(engine, scene):
     result = found(engine, scene, Run(100, 0), online_epochs=0)
     told = "n_classes: 100 classes are more than 900 particles can fill; with fewer than 10"
