@@ -34,8 +34,9 @@ LOCKS = []
 EM3D_OPTIONS = {
     name: value
     for name, value in (config["runs"]["em3d"] or {}).items()
-    if name not in ("n_classes", "seeds")
+    if name not in ("n_classes", "seeds", "evidence_seeds")
 } | {"symmetry": config["symmetry"]}
+EM3D_EVIDENCE_SEEDS = (config["runs"]["em3d"] or {}).get("evidence_seeds", 0)
 EM3D_BATCHES = em3d_batches(config)
 SOM_OPTIONS = {
     name: value

@@ -1,0 +1,47 @@
+# Do the classes explain particles that they have not seen? The consensus asks before it reports.
+
+
+rule judge_em3d:
+    input:
+        facts=rules.check_input.output,
+        particles=rules.prepare_particles.output.particles,
+        images=rules.prepare_particles.output.images,
+        mean_map=rules.prepare_particles.output.mean_map,
+        solvent_mask=rules.prepare_particles.output.solvent_mask,
+        noise=rules.prepare_particles.output.noise,
+        focus=present(config["masks"]["focus"]),
+        initial_maps=present(*EM3D_OPTIONS.get("initial_maps", [])),
+    output:
+        evidence=f"{CAMPAIGN}/runs/em3d/evidence.json",
+        curve=f"{CAMPAIGN}/runs/em3d/evidence.tsv",
+    log:
+        f"{LOGS}/judge_em3d.log",
+    benchmark:
+        f"{LOGS}/benchmarks/judge_em3d.tsv"
+    conda:
+        "../envs/emjax.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
+        runtime=lambda wildcards, input, attempt: classify_minutes(
+            input.size_mb,
+            EM3D_EVIDENCE_SEEDS * sum(config["runs"]["em3d"]["n_classes"]),
+            EM3D_OPTIONS["full_iterations"],
+            attempt,
+        ),
+    params:
+        emjax=EMJAX_VERSION,
+        focus=config["masks"]["focus"],
+        n_classes=config["runs"]["em3d"]["n_classes"] if EM3D_OPTIONS else [],
+        seeds=EM3D_EVIDENCE_SEEDS,
+        options=EM3D_OPTIONS,
+    message:
+        "Judging numbers of classes by held-out particles"
+    script:
+        "../scripts/judge_em3d.py"
+
+
+EVIDENCE = [
+    *([rules.fit_subspace.output.evidence] if SUBSPACE_RUNS else []),
+    *([rules.judge_em3d.output.evidence] if EM3D_EVIDENCE_SEEDS else []),
+]

@@ -1,0 +1,43 @@
+"""Classes of em3d judged by held-out particles: maps of each half-set score the other."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _em3d import first_maps, read_scene
+from _job import job
+from _prepared import load_prepared
+
+from emjax.classify.basis_operators import make_pixel_operators
+from emjax.classify.evidence_maps import fit_halves, judge_maps
+from emjax.classify.evidence_record import evidence_curve, map_evidence_record
+from emjax.classify.runs import Em3dOptions, Run
+from emjax.io.atomic import read_json, write_json, write_tsv
+
+with job(snakemake) as work:
+    params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
+    memory = snakemake.config["max_memory_gb"]
+    table, particles = load_prepared(prepare)
+    facts = read_json(prepare / "prepare.json")
+    known = {field.name for field in dataclasses.fields(Em3dOptions)}
+    options = Em3dOptions(**{k: v for k, v in params.options.items() if k in known})
+    scene = read_scene(prepare, params.focus, particles.box_size, facts["box_size"])
+    any_run = Run(max(params.n_classes), 0)
+    given = first_maps([any_run], params.options["initial_maps"], particles.box_size)
+    fits = fit_halves(
+        particles,
+        scene,
+        params.n_classes,
+        params.seeds,
+        options,
+        table.micrograph,
+        given[any_run] if given else None,
+        memory,
+    )
+    mean = np.asarray(scene.mean_map * scene.solvent_mask)
+    operators = make_pixel_operators(particles, max_memory_gb=memory)
+    found = judge_maps(operators, fits, mean, table.micrograph)
+    write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(found.classes)))
+    write_json(snakemake.output.evidence, map_evidence_record(found))
+    work.say(found.classes.reason)
