@@ -11,6 +11,7 @@ What a block holds, and how it slices and inserts, is the matter of a backend: `
 on CPUs), `kernels` (Pallas, on GPUs) and `sparse` (plain JAX, anywhere).
 """
 
+import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from emjax.classify import native, sparse
 from emjax.classify.sparse import TILE
-from emjax.imaging.grids import FourierGrid, add_friedel_mates
+from emjax.imaging.grids import FourierGrid, friedel_mates
 from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 200_000  # pixels in one block of particles
@@ -89,9 +90,9 @@ class Engine:
 
     @property
     def keep(self) -> bool:
-        """Whether the blocks stay in memory."""
+        """Whether the blocks stay in memory; half of it is for tables, sums and blocks at work."""
         n = len(self.layout) * self.block_size
-        return self.backend.gigabytes(n, self.grid) <= self.max_memory_gb
+        return self.backend.gigabytes(n, self.grid) <= self.max_memory_gb / 2
 
     def block(self, index: int) -> Block:
         """One block."""
@@ -102,6 +103,7 @@ class Engine:
         part = self.particles.take(padded)
         weights = weights_of(part, self.grid) * (np.arange(len(padded)) < len(rows))[:, None]
         weights = weights * (jnp.hypot(self.grid.kx, self.grid.ky) >= self.lowest_frequency)
+        _forget_pages(self.particles.images)
         device = self.device(self.layout[index].lane)
         made = self.backend.make_block(part, np.asarray(weights), len(rows), self.grid, device)
         if self.keep:
@@ -118,7 +120,7 @@ class Engine:
         devices = jax.local_devices()
         return devices[lane % len(devices)]
 
-    def tables(self, values: Complex[Array, "c v"]) -> list[Tables]:
+    def tables(self, values: Complex[np.ndarray, "c v"]) -> list[Tables]:
         """Tables of the coefficients of all classes for each lane; a device has them once."""
         n_tiles = -(-values.shape[0] // TILE)
         padded = np.zeros((n_tiles * TILE, values.shape[1]), np.complex64)
@@ -131,6 +133,12 @@ class Engine:
     def log_likelihoods(self, rows: BlockRows, block: Block, tables: list[Tables]) -> np.ndarray:
         """−½|F − P|² without the constant −½|F|² of each particle and class, by tiles."""
         return self.backend.log_likelihoods(block, tables[rows.lane])
+
+
+def _forget_pages(images: np.ndarray) -> None:
+    """Pages of a file that were read count as memory of the process until it gives them back."""
+    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
 
 
 def make_engine(
@@ -244,8 +252,9 @@ class Accumulator:
         """Totals with the Friedel mates of the plane x = 0 added."""
         lanes = [self._backend.sums_by_class(sums)[:, : self.n_columns] for sums in self._sums]
         halves = np.stack([lanes[0] + lanes[2], lanes[1] + lanes[3]])
-        numerator = jnp.asarray(halves[:, 0] + 1j * halves[:, 1])
-        return Sums(
-            add_friedel_mates(numerator, self._grid),
-            add_friedel_mates(jnp.asarray(halves[:, 2]), self._grid),
-        )
+        plane = np.flatnonzero(self._grid.kxyz[:, 0] == 0)
+        mates = halves[..., np.asarray(friedel_mates(self._grid))[plane]]
+        halves[..., plane] += mates * np.array([1, -1, 1], np.float32)[:, None, None]
+        numerator = np.empty(halves[:, 0].shape, np.complex64)
+        numerator.real, numerator.imag = halves[:, 0], halves[:, 1]
+        return Sums(jnp.asarray(numerator), jnp.asarray(halves[:, 2]))

@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from emjax.classify.engine import Accumulator, Block, BlockRows, Engine, Sums, in_lanes
 from emjax.classify.runs import RunState, Tally
 from emjax.imaging.prepare import slicing_values
 
 
-@jax.jit
 def posteriors_of(
-    log_likelihood: Float[Array, "b k"],
-    class_weights: Float[Array, " k"],
-    similarity: Float[Array, ""],
-) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
+    log_likelihood: Float[np.ndarray, "b k"],
+    class_weights: Float[np.ndarray, " k"],
+    similarity: float | np.floating,
+) -> tuple[Float[np.ndarray, "b k"], Float[np.ndarray, " b"]]:
     """p_ik ∝ π_k exp((1−β)ℓ_ik), and log Σ_k π_k exp ℓ_ik of each particle.
 
     Args:
@@ -25,10 +23,15 @@ def posteriors_of(
         class_weights: π_k.
         similarity: β, 0 for the posterior as it is, 1 for all classes alike.
     """
-    log_weights = jnp.log(jnp.maximum(class_weights, 1e-12))
-    evidence = jax.nn.logsumexp(log_likelihood + log_weights, axis=1)
-    tempered = (1 - similarity) * log_likelihood + log_weights
-    return jax.nn.softmax(tempered, axis=1), evidence
+    log_weights = np.log(np.maximum(class_weights, 1e-12))
+    tempered = (1 - np.float32(similarity)) * log_likelihood + log_weights
+    posteriors = np.exp(tempered - _log_sum(tempered)[:, None])
+    return posteriors, _log_sum(log_likelihood + log_weights)
+
+
+def _log_sum(values: Float[np.ndarray, "b k"]) -> Float[np.ndarray, " b"]:
+    largest = values.max(1)
+    return largest + np.log(np.exp(values - largest[:, None]).sum(1))
 
 
 def effective_sample_size(posteriors: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
@@ -57,9 +60,9 @@ def sweep(
     n, grid = engine.particles.n, engine.grid
     ends = np.cumsum([s.run.n_classes for s in states])
     own = [slice(int(e) - s.run.n_classes, int(e)) for s, e in zip(states, ends, strict=True)]
-    tables = engine.tables(
-        jnp.concatenate([slicing_values(jnp.asarray(s.volumes), grid) for s in states])
-    )
+    # One volume at a time, so that other numbers of classes do not compile anew.
+    values = [slicing_values(jnp.asarray(v), grid) for s in states for v in s.volumes]
+    tables = engine.tables(np.stack(values))
     tallies = [
         Tally(
             part.start,
@@ -90,14 +93,11 @@ def _posteriors(
     state: RunState, ell: Float[np.ndarray, "b k"], m: int, similarity: float, hard: bool
 ) -> tuple[Float[np.ndarray, "b k"], Float[np.ndarray, " b"]]:
     """Posteriors of one block for one run, zero beyond its m particles, and the evidence."""
-    p, evidence = posteriors_of(
-        jnp.asarray(ell), jnp.asarray(state.class_weights), jnp.float32(similarity)
-    )
-    p = np.array(p)
+    p, evidence = posteriors_of(ell, state.class_weights, similarity)
     if hard:
         p = np.eye(p.shape[1], dtype=np.float32)[p.argmax(1)]
     p[m:] = 0
-    return p, np.asarray(evidence)
+    return p, evidence
 
 
 def _count(

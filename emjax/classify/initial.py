@@ -125,9 +125,7 @@ def _variability(
     engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
 ) -> list[Float[Array, "k d d d"]]:
     """`variability`: a mixture in the basis of the particles' variability, fitted once."""
-    operators = make_pixel_operators(
-        engine.particles, max_memory_gb=engine.max_memory_gb
-    )
+    operators = make_pixel_operators(engine.particles, max_memory_gb=engine.max_memory_gb)
     mask = np.asarray(scene.solvent_mask * scene.focus_mask)
     basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
     maps = []

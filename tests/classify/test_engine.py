@@ -45,7 +45,7 @@ def test_every_particle_is_in_one_block_of_its_half(engine):
 def log_likelihoods(engine, values):
     """Of the first block and all classes; its rows."""
     rows, block = next(iter(engine.blocks()))
-    found = engine.log_likelihoods(rows, block, engine.tables(values))
+    found = engine.log_likelihoods(rows, block, engine.tables(np.asarray(values)))
     return rows, block, np.asarray(found)
 
 
