@@ -1,8 +1,9 @@
 """Can the consensus be believed? The original's numbers, calibration, recovery, scale.
 
-    python benchmarks/consensus.py [--quick] [--check] [--only reference calibration recovery scale]
+    python benchmarks/consensus.py [--quick] [--check] [--only PART …]
 
-Set OMP_NUM_THREADS=1 where other work shares the cores. `--huge` adds 10⁷ particles × 50 runs.
+Parts: reference, calibration, recovery, confounders, scale. `--huge` adds 10⁷ particles × 50 runs.
+Set OMP_NUM_THREADS=1 where other work shares the cores.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.ensemble import linkage, significance
 from emjax.ensemble.assign import assign_particles
 from emjax.ensemble.choose import Choice, choose_number
+from emjax.ensemble.confounders import audit_confounders
 from emjax.ensemble.consensus import ConsensusOptions, build_consensus, link_intersections
 from emjax.ensemble.elbow import ELBOWS, find_elbows
 from emjax.ensemble.intersections import (
@@ -260,6 +263,37 @@ def check_recovery(report: Report, draws: int, continua: int) -> None:
     )
 
 
+def draw_nuisances(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """What a particle file tells of particles that do not depend on their state."""
+    return {
+        "rotations": Rotation.from_quat(rng.normal(size=(n, 4))).as_matrix(),
+        "shifts": rng.normal(size=(n, 2)),
+        "defocus": rng.uniform(8000, 25000, n),
+        "astigmatism": rng.exponential(300, n),
+        "optics group": rng.integers(1, 5, n),
+        "micrograph": np.sort(rng.integers(0, n // 30, n)).astype(str),
+    }
+
+
+def check_confounders(report: Report, draws: int) -> None:
+    """Classes that follow nothing: how often is a nuisance called significant, or flagged?"""
+    rng = np.random.default_rng(2)
+    alarms = flags = 0
+    for _ in range(draws):
+        n = int(np.exp(rng.uniform(np.log(500), np.log(10_000))))
+        shares = rng.dirichlet(np.full(int(rng.integers(2, 7)), 4.0))
+        audit = audit_confounders(rng.choice(len(shares), n, p=shares), draw_nuisances(n, rng), rng)
+        alarms += bool((audit["q_value"] < 0.05).any())
+        flags += bool(audit["flag"].any())
+    report.say(
+        f"audit of classes that follow nothing, {draws} draws: any q < 0.05",
+        f"{alarms / draws:.3f}",
+        "≤ 0.06",
+        alarms <= 0.06 * draws,
+    )
+    report.say("the same: any flag", str(flags), "0", flags == 0)
+
+
 def elbows_of(runs: Runs, most: int = 150) -> dict[str, int]:
     crossed = intersect_runs(runs.labels)
     kept = keep_intersections(crossed.sizes, 0)[:most]
@@ -310,7 +344,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="about a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     parser.add_argument("--huge", action="store_true", help="also 10⁷ particles × 50 runs")
-    parts = ("reference", "calibration", "recovery", "scale")
+    parts = ("reference", "calibration", "recovery", "confounders", "scale")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     chosen = parser.parse_args()
     quick, report = chosen.quick, Report()
@@ -321,6 +355,8 @@ def main() -> int:
         check_calibration(report, 40 if quick else 1000)
     if "recovery" in chosen.only:
         check_recovery(report, 25 if quick else 300, 15 if quick else 100)
+    if "confounders" in chosen.only:
+        check_confounders(report, 50 if quick else 500)
     if "scale" in chosen.only:
         size = 100_000 if quick else 1_000_000
         check_scale(report, size, 20, 10, 20.0, 4.0)
