@@ -205,10 +205,11 @@ def choose_number(
     """Recommended number of classes from likelihood, replication by the runs, and resampling."""
     if not votes.counts.sum():
         return _choose_trivially(votes, np.zeros(len(votes.counts), dtype=int), "one")
+    limit = max(held_out_gain, key=lambda k: held_out_gain[k]) if held_out_gain else None
     path = fit_path(votes, max_classes, rng)
     full, scores = best_by_bic(votes, path)
     informative = np.flatnonzero(informative_runs(votes, full) > 0)
-    if len(informative) == 1:
+    if len(informative) == 1 and limit != 1:
         start = int(votes.n_classes[: informative[0]].sum())
         own = votes.table[:, start : start + int(votes.n_classes[informative[0]])].argmax(axis=1)
         return _choose_trivially(votes, own, "unreplicated")
@@ -218,7 +219,6 @@ def choose_number(
     continuum = _is_continuum(votes, distinct, model)
     if continuum:
         model = merge_all(votes, model)
-    limit = max(held_out_gain, key=lambda k: held_out_gain[k]) if held_out_gain else None
     while limit is not None and len(model.weights) > max(limit, 1):
         model = _merge_nearest(votes, model, int(model.weights.argmin()), 10)
     counts = np.asarray(
@@ -270,6 +270,11 @@ def _explain(
         agree = f"{np.mean(counts == g):.0%} of {len(counts)}"
         same = f"; {agree} resamplings of runs and particles agree"
     held = f"; held-out likelihood allows no more than {limit}" if limit is not None else ""
+    if verdict == "one" and limit == 1:
+        return (
+            "No discrete heterogeneity found: no number of classes raises the likelihood of"
+            " particles that the maps have not seen."
+        )
     if verdict == "one":
         return f"One class: no division of the particles is replicated by the runs{same}{held}."
     if verdict == "continuum":
