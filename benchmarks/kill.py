@@ -81,7 +81,7 @@ def main() -> int:
     command = killed.command(long_config(2))
     kills = 0
     while kills < options.kills:
-        wait = rng.uniform(1, 12)
+        wait = rng.uniform(1, seconds)
         if victim := run(killed, command, wait, rng):
             kills += 1
             print(f"kill {kills}: {victim} after {wait:.1f} s", flush=True)
