@@ -22,7 +22,11 @@ def simulation(volume) -> Simulation:
 
 
 def prepare(
-    simulation: Simulation, scale: str = "optimal", group: np.ndarray | None = None
+    simulation: Simulation,
+    scale: str = "optimal",
+    group: np.ndarray | None = None,
+    given_scale: np.ndarray | None = None,
+    **options,
 ) -> tuple:
     """Prepared particles, mean map and the power of the images."""
     n = len(simulation.states)
@@ -47,8 +51,9 @@ def prepare(
         box_size,
         simulation.pixel_size,
         grid.radius,
+        given_scale,
     )
-    return *estimate(particles, power, scale=scale), power
+    return *estimate(particles, power, scale=scale, **options), power
 
 
 @pytest.fixture(scope="session", name="prepare")

@@ -67,6 +67,28 @@ def test_scale_is_one_where_none_is_asked_for(simulation, prepare):
     np.testing.assert_array_equal(particles.scale, 1)
 
 
+def test_a_given_scale_is_kept(simulation, prepare):
+    given = simulation.scale.astype(np.float32)
+    particles, _, _ = prepare(simulation, "input", given_scale=given)
+    np.testing.assert_array_equal(particles.scale, given)
+
+
+def test_static_noise_is_the_power_of_the_images(simulation, prepare, prepared):
+    particles, _, power = prepare(simulation, static_noise=True)
+    np.testing.assert_allclose(particles.noise_power[0, 1:], power[0, 1:13], rtol=1e-5)
+    # The particle's own power counts as noise, most of it at low frequency.
+    assert (particles.noise_power[0, 2:6] > 1.2 * prepared[0].noise_power[0, 2:6]).all()
+    assert (prepared[0].noise_power[0, 1:] < 1.02 * particles.noise_power[0, 1:]).all()
+
+
+def test_the_mean_map_has_the_point_group(simulation, prepare):
+    """Quarter turns about z permute voxels; the first plane of an even box has no mate."""
+    for name, symmetric in (("C1", False), ("C4", True)):
+        volume = prepare(simulation, point_group=name, rounds=1)[1].volume[1:, 1:, 1:]
+        difference = np.abs(np.rot90(volume, axes=(1, 2)) - volume).max() / volume.max()
+        assert bool(difference < 1e-4) == symmetric
+
+
 def test_mean_map_is_the_truth(prepared, volume):
     particles, mean, _ = prepared
     assert particles.box_size == cropped_box_size(particles.radius)
@@ -181,6 +203,12 @@ def test_copies_stay_in_one_half(images, seed):
     unique = [half[np.flatnonzero(identity == k)[0]] for k in np.unique(identity)]
     assert abs(np.sum(np.array(unique) == 1) - len(unique) / 2) < 1
     np.testing.assert_array_equal(half, split_halves(half, identity, seed + 1))
+
+
+def test_another_seed_splits_otherwise():
+    identity = np.arange(40).astype(str)
+    one, other = (split_halves(np.zeros(40, np.int8), identity, seed) for seed in (0, 1))
+    assert not np.array_equal(one, other)
 
 
 def test_a_known_half_draws_its_copies():

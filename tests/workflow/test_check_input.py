@@ -53,11 +53,11 @@ def truncate_stack() -> None:
     STACK.write_bytes(STACK.read_bytes()[:-100_000])
 
 
-def write_mask(box: int, value: float = 1.0) -> Callable[[], None]:
+def write_mask(box: int, value: float = 1.0, rest: float = 1.0) -> Callable[[], None]:
     """A mask of another box, or with values of its own."""
 
     def make() -> None:
-        with mrcfile.new("mask.mrc", np.ones((box,) * 3, np.float32)) as mrc:
+        with mrcfile.new("mask.mrc", np.full((box,) * 3, rest, np.float32)) as mrc:
             mrc.voxel_size = 6.0
             mrc.data[1, 2, 3] = value
 
@@ -102,6 +102,13 @@ WRONG = [
     (nothing, SOLVENT, "masks.solvent", "mask.mrc"),
     (write_mask(32), SOLVENT, "mask.mrc", "box of 32 voxels, expected a box of 48"),
     (write_mask(32), FOCUS, "mask.mrc", "box of 32 voxels, expected a box of 48"),
+    (
+        write_mask(48),
+        em3d(initial="input", initial_maps=["mask.mrc", "mask.mrc"]),
+        "initial_maps",
+        "identical maps",
+    ),
+    (write_mask(48, 0, 0), FOCUS, "mask.mrc", "no voxel above 0.5"),
     (write_mask(48, np.nan), FOCUS, "mask.mrc", "nan"),
     (lambda: Path("mask.mrc").write_text("x"), FOCUS, "mask.mrc", "expected"),
     (nothing, {"filter_resolution": 5}, "filter_resolution", "beyond Nyquist"),

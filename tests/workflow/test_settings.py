@@ -81,6 +81,24 @@ def test_the_input_is_left_as_it_is():
         ),
         ({"rebalance": {"classes": {"particles": "x.star"}}}, "classes.references: missing"),
         ({"seeds_per_job": True}, "seeds_per_job: found True, expected a whole number"),
+        ({"symmetry": "I"}, "symmetry: found 'I', expected a point group C1, C2"),
+        (
+            {"symmetry": "D7", "runs": {"subspace": {"n_classes": [2], "seeds": 1}}},
+            "symmetry: found D7 with runs.subspace, which knows C1 only",
+        ),
+        (
+            {
+                "runs": {
+                    "em3d": {
+                        "n_classes": [2],
+                        "seeds": 1,
+                        "reorder_by_size": True,
+                        "write_each_iteration": True,
+                    }
+                }
+            },
+            "runs.em3d.reorder_by_size: excludes write_each_iteration",
+        ),
         ({"scale": "auto"}, "scale: found 'auto', expected one of optimal, input, none"),
     ],
 )

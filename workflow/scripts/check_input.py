@@ -28,7 +28,12 @@ with job(snakemake) as work:
         if path not in (None, "auto"):
             if not Path(path).exists():
                 raise InputError("config", option, f"{path}, which is not there", "a map file")
-            read_volume(path, particles.box_size)
+            volume = read_volume(path, particles.box_size)[0]
+            if option.startswith("masks") and volume.max() < 0.5:
+                raise InputError(path, None, "no voxel above 0.5", "a mask that is 1 inside")
+    starts = [read_volume(path)[0] for path in em3d["initial_maps"]]
+    if len(starts) > 1 and all(np.array_equal(starts[0], other) for other in starts[1:]):
+        raise InputError("config", "runs.em3d.initial_maps", "identical maps", "maps that differ")
     for k in em3d["n_classes"]:
         if k > particles.n:
             raise InputError("config", "runs.em3d.n_classes", k, f"at most {particles.n} particles")
