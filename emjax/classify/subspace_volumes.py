@@ -1,14 +1,23 @@
 """From coordinates to maps and back: class volumes, starts for other methods, given components."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.basis import Basis, BasisOptions, fit_basis
-from emjax.classify.basis_operators import PixelOperators
+from emjax.classify.basis_operators import (
+    PixelBlock,
+    PixelOperators,
+    from_table,
+    insert_residuals,
+    slice_table,
+    to_table,
+)
+from emjax.classify.basis_prior import ascent_step, make_setting
 from emjax.classify.pose_error import project_statistics
 from emjax.classify.subspace import CampaignOptions, Statistics, latent_mix, run_campaign, turn
-from emjax.imaging.grids import FourierGrid, gridding, to_real
+from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
 from emjax.imaging.prepare import slicing_values
 
 
@@ -99,6 +108,56 @@ def components_from_states(
     keep = values > 1e-6 * values[0]
     parts = (values[keep, None] * vectors[keep] / np.sqrt(len(maps))).reshape(-1, *mask.shape)
     return slicing_values(jnp.asarray(parts, jnp.float32), grid)
+
+
+def components_from_coordinates(
+    operators: PixelOperators,
+    mean: Complex[Array, " v"],
+    coordinates: Float[np.ndarray, "n q"],
+    mask: Float[np.ndarray, "d d d"],
+    iterations: int = 8,
+) -> Complex[Array, "q v"]:
+    """Volumes that best explain the images by coordinates found elsewhere (3DVA, cryoDRGN).
+
+    Args:
+        operators: of the particles.
+        mean: coefficients of the masked mean map.
+        coordinates: of each particle.
+        mask: where the components live.
+        iterations: ascending steps of the linear regression.
+
+    Raises:
+        ValueError: where a coordinate is the same for all particles, or not finite.
+    """
+    spread = coordinates.std(0)
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        bad = int(np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))[0]) + 1
+        raise ValueError(f"coordinates: component {bad} has the spread {spread[bad - 1]:g}")
+    n, q = coordinates.shape
+    unit = np.concatenate([np.ones((n, 1)), (coordinates - coordinates.mean(0)) / spread], 1)
+    unit = unit.astype(mean.real.dtype)
+    setting = make_setting(operators, None, mean, mask, None, (4.0,) * (q + 1))
+    volumes = jnp.concatenate([mean[None], jnp.zeros((q, len(mean)), mean.dtype)])
+    second = jnp.asarray(unit.T @ unit / n)
+    for _ in range(iterations):
+        table = to_table(volumes)
+        gradient = jnp.zeros_like(table)
+        for rows, block in operators.blocks():
+            factors = np.zeros((len(block.present), q + 1), unit.dtype)
+            factors[: len(rows)] = unit[rows]
+            gradient = gradient + _regression_gradient(block, table, jnp.asarray(factors))
+        total = add_friedel_mates(from_table(gradient, q + 1), operators.grid)
+        volumes = volumes + ascent_step(total, volumes, second, setting)
+    return volumes[1:]
+
+
+@eqx.filter_jit
+def _regression_gradient(
+    block: PixelBlock, table: Float[Array, "v w"], factors: Float[Array, "b c"]
+) -> Float[Array, "v w"]:
+    slices = slice_table(block, table, factors.shape[1])
+    residual = block.pixels.reshape(len(slices), -1) - jnp.einsum("bc,bct->bt", factors, slices)
+    return insert_residuals(block, factors[:, :, None] * residual[:, None])
 
 
 def calibrate(
