@@ -56,7 +56,7 @@ class Backend(Protocol):
     def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...  # noqa: D102
     def empty_sums(self, n_tiles: int, n_voxels: int, device: Any) -> Any: ...  # noqa: D102
     def insert(self, block: Block, posteriors: np.ndarray, sums: Any) -> Any: ...  # noqa: D102
-    def sums_by_class(self, sums: Any) -> np.ndarray: ...  # noqa: D102
+    def sums_by_class(self, lanes: Any, n_classes: int) -> np.ndarray: ...  # noqa: D102
 
 
 def choose_backend() -> Backend:
@@ -250,8 +250,9 @@ class Accumulator:
 
     def sums(self) -> Sums:
         """Totals with the Friedel mates of the plane x = 0 added."""
-        lanes = [self._backend.sums_by_class(sums)[:, : self.n_columns] for sums in self._sums]
-        halves = np.stack([lanes[0] + lanes[2], lanes[1] + lanes[3]])
+        halves = np.stack(
+            [self._backend.sums_by_class(self._sums[h::2], self.n_columns) for h in (0, 1)]
+        )
         plane = np.flatnonzero(self._grid.kxyz[:, 0] == 0)
         mates = halves[..., np.asarray(friedel_mates(self._grid))[plane]]
         halves[..., plane] += mates * np.array([1, -1, 1], np.float32)[:, None, None]

@@ -6,7 +6,6 @@
    its numbers do not depend on what the other lanes hold. */
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TILE 16
@@ -23,7 +22,7 @@ typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 typedef struct {
     int64_t p, edge, n_voxels;
-    const float *plane;     /* [p][2] frequencies */
+    const float *plane;     /* [2][p] frequencies */
     const int32_t *columns; /* [edge][2 edge - 1] */
 } grid;
 
@@ -34,88 +33,104 @@ typedef struct {
     const float *weights;   /* [n][p] */
 } particles;
 
+/* Of one particle: row of the lower voxel of four pairs of neighbours in z, trilinear weight times
+   pixel weight of eight voxels, and the image, folded to x >= 0. */
 typedef struct {
-    int32_t row[4];   /* of the lower voxel of four pairs of neighbours in z */
-    float weight[8];  /* trilinear weight times pixel weight */
-    float re, im, pixel_weight;
-} pixel;
+    int32_t *row[4];
+    float *weight[8], *re, *im;
+} pixels;
 
-/* Where the pixels of particle i lie, folded to x >= 0; poses that are no rotations stay inside. */
+static pixels lay_out(float *room, int64_t p) {
+    pixels q;
+    for (int c = 0; c < 8; c++) q.weight[c] = room + c * (p + AHEAD);
+    q.re = room + 8 * (p + AHEAD), q.im = room + 9 * (p + AHEAD);
+    for (int c = 0; c < 4; c++) q.row[c] = (int32_t *)(room + (10 + c) * (p + AHEAD));
+    for (int c = 0; c < 4; c++) memset(q.row[c] + p, 0, AHEAD * sizeof(int32_t));
+    return q;
+}
+
+/* Poses that are no rotations stay inside the half ball's rows. */
 static inline __attribute__((always_inline)) void locate(grid g, particles all, int64_t i,
-                                                         pixel *pixels) {
+                                                         pixels q) {
     const float *r = all.rotations + 9 * i, *weights = all.weights + g.p * i;
     const float *image = all.images + 2 * g.p * i;
-    const float last_x = g.edge - 2, low = 1 - g.edge, high = g.edge - 2;
-    for (int64_t j = 0; j < g.p; j++) {
-        float kx = g.plane[2 * j], ky = g.plane[2 * j + 1];
-        float x = r[0] * kx + r[3] * ky, y = r[1] * kx + r[4] * ky, z = r[2] * kx + r[5] * ky;
-        float sign = x < 0 ? -1.0f : 1.0f;
-        x *= sign, y *= sign, z *= sign;
-        float x0 = floorf(x), y0 = floorf(y), z0 = floorf(z);
-        float fx = x - x0, fy = y - y0, fz = z - z0;
-        x0 = x0 < last_x ? x0 : last_x;
-        y0 = y0 > low ? (y0 < high ? y0 : high) : low;
-        int32_t first = (int32_t)x0 * (2 * g.edge - 1) + (int32_t)y0 + g.edge - 1;
-        pixel *q = pixels + j;
-        for (int c = 0; c < 4; c++) {
-            int64_t row = g.columns[first + (c & 1) * (2 * g.edge - 1) + (c >> 1)] + (int64_t)z0;
-            q->row[c] = row < 0 ? 0 : row > g.n_voxels - 2 ? g.n_voxels - 2 : row;
+    const float last = g.edge - 2, low = 1 - g.edge;
+    const int32_t width = 2 * g.edge - 1, middle = g.edge - 1, end = g.n_voxels - 2;
+    for (int c = 0; c < 4; c++) {
+        int32_t *restrict row = q.row[c];
+        float *restrict lower = q.weight[2 * c], *restrict upper = q.weight[2 * c + 1];
+        for (int64_t j = 0; j < g.p; j++) {
+            float kx = g.plane[j], ky = g.plane[g.p + j];
+            float x = r[0] * kx + r[3] * ky, y = r[1] * kx + r[4] * ky, z = r[2] * kx + r[5] * ky;
+            float sign = x < 0 ? -1.0f : 1.0f;
+            x *= sign, y *= sign, z *= sign;
+            float x0 = floorf(x), y0 = floorf(y), z0 = floorf(z);
+            float fx = x - x0, fy = y - y0, fz = z - z0;
+            x0 = x0 < last ? x0 : last;
+            y0 = y0 > low ? (y0 < last ? y0 : last) : low;
+            z0 = z0 > low ? (z0 < last ? z0 : last) : low;
+            int32_t column = ((int32_t)x0 + (c & 1)) * width + (int32_t)y0 + middle + (c >> 1);
+            int32_t at = g.columns[column] + (int32_t)z0;
+            row[j] = at < 0 ? 0 : at > end ? end : at;
             float pair = weights[j] * (c & 1 ? fx : 1 - fx) * (c >> 1 ? fy : 1 - fy);
-            q->weight[2 * c] = pair * (1 - fz);
-            q->weight[2 * c + 1] = pair * fz;
+            lower[j] = pair * (1 - fz);
+            upper[j] = pair * fz;
         }
-        q->re = image[2 * j], q->im = sign * image[2 * j + 1], q->pixel_weight = weights[j];
+    }
+    for (int64_t j = 0; j < g.p; j++) {
+        float x = r[0] * g.plane[j] + r[3] * g.plane[g.p + j];
+        q.re[j] = image[2 * j];
+        q.im[j] = x < 0 ? -image[2 * j + 1] : image[2 * j + 1];
     }
 }
 
-/* out[n][tiles][16] = sum over pixels of Re (F - P/2) conj(P). */
-CLONES int log_likelihoods(grid g, particles all, int64_t n_tiles, const float *tables,
-                           float *out) {
-    pixel *pixels = calloc(g.p + AHEAD, sizeof(pixel));
-    if (!pixels) return 1;
+/* out[n][tiles][16] = sum over pixels of Re (F - P/2) conj(P). Room: 14 (p + AHEAD) floats. */
+CLONES void log_likelihoods(grid g, particles all, int64_t n_tiles, float *room,
+                            const float *tables, float *out) {
+    pixels q = lay_out(room, g.p);
     for (int64_t i = 0; i < all.n; i++) {
-        locate(g, all, i, pixels);
+        locate(g, all, i, q);
         for (int64_t t = 0; t < n_tiles; t++) {
             const float *table = tables + t * g.n_voxels * 2 * TILE;
             vec sum = {0};
-            for (const pixel *q = pixels; q < pixels + g.p; q++) {
+            for (int64_t j = 0; j < g.p; j++) {
                 vec re = {0}, im = {0};
                 for (int c = 0; c < 4; c++) {
-                    const float *coming = table + (int64_t)q[AHEAD].row[c] * 2 * TILE;
+                    const float *coming = table + (int64_t)q.row[c][j + AHEAD] * 2 * TILE;
                     for (int line = 0; line < 4; line++) __builtin_prefetch(coming + 16 * line);
-                    const vec *row = (const vec *)(table + (int64_t)q->row[c] * 2 * TILE);
-                    re += q->weight[2 * c] * row[0] + q->weight[2 * c + 1] * row[2];
-                    im += q->weight[2 * c] * row[1] + q->weight[2 * c + 1] * row[3];
+                    const vec *row = (const vec *)(table + (int64_t)q.row[c][j] * 2 * TILE);
+                    re += q.weight[2 * c][j] * row[0] + q.weight[2 * c + 1][j] * row[2];
+                    im += q.weight[2 * c][j] * row[1] + q.weight[2 * c + 1][j] * row[3];
                 }
-                sum += (q->re - 0.5f * re) * re + (q->im - 0.5f * im) * im;
+                sum += (q.re[j] - 0.5f * re) * re + (q.im[j] - 0.5f * im) * im;
             }
             *(vec *)(out + (i * n_tiles + t) * TILE) = sum;
         }
     }
-    free(pixels);
-    return 0;
 }
 
 /* sums[tiles][v][3][16] += posteriors * (w F, w^2). What a particle adds to a voxel is merged, then
-   ordered by voxel: each voxel is written once, its particles added in their order. */
-CLONES int insert(grid g, particles all, int64_t n_tiles, const float *posteriors, float *sums) {
-    int64_t most = 8 * g.p * all.n, m = 0;
-    pixel *pixels = calloc(g.p + AHEAD, sizeof(pixel));
-    quad *own = calloc(g.n_voxels, sizeof(quad)), *found = malloc(most * sizeof(quad));
-    quad *sorted = malloc(most * sizeof(quad));
-    int32_t *voxel = malloc((most + 1) * sizeof(int32_t));
-    int64_t *end = calloc(g.n_voxels + 1, sizeof(int64_t));
-    int failed = !(pixels && own && found && sorted && voxel && end);
-    for (int64_t i = 0; i < all.n && !failed; i++) {
+   ordered by voxel: each voxel is written once, its particles added in their order.
+   Room: as above; own: [v][4], zeros before and after; found, sorted: [8 p n][4];
+   voxel: [8 p n + 1]; end: [v + 1]. */
+CLONES void insert(grid g, particles all, int64_t n_tiles, float *room, quad *own, quad *found,
+                   quad *sorted, int32_t *voxel, int32_t *end, const float *posteriors,
+                   float *sums) {
+    pixels q = lay_out(room, g.p);
+    int64_t m = 0;
+    memset(end, 0, (g.n_voxels + 1) * sizeof(int32_t));
+    for (int64_t i = 0; i < all.n; i++) {
+        const float *weights = all.weights + g.p * i;
         int64_t start = m;
-        locate(g, all, i, pixels);
-        for (const pixel *q = pixels; q < pixels + g.p; q++) {
-            quad value = {q->re, q->im, q->pixel_weight, 0};
+        locate(g, all, i, q);
+        for (int64_t j = 0; j < g.p; j++) {
+            quad value = {q.re[j], q.im[j], weights[j], 0};
             for (int c = 0; c < 8; c++) {
-                int32_t v = q->row[c / 2] + (c & 1);
-                quad s = own[v] + q->weight[c] * value;
+                int32_t v = q.row[c / 2][j] + (c & 1);
+                quad s = own[v];
                 voxel[m] = v;
-                m += own[v][3] == 0;
+                m += s[3] == 0;
+                s += q.weight[c][j] * value;
                 s[3] = 1;
                 own[v] = s;
             }
@@ -128,12 +143,10 @@ CLONES int insert(grid g, particles all, int64_t n_tiles, const float *posterior
             end[voxel[e] + 1]++;
         }
     }
-    if (!failed) {
-        for (int64_t v = 0; v < g.n_voxels; v++) end[v + 1] += end[v];
-        /* Each entry moves the start of its voxel on; in the end it is the voxel's end. */
-        for (int64_t e = 0; e < m; e++) sorted[end[voxel[e]]++] = found[e];
-    }
-    for (int64_t t = 0; t < n_tiles && !failed; t++)
+    for (int64_t v = 0; v < g.n_voxels; v++) end[v + 1] += end[v];
+    /* Each entry moves the start of its voxel on; in the end it is the voxel's end. */
+    for (int64_t e = 0; e < m; e++) sorted[end[voxel[e]]++] = found[e];
+    for (int64_t t = 0; t < n_tiles; t++)
         for (int64_t v = 0, e = 0; v < g.n_voxels; v++) {
             if (e == end[v]) continue;
             vec *row = (vec *)(sums + (t * g.n_voxels + v) * 3 * TILE);
@@ -146,6 +159,4 @@ CLONES int insert(grid g, particles all, int64_t n_tiles, const float *posterior
             }
             row[0] += re, row[1] += im, row[2] += weight;
         }
-    free(pixels), free(own), free(found), free(sorted), free(voxel), free(end);
-    return failed;
 }

@@ -8,6 +8,7 @@ another order).
 
 import ctypes
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from jaxtyping import Complex, Float, Int
 from emjax.classify.sparse import TILE  # as in native.c
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
+
+AHEAD = 8  # as in native.c
 
 _Pointer = ctypes.c_void_p
 
@@ -46,9 +49,9 @@ def _load() -> ctypes.CDLL | None:
     if not path.exists():
         return None
     library = ctypes.CDLL(str(path))
-    number = ctypes.c_int64
-    library.log_likelihoods.argtypes = [_Grid, _Particles, number, _Pointer, _Pointer]
-    library.insert.argtypes = [_Grid, _Particles, number, _Pointer, _Pointer]
+    library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
+    library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *8 * [_Pointer]]
+    library.log_likelihoods.restype = library.insert.restype = None
     return library
 
 
@@ -67,7 +70,7 @@ class Block:
     rotations: Float[np.ndarray, "b 3 3"]
     images: Complex[np.ndarray, "b p"]
     weights: Float[np.ndarray, "b p"]
-    plane: Float[np.ndarray, "p 2"]
+    plane: Float[np.ndarray, "2 p"]
     columns: Int[np.ndarray, "X Y"]  # row of the voxel (x, y, 0)
     n_voxels: int
     n: int  # the rest is padding
@@ -79,8 +82,13 @@ class Block:
             a.ctypes.data
             for a in (self.plane, self.columns, self.rotations, self.images, self.weights)
         )
-        grid = _Grid(len(self.plane), edge, self.n_voxels, plane, columns)
+        grid = _Grid(self.plane.shape[1], edge, self.n_voxels, plane, columns)
         return grid, _Particles(self.n, *arrays)
+
+    @property
+    def room(self) -> Float[np.ndarray, " m"]:
+        """Memory that a particle's pixels are laid out in."""
+        return np.empty(14 * (self.plane.shape[1] + AHEAD), np.float32)
 
 
 def gigabytes(n: int, grid: FourierGrid) -> float:
@@ -108,7 +116,7 @@ def make_block(
         np.ascontiguousarray(particles.rotations, np.float32),
         np.ascontiguousarray(particles.images, np.complex64),
         np.ascontiguousarray(weights, np.float32),
-        np.stack([grid.kx, grid.ky], -1).astype(np.float32),
+        np.stack([grid.kx, grid.ky]).astype(np.float32),
         # Every column of the half ball is symmetric about z = 0.
         np.ascontiguousarray(grid.lookup[:, :, grid.lookup.shape[2] // 2]),
         grid.kxyz.shape[0],
@@ -124,31 +132,46 @@ def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> Float[np.n
 
 def log_likelihoods(block: Block, tables: Float[np.ndarray, "t v 2 w"]) -> Float[np.ndarray, "b c"]:
     """Σ Re(F − P/2)·conj(P) of each particle and class: −½|F − P|² without the constant −½|F|²."""
+    assert _library is not None
     out = np.zeros((len(block.images), len(tables) * TILE), np.float32)
-    _call("log_likelihoods", block, len(tables), tables, out)
+    arrays = (block.room, tables, out)
+    _library.log_likelihoods(*block.arguments(), len(tables), *(a.ctypes.data for a in arrays))
     return out
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any) -> Float[np.ndarray, "t v 3 w"]:
+@dataclass
+class LaneSums:
+    """Sums of a lane, and memory to order a block's entries in that is used again and again."""
+
+    sums: Float[np.ndarray, "t v 3 w"]
+    scratch: tuple[np.ndarray, ...] = ()
+
+
+def empty_sums(n_tiles: int, n_voxels: int, device: Any) -> LaneSums:
     """Sums before the first block."""
-    return np.zeros((n_tiles, n_voxels, 3, TILE), np.float32)
+    return LaneSums(np.zeros((n_tiles, n_voxels, 3, TILE), np.float32))
 
 
-def insert(
-    block: Block, posteriors: Float[np.ndarray, "b c"], sums: Float[np.ndarray, "t v 3 w"]
-) -> Float[np.ndarray, "t v 3 w"]:
+def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -> LaneSums:
     """Add Σ p·Pᵀ F (real and imaginary part) and Σ p·PᵀP (diagonal) to the sums in place."""
-    _call("insert", block, len(sums), np.ascontiguousarray(posteriors, np.float32), sums)
+    assert _library is not None
+    if not sums.scratch:
+        most, v = 8 * block.images.size, block.n_voxels
+        quads = [np.empty((most, 4), np.float32) for _ in range(2)]
+        # What is never touched is never backed by memory.
+        integers = [np.empty(most + 1, np.int32), np.empty(v + 1, np.int32)]
+        sums.scratch = (block.room, np.zeros((v, 4), np.float32), *quads, *integers)
+    arrays = (*sums.scratch, np.ascontiguousarray(posteriors, np.float32), sums.sums)
+    _library.insert(*block.arguments(), len(sums.sums), *(a.ctypes.data for a in arrays))
     return sums
 
 
-def sums_by_class(sums: Float[np.ndarray, "t v 3 w"]) -> Float[np.ndarray, "3 c v"]:
-    """The sums as rows of classes."""
-    return np.moveaxis(sums, 2, 0).swapaxes(2, 3).reshape(3, -1, sums.shape[1])
-
-
-def _call(name: str, block: Block, n_tiles: int, *arrays: np.ndarray) -> None:
-    assert _library is not None
-    grid, particles = block.arguments()
-    if getattr(_library, name)(grid, particles, n_tiles, *(a.ctypes.data for a in arrays)):
-        raise MemoryError(f"{name}: no memory for a block of {len(block.images)} particles")
+def sums_by_class(lanes: Sequence[LaneSums], n_classes: int) -> Float[np.ndarray, "3 c v"]:
+    """The lanes' sums added up, as rows of classes."""
+    tiles = lanes[0].sums.copy()
+    for lane in lanes[1:]:
+        tiles += lane.sums
+    out = np.empty((3, n_classes, tiles.shape[1]), np.float32)
+    for k in range(n_classes):
+        out[:, k] = tiles[k // TILE, :, :, k % TILE].T
+    return out

@@ -172,6 +172,10 @@ def _insert(block: Block, posteriors: Float[Array, "b w"], sums: TileSums) -> Ti
     return real, imaginary, denominator
 
 
-def sums_by_class(sums: list[TileSums]) -> Float[np.ndarray, "3 c v"]:
-    """The sums as rows of classes."""
-    return np.stack([np.concatenate([np.asarray(s[i]).T for s in sums]) for i in range(3)])
+def sums_by_class(lanes: Sequence[list[TileSums]], n_classes: int) -> Float[np.ndarray, "3 c v"]:
+    """The lanes' sums added up, as rows of classes."""
+    rows = [
+        np.stack([np.concatenate([np.asarray(tile[i]).T for tile in lane]) for i in range(3)])
+        for lane in lanes
+    ]
+    return sum(rows[1:], rows[0])[:, :n_classes]

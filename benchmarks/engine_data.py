@@ -1,0 +1,77 @@
+"""Particles for timing: on disk, of any number, and how the engine's time is taken."""
+
+import resource
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from emjax.classify.engine import Engine
+from emjax.classify.expectation import sweep
+from emjax.classify.runs import Run, RunState
+from emjax.imaging.ctf import CTF
+from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import cropped_particles, grid_for
+
+BOX_SIZE, PIXEL_SIZE = 64, 6.0
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process, all its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_gigabytes() -> float:
+    """Most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def noise_particles(n: int, resolution: float, path: Path) -> Particles:
+    """n images of white noise at uniform poses in a file that is mapped; 64 pixels of 6 Å."""
+    grid = grid_for(BOX_SIZE, PIXEL_SIZE, resolution)
+    rng = np.random.default_rng(0)
+    shape = (n, int(grid.kx.shape[0]))
+    images = np.lib.format.open_memmap(path, "w+", np.complex64, shape)
+    for start in range(0, n, 2000):
+        part = images[start : start + 2000]
+        part[:] = rng.standard_normal((len(part), 2 * shape[1]), np.float32).view(np.complex64)
+    images.flush()
+    del images
+    one, defocus = np.ones(n), rng.uniform(8_000, 25_000, n)
+    return cropped_particles(
+        np.load(path, mmap_mode="r"),
+        Rotation.random(n, rng).as_matrix(),
+        CTF(defocus, defocus, 0 * one, 0 * one, 300 * one, 2.7 * one, 0.1 * one),
+        (np.arange(n) % 2 + 1).astype(np.int8),
+        np.zeros(n, np.int32),
+        BOX_SIZE,
+        PIXEL_SIZE,
+        grid.radius,
+    )
+
+
+def random_states(engine: Engine, n_classes: int, seeds: int) -> list[RunState]:
+    """Runs whose maps are noise, so that every class takes part in every particle."""
+    d = engine.grid.box_size
+    return [
+        RunState(
+            Run(n_classes, seed),
+            np.random.default_rng(seed).normal(0, 1e-4, (n_classes, d, d, d)).astype(np.float32),
+            np.full(n_classes, 1 / n_classes, np.float32),
+            np.zeros(0, np.int32),
+        )
+        for seed in range(seeds)
+    ]
+
+
+def sweep_seconds(engine: Engine, n_classes: int, seeds: int, repeats: int = 3) -> float:
+    """CPU seconds of one pass (E-step and insertion) for some runs, median after a first one."""
+    states = random_states(engine, n_classes, seeds)
+    sweep(engine, engine.blocks(), states, 0.0)
+    taken = []
+    for _ in range(repeats):
+        before = cpu_seconds()
+        sweep(engine, engine.blocks(), states, 0.0)
+        taken.append(cpu_seconds() - before)
+    return float(np.median(taken))
