@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from emjax.classify.runs import Em3dOptions, RunState, Scene, Tally, clipped_fraction
 
@@ -74,6 +74,17 @@ def advance(
         history=(*state.history, record),
         flow=flow,
     )
+
+
+def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
+    """The record of a run with its classes in another order."""
+    of_classes = ("class_sizes", "class_mass", "fsc")
+    history = tuple(
+        record | {name: [record[name][k] for k in order] for name in of_classes}
+        for record in state.history
+    )
+    flow = tuple(table[np.ix_(order, order)] for table in state.flow)
+    return replace(state, history=history, flow=flow)
 
 
 def least_particles(n: int) -> float:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.convergence import advance, dead_classes, warnings_of
+from emjax.classify.convergence import advance, dead_classes, renumber, warnings_of
 from emjax.classify.engine import Engine, Sums
 from emjax.classify.expectation import insert_columns, sweep
 from emjax.classify.initial import start_runs
@@ -208,6 +208,7 @@ def _result(
     hard_maps, _, _ = solve_classes(hard_sums, columns, scene, engine.grid, options)
     sizes = np.bincount(tally.labels, minlength=k)
     order = np.argsort(-sizes, kind="stable") if options.reorder_by_size else np.arange(k)
+    state = renumber(state, order)
     assert tally.posteriors is not None
     return RunResult(
         run=state.run,
