@@ -87,8 +87,8 @@ def main() -> int:
             print(f"kill {kills}: {victim} after {wait:.1f} s", flush=True)
         else:
             # Finished before its time: start over, so that every kill meets a running campaign.
-            shutil.rmtree(killed.folder / "results" / "tiny" / "runs")
-            print("finished; the classifications run once more", flush=True)
+            shutil.rmtree(killed.folder / "results")
+            print("finished; the campaign runs once more", flush=True)
     run(killed, command, None, rng)
     results = [place.folder / "results" / "tiny" for place in (whole, killed)]
     wrong = different_files(*results)
