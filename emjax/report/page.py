@@ -27,6 +27,7 @@ from emjax.report import (
 )
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
+from emjax.report.svg import alone
 from emjax.report.verdict import judge
 
 SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
@@ -195,12 +196,11 @@ def write_figures(campaign_dir: Path, config: dict, folder: Path) -> list[Path]:
     """
     campaign = Campaign(Path(campaign_dir), config)
     folder.mkdir(parents=True, exist_ok=True)
-    style = f"<style>{asset('chart.css')}</style>"
     written = []
     for figure in [f for group in all_figures(campaign).values() for f in group]:
-        head, body = str(figure.drawing).split(">", 1)
         path = folder / f"{figure.name}.svg"
-        title = f"<title>{Markup.escape(figure.title)}</title>"
-        path.write_text(f"{head}>{title}{style}{body}", encoding="utf-8")
+        path.write_text(
+            alone(str(figure.drawing), figure.title, asset("chart.css")), encoding="utf-8"
+        )
         written.append(path)
     return written

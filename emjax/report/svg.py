@@ -1,8 +1,10 @@
 """Plots as SVG text: one chart with axes, marks that carry their numbers, nothing to install."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, isfinite, log10
+from textwrap import wrap
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -199,6 +201,22 @@ class Chart:
             + "".join(self.parts)
             + "</svg>"
         )
+
+
+def alone(drawing: str, title: str, style: str) -> str:
+    """A drawing as a file of its own: with its size, its title above it, and its style."""
+    found = re.search(r'viewBox="0 0 (\d+) (\d+)"', drawing)
+    assert found is not None
+    width, height = int(found[1]), int(found[2])
+    lines = wrap(title, width // 8)
+    top = 22 * len(lines) + 12
+    size = f'viewBox="0 {-top} {width} {height + top}" width="{width}" height="{height + top}"'
+    head, body = drawing.replace(found[0], size, 1).split(">", 1)
+    words = [
+        element("text", str(escape(line)), x=12, y=22 * (i + 1) - top, class_="title")
+        for i, line in enumerate(lines)
+    ]
+    return f"{head}><style>{style}</style>{''.join(words)}{body}"
 
 
 def heat_colour(value: Number) -> tuple[str, bool]:

@@ -184,4 +184,5 @@ def test_every_figure_stands_alone_as_svg(campaign: Path, tmp_path: Path):
     written = write_figures(campaign, read_config(campaign), tmp_path)
     assert {"dendrogram", "agreement", "flow", "occupancy"} <= {p.stem for p in written}
     for path in written:
-        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        root = ElementTree.parse(path).getroot()
+        assert root.tag.endswith("svg") and int(root.attrib["width"]) > 300
