@@ -49,6 +49,8 @@ def summary(judgement) -> dict:
         "basis": judgement.chosen.name,
         "components": evidence.components.chosen,
         "chosen": evidence.classes.chosen,
+        "discrete": evidence.discrete_classes,
+        "spread": evidence.spread and [evidence.spread.width, round(evidence.spread.gain.value)],
         "gains": [round(g.value) for g in evidence.classes.gains],
         "pose_scale": judgement.chosen.scale,
     }
@@ -152,7 +154,7 @@ def run_set(name: str, quick: bool) -> dict:
             for poses, case in null_cases(seed):
                 found = judge_classes(case, "auto")
                 say(f"null {seed}, {poses}, {cpu_seconds() - before:.0f} CPU s: {found}")
-                numbers[poses].append(found["chosen"])
+                numbers[poses].append(found["discrete"])
         return numbers | {"cpu": cpu_seconds() - before}
     case = case_of(name)
     before = cpu_seconds()
@@ -245,7 +247,7 @@ def bars(results: dict) -> list[tuple[str, str, bool]]:
         bar = results.get("relion", {}).get("cpu", RELION_CPU)
         four, off = r["runs"]["4"], r.get("off", r)["runs"]["4"]
         add(f"spliceosome: CPU s under one RELION run ({bar:.0f})", round(r["cpu"]), r["cpu"] < bar)
-        add("spliceosome: K = 4 chosen", r["chosen"], r["chosen"] == 4)
+        add("spliceosome: K = 4 chosen", r["discrete"], r["discrete"] == 4)
         add("spliceosome: ARI ≥ 0.985", four["ari"], four["ari"] >= 0.985)
         add("spliceosome: ≥ 80 % of seeds at it", four["at_optimum"], four["at_optimum"] >= 0.8)
         gap = abs(four["ari"] - off["ari"])
@@ -254,16 +256,16 @@ def bars(results: dict) -> list[tuple[str, str, bool]]:
         if name in results:
             r = results[name]
             ari = r["runs"][str(k)]["ari"]
-            add(f"{name}: K = {k} chosen", r["chosen"], r["chosen"] == k)
+            add(f"{name}: K = {k} chosen", r["discrete"], r["discrete"] == k)
             add(f"{name}: ARI ≥ {bar}", ari, ari >= bar)
     if "jittered" in results:
         ari = results["jittered"]["runs"]["4"]["ari"]
         add("jittered: ARI ≥ 0.88 with pose_error auto", ari, ari >= 0.88)
-        add(
-            "jittered: K = 4 chosen",
-            results["jittered"]["chosen"],
-            results["jittered"]["chosen"] == 4,
-        )
+        states = results["jittered"]["discrete"]
+        add("jittered: K = 4 chosen", states, states == 4)
+    if "continuous" in results:
+        states = results["continuous"]["discrete"]
+        add("continuous: no discrete states", states, states == 1)
     for poses in ("exact", "jittered") if "null" in results else ():
         chosen = results["null"][poses]
         ones = sum(k == 1 for k in chosen)

@@ -29,6 +29,8 @@ MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small
 # Nats a particle: what is left of wrong poses and of interpolation gave up to 0.007 in simulations,
 # a state of 10 % of the particles that differs by 1.2 % of the mass 0.08.
 MIN_PER_PARTICLE = 0.01
+WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of classes that are tried, in units of a continuum's pieces
+CUT_WIDTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Choice:
     reason: str
 
 
+def least_gain(n: int) -> float:
+    """Nats by which held-out particles must gain before it counts."""
+    return max(MIN_GAIN, MIN_PER_PARTICLE * n)
+
+
 def choose_number(
     gains: Float[np.ndarray, "m n"], numbers: Sequence[int], blocks: np.ndarray | None, what: str
 ) -> Choice:
@@ -87,7 +94,7 @@ def choose_number(
     steps = [Interval(0.0, 0.0, 0.0)]
     steps += [block_interval(b - a, blocks) for a, b in zip(gains, gains[1:])]
     best = int(np.argmax([t.value for t in total]))
-    least = max(MIN_GAIN, MIN_PER_PARTICLE * gains.shape[1])
+    least = least_gain(gains.shape[1])
     chosen = 0
     while chosen < best:
         better = [
@@ -135,20 +142,35 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How wide classes are, in units of the pieces of an evenly cut continuum."""
+
+    width: float  # variance within classes over that of such pieces
+    gain: Interval  # held-out log-likelihood over classes without any width
+    continuum: bool  # whether the classes are as wide as where a continuum is cut
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What held-out particles say about numbers of components and classes."""
 
     components: Choice
     classes: Choice
     per_class: tuple[Interval, ...]  # loss without each class, by size (one fit a quarter)
+    spread: Spread | None  # None with one class
     component_gains: Float[np.ndarray, "m n"]
     class_gains: Float[np.ndarray, "k n"]
     log_likelihood: float  # of all held-out particles at the choice, baseline included
 
     @property
+    def discrete_classes(self) -> int:
+        """Number of states: 1 where a continuum was cut."""
+        return 1 if self.spread and self.spread.continuum else self.classes.chosen
+
+    @property
     def found(self) -> bool:
         """False: no discrete heterogeneity found."""
-        return self.classes.chosen > 1
+        return self.discrete_classes > 1
 
 
 def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
@@ -215,6 +237,7 @@ def held_out_evidence(
         components=components,
         classes=classes,
         per_class=_class_losses(tasks, fits[row], gains[row], kept, scored, own),
+        spread=_measure_spread(tasks, fits[row], gains[row], kept, scored, own),
         component_gains=component,
         class_gains=gains,
         log_likelihood=offset + float(gains[row].sum()),
@@ -242,3 +265,50 @@ def _class_losses(tasks, fits, full, kept, scored, blocks) -> tuple[Interval, ..
             without[score] = posteriors_and_gain(scoring.leading(kept), z[keep], rest)[1]
         losses.append(block_interval((full - without)[scored], blocks))
     return tuple(losses)
+
+
+def spread_gain(
+    statistics: Statistics,
+    coordinates: Float[np.ndarray, "k q"],
+    class_weights: Float[np.ndarray, " k"],
+    width: float,
+) -> Float[np.ndarray, " n"]:
+    """Log-likelihood of each particle over the mean map where classes are Gaussians around z_k.
+
+    Their covariance has the shape of that between the classes. K even pieces of a line have a
+    variance of 1/(K²−1) of that between their centres: the unit of `width`.
+    """
+    k = len(class_weights)
+    z = np.asarray(coordinates, np.float64)
+    centred = z - class_weights @ z
+    # Σ π (z − z̄)(z − z̄)ᵀ = L Lᵀ; the coordinates within a class are z_k + L u.
+    factor = (centred * np.sqrt(class_weights * width / (k**2 - 1))[:, None]).T
+    scores = np.zeros((statistics.n, k))
+    for start in range(0, statistics.n, 65_536):
+        rows = slice(start, start + 65_536)
+        part = statistics.take(rows)
+        g, big_g = part.linear().astype(np.float64), part.quadratic().astype(np.float64)
+        at_class = big_g @ z.T
+        residual = g[:, :, None] - at_class
+        system = np.eye(k) + factor.T @ big_g @ factor
+        inner = factor.T @ residual
+        gained = 0.5 * np.sum(inner * np.linalg.solve(system, inner), 1)
+        gained -= 0.5 * np.linalg.slogdet(system)[1][:, None]
+        scores[rows] = g @ z.T - 0.5 * np.einsum("nqk,kq->nk", at_class, z) + gained
+    return np.logaddexp.reduce(scores + np.log(np.maximum(class_weights, 1e-12)), 1)
+
+
+def _measure_spread(tasks, fits, without, kept, scored, blocks) -> Spread | None:
+    """The width that the learning particles find likeliest, judged by the others."""
+    if len(fits[0][1]) < 2:
+        return None
+    learned = np.zeros(len(WIDTHS))
+    gains = np.zeros((len(WIDTHS), len(without)))
+    for (learning, scoring, score), (z, weights) in zip(tasks, fits):
+        for row, width in enumerate(WIDTHS):
+            learned[row] += spread_gain(learning.leading(kept), z, weights, width).sum()
+            gains[row, score] = spread_gain(scoring.leading(kept), z, weights, width)
+    best = int(np.argmax(learned))
+    gain = block_interval((gains[best] - without)[scored], blocks)
+    enough = bool(gain.low > 0 and gain.value > least_gain(int(scored.sum())))
+    return Spread(WIDTHS[best], gain, enough and WIDTHS[best] >= CUT_WIDTH)

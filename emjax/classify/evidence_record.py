@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emjax.classify.evidence import Choice, Interval
+from emjax.classify.evidence import Choice, Evidence, Interval
 from emjax.classify.evidence_maps import MapEvidence
 from emjax.classify.pose_error import PoseError
 from emjax.classify.subspace_analysis import Analysis
@@ -32,6 +32,20 @@ def verdict(classes: Choice) -> str:
     return f"{classes.chosen} classes raise the held-out likelihood"
 
 
+def subspace_verdict(evidence: Evidence) -> str:
+    """The answer in words, a continuum told from states."""
+    if evidence.found:
+        return verdict(evidence.classes)
+    count = evidence.components.chosen
+    if not count:
+        return "no discrete heterogeneity found"
+    parts = f"; {evidence.classes.chosen} classes cut it" if evidence.spread else ""
+    return (
+        "no discrete heterogeneity found, but continuous variability in"
+        f" {count} component{'s' * (count > 1)}{parts}"
+    )
+
+
 def width_record(width: PoseError | None) -> dict[str, float] | None:
     """Prior widths of the pose error; None for exact poses."""
     if width is None:
@@ -43,6 +57,7 @@ def map_evidence_record(found: MapEvidence) -> dict[str, Any]:
     """What held-out particles say about classes of maps."""
     return {
         "verdict": verdict(found.classes),
+        "discrete_classes": found.classes.chosen,
         "classes": choice_record(found.classes),
         "per_class": [interval_record(loss) for loss in found.per_class],
         "pose_error": width_record(found.pose_error),
@@ -52,9 +67,16 @@ def map_evidence_record(found: MapEvidence) -> dict[str, Any]:
 def analysis_record(found: Analysis) -> dict[str, Any]:
     """Everything that held-out particles judged in a subspace analysis."""
     judgement = found.judgement
-    evidence = judgement.chosen.evidence
+    evidence, spread = judgement.chosen.evidence, judgement.chosen.evidence.spread
     return {
-        "verdict": verdict(evidence.classes),
+        "verdict": subspace_verdict(evidence),
+        "discrete_classes": evidence.discrete_classes,
+        "spread": spread
+        and {
+            "width": spread.width,
+            "gain": interval_record(spread.gain),
+            "continuum": spread.continuum,
+        },
         "classes": choice_record(evidence.classes),
         "components": choice_record(evidence.components),
         "per_class": [interval_record(loss) for loss in evidence.per_class],

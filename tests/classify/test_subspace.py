@@ -11,6 +11,7 @@ from emjax.classify.evidence import (
     choose_number,
     component_gains,
     held_out_evidence,
+    spread_gain,
 )
 from emjax.classify.subspace import (
     CampaignOptions,
@@ -160,6 +161,35 @@ def test_evidence_chooses_the_planted_number(three_classes):
     assert evidence.found
     assert len(evidence.per_class) == 3
     assert all(loss.low > 0 for loss in evidence.per_class)
+    assert evidence.spread and not evidence.spread.continuum
+    assert evidence.discrete_classes == 3
+
+
+def test_a_continuum_is_not_called_states():
+    line = np.zeros((3000, 3))
+    line[:, 0] = np.linspace(-3, 3, 3000)
+    statistics, _ = planted(3000, line, strength=8.0)
+    evidence = held_out_evidence(halves_of(statistics), [2, 3, 4], seeds=6)
+    assert evidence.classes.chosen > 1  # the pieces of a line explain more than its mean
+    assert evidence.spread and evidence.spread.continuum
+    assert evidence.discrete_classes == 1 and not evidence.found
+
+
+def test_the_spread_of_classes_is_integrated_out():
+    statistics, _ = planted(5, np.zeros((1, 2)), 3)
+    z, weights = np.array([[1.0, 0.5], [-1.0, 0.0]]), np.array([0.6, 0.4])
+    rng = np.random.default_rng(0)
+    centred = z - weights @ z
+    between = (centred * weights[:, None]).T @ centred / 3  # of K² − 1 = 3 pieces
+    drawn = rng.multivariate_normal(np.zeros(2), between, 400_000)
+    g, big_g = statistics.linear().astype(float), statistics.quadratic().astype(float)
+    total = np.zeros(5)
+    for centre, weight in zip(z, weights):
+        at = centre + drawn
+        ell = g @ at.T - 0.5 * np.einsum("mi,nij,mj->nm", at, big_g, at)
+        total += weight * np.exp(ell).mean(1)
+    # Averages of 400,000 draws.
+    np.testing.assert_allclose(spread_gain(statistics, z, weights, 1.0), np.log(total), atol=0.03)
 
 
 @pytest.mark.parametrize("seed", range(5))
