@@ -22,7 +22,7 @@ with job(snakemake) as work:
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     if params.options["on_mismatch"] == "intersect":
         labels[(labels < 0).any(1)] = -1
-    judged = [read_json(path)["classes"] for path in snakemake.input.evidence]
+    judged = [read_json(path)["discrete_classes"] for path in snakemake.input.evidence]
     known = {field.name for field in dataclasses.fields(ConsensusOptions)}
     found = build_consensus(
         labels,
@@ -31,7 +31,7 @@ with job(snakemake) as work:
         ConsensusOptions(**{k: v for k, v in params.options.items() if k in known}),
         log_likelihood=np.array([m.get("log_likelihood") or np.nan for m in metrics], float),
         # Held-out particles allow the largest number they chose, however well more would agree.
-        held_out_gain={max(c["chosen"] for c in judged): 1.0} if judged else None,
+        held_out_gain={max(judged): 1.0} if judged else None,
     )
 
     # A consensus of fewer classes must not leave the maps of an earlier one behind.

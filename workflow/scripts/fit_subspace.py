@@ -49,7 +49,7 @@ with job(snakemake) as work:
     write_npy(snakemake.output.basis, volumes)
     write_npy(snakemake.output.statistics, found.statistics.features)
     write_npy(snakemake.output.coordinates, latent_means(found.statistics))
-    classes = found.judgement.chosen.evidence.classes
+    classes, record = found.judgement.chosen.evidence.classes, analysis_record(found)
     write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(classes)))
-    write_json(snakemake.output.evidence, analysis_record(found))
-    work.say(classes.reason)
+    write_json(snakemake.output.evidence, record)
+    work.say(f"{record['verdict']}: {classes.reason}")
