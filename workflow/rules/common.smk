@@ -36,6 +36,7 @@ EM3D_OPTIONS = {
     for name, value in (config["runs"]["em3d"] or {}).items()
     if name not in ("n_classes", "seeds", "evidence_seeds")
 } | {"symmetry": config["symmetry"]}
+EM3D_NUMBERS = (config["runs"]["em3d"] or {}).get("n_classes", [])
 EM3D_EVIDENCE_SEEDS = (config["runs"]["em3d"] or {}).get("evidence_seeds", 0)
 EM3D_BATCHES = em3d_batches(config)
 SOM_OPTIONS = {

@@ -25,14 +25,14 @@ rule judge_em3d:
         mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
         runtime=lambda wildcards, input, attempt: classify_minutes(
             input.size_mb,
-            EM3D_EVIDENCE_SEEDS * sum(config["runs"]["em3d"]["n_classes"]),
+            EM3D_EVIDENCE_SEEDS * sum(EM3D_NUMBERS),
             EM3D_OPTIONS["full_iterations"],
             attempt,
         ),
     params:
         emjax=EMJAX_VERSION,
         focus=config["masks"]["focus"],
-        n_classes=config["runs"]["em3d"]["n_classes"] if EM3D_OPTIONS else [],
+        n_classes=EM3D_NUMBERS,
         seeds=EM3D_EVIDENCE_SEEDS,
         options=EM3D_OPTIONS,
     message:
