@@ -10,7 +10,7 @@ from emjax.report.svg import Chart, heat_colour, small
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
 
 MOVEMENT = "movement of the whole"  # of the molecule: what pose errors look like
-SCALE = "grey scale"  # a class that lacks a part also fits the mean map with a smaller scale
+SCALE = "grey scale"  # of the whole particle
 POSES = ("viewing direction", "shift", MOVEMENT)
 
 NAMES = {
@@ -44,21 +44,25 @@ def say(nuisance: str) -> str:
 def confounder_figure(campaign: Campaign) -> Figure | None:
     """Effect size of every nuisance on every class."""
     table = campaign.table("consensus/confounders.tsv")
-    effect = column(table, "effect_size")
-    if effect is None or "nuisance" not in table or "class" not in table:
+    if "nuisance" not in table or "class" not in table:
         return None
-    if len(campaign.class_numbers) < 2:
-        return None  # whatever all particles share tells nothing
+    several = len(campaign.class_numbers) > 1
+    if not several:  # whatever all particles share tells nothing, but a run's classes may
+        table = table.loc[["." in str(c) for c in table["class"]]]
+    effect = column(table, "effect_size")
+    if effect is None or table.empty:
+        return None
     q = column(table, "q_value", "q")
     places = [(str(n), str(c)) for n, c in zip(table["nuisance"], table["class"], strict=True)]
     nuisances = list(dict.fromkeys(n for n, _ in places))
     classes = list(dict.fromkeys(c for _, c in places))
+    labels = [f"class {c}" if c.isdigit() else c for c in classes]
     chart = Chart(
         (0, len(nuisances)),
         (len(classes), 0),
         470,
         110 + 34 * len(classes),
-        left=70,
+        left=max(70, 14 + 7 * max(map(len, labels))),
         top=8,
         bottom=94,
         label="Confounders",
@@ -77,7 +81,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
             x + 1,
             y,
             y + 1,
-            f"Class {classes[y]}, {say(nuisances[x])}: effect {value:.3f}{note}",
+            f"{labels[y].capitalize()}, {say(nuisances[x])}: effect {value:.3f}{note}",
             fill,
         )
         ink = "#fff" if light else "#111"
@@ -92,16 +96,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         chart.text(
             x, base, say(name), "end", class_="tick", transform=f"rotate(-30 {x:.1f} {base})"
         )
-    for i, name in enumerate(classes):
-        label = f"class {name}" if name.isdigit() else name
+    for i, label in enumerate(labels):
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
     if len(hits):
-        by_state = all(say(str(n)) == SCALE for n in hits["nuisance"])
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
         count = plural(len(set(hits["class"])), "class goes", "classes go")
-        title = f"{count} with {what}: " + (
-            "look where they differ" if by_state else "distrust them"
-        )
+        title = f"{count} with {what}: distrust {'it' if count.startswith('1 ') else 'them'}"
     else:
         title = "No class depends on anything but the images, as far as can be tested"
     return Figure(
@@ -110,9 +110,10 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         chart.svg(),
         "How strongly membership of a class goes with a property that has nothing to do with the "
         "molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from 0.2 if "
-        "chance does not explain it; from 0.5 for movement of the whole, the part of the class's "
-        "difference map that a small turn or shift of the whole particle would make. Reproducible "
-        "is not the same as true: such a class may be an artefact of poses, CTF or ice that "
-        "every seed finds.",
+        "chance does not explain it. Grey scale and movement of the whole are parts of the class's "
+        "difference map: what a change of brightness, or a small turn or shift, of the whole "
+        "particle would make; they warn from 0.5. Reproducible is not the same as true: such a "
+        "class may be an artefact of poses, CTF or ice that every seed finds."
+        + ("" if several else " These are the classes of the best-fitting run."),
         table,
     )

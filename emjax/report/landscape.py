@@ -10,11 +10,18 @@ from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number
 
 MOST_SPECKS = 3000
+JUDGED = {"em3d": "full maps", "subspace": "maps inside the subspace"}
 
 
-def evidence(campaign: Campaign) -> dict[str, Any]:
+def evidence(campaign: Campaign, method: str = "subspace") -> dict[str, Any]:
     """What held-out particles judged; empty where nothing was held out."""
-    return campaign.json("runs/subspace/evidence.json")
+    return campaign.json(f"runs/{method}/evidence.json")
+
+
+def supported(campaign: Campaign) -> int | None:
+    """Most classes that held-out particles support by any method; None where none was asked."""
+    chosen = [evidence(campaign, m).get("classes", {}).get("chosen") for m in JUDGED]
+    return max((c for c in chosen if isinstance(c, int)), default=None)
 
 
 def evidence_notes(campaign: Campaign) -> list[str]:
@@ -42,14 +49,14 @@ def evidence_notes(campaign: Campaign) -> list[str]:
     return notes
 
 
-def evidence_figure(campaign: Campaign) -> Figure | None:
+def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     """Likelihood gain of each number of classes on particles that the maps have not seen."""
-    table = campaign.table("runs/subspace/evidence.tsv")
+    table = campaign.table(f"runs/{method}/evidence.tsv")
     k, gain = column(table, "n_classes"), column(table, "gain")
     if k is None or gain is None or not np.isfinite(gain).any():
         return None
     low, high = numbers(table, "gain_low"), numbers(table, "gain_high")
-    chosen = evidence(campaign).get("classes", {}).get("chosen")
+    chosen = evidence(campaign, method).get("classes", {}).get("chosen")
     best = int(chosen) if isinstance(chosen, int) else int(k[np.nanargmax(gain)])
     title = (
         f"Particles set aside are explained best by {plural(best, 'class', 'classes')}"
@@ -60,7 +67,7 @@ def evidence_figure(campaign: Campaign) -> Figure | None:
     if best in k:
         chart.rule(x=best, name=f"{best} chosen")
     return Figure(
-        "evidence", title, chart.svg(),
+        f"evidence-{method}", f"{title} ({JUDGED[method]})", chart.svg(),
         "Maps made from one half of the particles score the other half. More classes always fit "
         "their own particles better; only real ones help with particles they have not seen. Bars "
         "are 95 % intervals over micrographs.", table,

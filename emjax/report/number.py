@@ -182,6 +182,8 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     y = chart.py((low + high) / 2)
     chart.add("line", x1=chart.left, x2=946, y1=y, y2=y, class_="cut", id="cut-line")
     same = percent(kept_share(part, groups), 1)
+    every = len(campaign.intersections)
+    left_out = f"The {n} largest of {every:,} groups are shown. " if n < every else ""
     return Figure(
         "dendrogram",
         "One class is in use; below its top the tree shows how the runs would split it"
@@ -189,9 +191,9 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
         else f"Cut at {plural(chosen, 'class', 'classes')}, the tree groups {same} of the "
         "particles as the classes in use do",
         chart.svg(),
-        "Each leaf is a group of particles that every run put together; its bar is the group's "
-        "size. Groups join from the bottom up, the most alike first. Drag the dashed line, or use "
-        "the slider, to see other numbers of classes; the table follows.",
+        f"{left_out}Each leaf is a group of particles that every run put together; its bar is the "
+        "group's size. Groups join from the bottom up, the most alike first. Drag the dashed line, "
+        "or use the slider, to see other numbers of classes; the table follows.",
         groups,
         wide=True,
     )

@@ -72,7 +72,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
-            landscape.evidence_figure(campaign),
+            *(landscape.evidence_figure(campaign, method) for method in landscape.JUDGED),
         ],
         "runs": [
             agreement.agreement_figure(campaign),

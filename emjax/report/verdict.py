@@ -10,7 +10,7 @@ from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence
+from emjax.report.landscape import supported
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -41,6 +41,8 @@ def continuum(campaign: Campaign) -> bool:
 
 def significant_classes(campaign: Campaign) -> int:
     """Consensus classes whose q-value is below the false-discovery rate."""
+    if "significant" in campaign.stability:
+        return int(truths(campaign.stability, "significant").sum())
     q = column(campaign.stability, "q_value", "q")
     if q is not None and np.isfinite(q).any():
         return int((q < campaign.fdr).sum())
@@ -114,7 +116,7 @@ def judge(campaign: Campaign) -> Verdict:
         )
     else:
         verdict = Verdict("found", "Reproducible classes found", f"{sentence_of_sizes(campaign)}.")
-        if any(say(str(nuisance)) != SCALE for nuisance in hits["nuisance"]):
+        if len(hits):
             verdict.mood, verdict.badge = "warn", "Found, but be careful"
         verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
         verdict.found.append(
@@ -164,10 +166,11 @@ def _add_picked(verdict: Verdict, campaign: Campaign) -> None:
 
 
 def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
-    for nuisance, rows in hits.groupby("nuisance", sort=False):
+    # Classes of single runs that follow noise may follow anything.
+    for nuisance, rows in () if verdict.mood == "nothing" else hits.groupby("nuisance", sort=False):
         verdict.distrust.append(_doubt(say(str(nuisance)), rows))
-    held_out = evidence(campaign).get("classes", {}).get("chosen")
-    if isinstance(held_out, int) and held_out < len(campaign.class_numbers):
+    held_out = supported(campaign)
+    if held_out is not None and held_out < len(campaign.class_numbers):
         verdict.distrust.append(
             f"Particles set aside support {plural(held_out, 'class', 'classes')} only; the further "
             "ones fit the particles they were made from and no others."
@@ -220,24 +223,31 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
 
 def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
     """Why a nuisance that goes with classes matters."""
-    names = ", ".join(str(c) for c in dict.fromkeys(rows["class"]))
+    named = [str(c) for c in dict.fromkeys(rows["class"])]
+    # Classes of a single run are called em3d-K04-s001.2.
+    of_run = {name.rpartition(".")[0] for name in named}
+    names = ("class " if len(named) == 1 else "classes ") + ", ".join(
+        name.rpartition(".")[2] for name in named
+    )
+    names += f" of {of_run.pop()}" if of_run != {""} else ""
     effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
     if nuisance == MOVEMENT:
         return (
-            f"The difference map of class {names} is what a small movement of the whole molecule "
-            f"would make (up to {100 * effect:.0f} % of it): it sorts particles by the error of "
-            "their pose, not by their state."
+            f"A small movement of the whole molecule explains up to {100 * effect:.0f} % of the "
+            f"difference map of {names}: particles are sorted by the error of their pose, not by "
+            "their state."
         )
     if nuisance == SCALE:
         return (
-            f"Class {names} goes with the grey scale (effect {effect:.2f}). A class that lacks a "
-            "part has a smaller scale for that reason alone; only a difference map that is spread "
-            "over the whole particle means contrast or ice."
+            f"A change of brightness of the whole explains up to {100 * effect:.0f} % of the "
+            f"difference map of {names}: ice, contrast or the normalisation of the images sorted "
+            "these particles, not their state."
         )
+    verb = "goes" if len(named) == 1 else "go"
     return (
-        f"Class {names} goes with {nuisance} (effect {effect:.2f}; {MATTERS} and more is a "
-        "warning). Such classes come out of every seed and may still be artefacts, of pose errors "
-        "for example."
+        f"{names.capitalize()} {verb} with {nuisance} (effect {effect:.2f}; {MATTERS} and more is "
+        "a warning). Such classes come out of every seed and may still be artefacts, of pose "
+        "errors for example."
     )
 
 
@@ -264,10 +274,11 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounders: set[str]) -> 
             "Refine the poses first (a local angular refinement), then run the campaign again: "
             "real classes stay, pose artefacts change or vanish."
         )
-    elif confounders - {SCALE}:
+    elif confounders:
         verdict.advice.append(
-            f"Look into {' and '.join(sorted(confounders - {SCALE}))}: refine the CTF or leave out "
-            "the particles in question, then run the campaign again. Real classes stay."
+            f"Look into {' and '.join(sorted(confounders))}: refine the CTF, normalise the images "
+            "(scale: optimal) or leave out the particles in question, then run the campaign again. "
+            "Real classes stay."
         )
     if continuum(campaign):
         verdict.advice.append(

@@ -34,15 +34,27 @@ def test_says_plainly_that_there_is_nothing(null_campaign: Path):
 def test_warns_of_classes_that_follow_the_viewing_direction(jittered_campaign: Path):
     page = render_report(jittered_campaign, read_config(jittered_campaign))
     assert 'class="verdict warn"' in page
-    assert "goes with viewing direction" in page
+    assert "go with viewing direction" in page
     assert "Refine the poses first" in page
+
+
+def test_one_class_shows_what_the_classes_of_its_best_run_follow(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200, kind="null")
+    write_json(folder / "consensus/elbows.json", {"recommended": 1, "verdict": "continuum"})
+    rows = [f"em3d-K04-s001.{c}\tmovement of the whole\t0.8\t\t\tTrue" for c in (1, 2)]
+    head = "class\tnuisance\teffect_size\tp_value\tq_value\tflag"
+    table = [head, "1\tmovement of the whole\t0\t\t\tFalse", *rows]
+    (folder / "consensus/confounders.tsv").write_text("\n".join(table) + "\n")
+    page = render_report(folder, read_config(folder))
+    assert "difference map of classes 1, 2 of em3d-K04-s001: particles are sorted by" in page
+    assert "2 classes go with movement of the whole: distrust them" in page
 
 
 @pytest.mark.parametrize(
     ("nuisance", "mood", "words"),
     [
-        ("grey scale", "found", "lacks a part has a smaller scale"),
-        ("movement of the whole", "warn", "sorts particles by the error of their pose"),
+        ("grey scale", "warn", "A change of brightness of the whole explains up to 45 %"),
+        ("movement of the whole", "warn", "sorted by the error of their pose"),
         ("defocus", "warn", "Look into defocus"),
     ],
 )
