@@ -11,7 +11,10 @@ rule fit_subspace:
         solvent_mask=rules.prepare_particles.output.solvent_mask,
         noise=rules.prepare_particles.output.noise,
         focus=present(config["masks"]["focus"]),
-        components=present(*SUBSPACE_OPTIONS.get("components", [])),
+        components=present(
+            *SUBSPACE_OPTIONS.get("components", []),
+            *SUBSPACE_OPTIONS.get("states", []),
+        ),
     output:
         basis=f"{CAMPAIGN}/runs/subspace/basis.npy",
         statistics=f"{CAMPAIGN}/runs/subspace/statistics.npy",

@@ -3,13 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
+from emjax.classify.basis_operators import PixelOperators
 from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.subspace_analysis import SubspaceOptions
+from emjax.classify.subspace_volumes import (
+    components_from_coordinates,
+    components_from_maps,
+    components_from_states,
+)
+from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import MeanMap, slicing_values
 from emjax.io.atomic import write_json, write_npy
+from emjax.io.coordinates import read_coordinates
 from emjax.io.particles import ParticleSet, write_particles
 from emjax.io.volume import read_volume, write_volume
 
@@ -38,6 +49,31 @@ def read_mask(prepare: Path, focus: str | None, box_size: int, full_box: int) ->
     if not focus:
         return solvent
     return solvent * resample_mask(read_volume(focus, full_box)[0], box_size)
+
+
+def given_components(
+    options: dict[str, Any],
+    table: ParticleSet,
+    operators: PixelOperators,
+    mean: MeanMap,
+    mask: np.ndarray,
+) -> Array | None:
+    """Components from the user's maps, coordinates (`.cs`) and maps of states, if any."""
+    grid = operators.grid
+    tables = [path for path in options["components"] if Path(path).suffix in (".cs", ".csg")]
+    maps = [path for path in options["components"] if path not in tables]
+
+    def read(paths: list[str]) -> np.ndarray:
+        return np.stack([resample(read_volume(path)[0], grid.box_size) for path in paths])
+
+    values = slicing_values(jnp.asarray(mean.volume * mean.solvent_mask), grid)
+    found = [components_from_maps(read(maps), mask, grid)] if maps else []
+    for path in tables:
+        coordinates = read_coordinates(path, table.identity)
+        found.append(components_from_coordinates(operators, values, coordinates, mask))
+    if options["states"]:
+        found.append(components_from_states(read(options["states"]), mask, grid))
+    return jnp.concatenate(found) if found else None
 
 
 def pose_derivatives(prepare: Path, evidence: dict[str, Any], particles: Particles):

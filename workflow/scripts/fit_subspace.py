@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 from _job import job
 from _prepared import load_prepared
-from _subspace import read_mask, subspace_options
+from _subspace import given_components, read_mask, subspace_options
 
 from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.evidence_record import analysis_record, evidence_curve
 from emjax.classify.subspace import latent_means
 from emjax.classify.subspace_analysis import analyse
-from emjax.classify.subspace_volumes import components_from_maps
-from emjax.imaging.grids import resample
 from emjax.imaging.prepare import MeanMap
 from emjax.io.atomic import read_json, write_json, write_npy, write_tsv
 from emjax.io.volume import read_volume
@@ -30,17 +28,13 @@ with job(snakemake) as work:
         np.zeros(particles.grid.n_shells),
         read_volume(prepare / "solvent_mask.mrc")[0],
     )
-    paths = params.options["components"]
-    given = None
-    if paths:
-        maps = np.stack([resample(read_volume(path)[0], box) for path in paths])
-        given = components_from_maps(maps, mask, particles.grid)
     operators = make_pixel_operators(particles, max_memory_gb=snakemake.config["max_memory_gb"])
+    given = given_components(params.options, table, operators, mean, mask)
     found = analyse(
         operators,
         mean,
         mask,
-        subspace_options(params.options, len(paths) or None),
+        subspace_options(params.options, None if given is None else len(given)),
         table.micrograph,
         lambda *words: work.say(" ".join(map(str, words))),
         given,
