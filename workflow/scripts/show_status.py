@@ -4,6 +4,7 @@ Usage: show_status.py CONFIG.yaml
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -11,36 +12,63 @@ import yaml
 from emjax.io.atomic import read_json, read_tsv
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
-from settings import ConfigError, complete, em3d_batches  # noqa: E402
+from settings import (  # noqa: E402
+    ConfigError,
+    complete,
+    em3d_batches,
+    som_batches,
+    subspace_runs,
+)
+
+
+def runs_of(config: dict) -> dict[str, list[str]]:
+    """Names of the campaign's runs by method."""
+    return {
+        "em3d": [run for batch in em3d_batches(config) for run in batch.runs],
+        "subspace": list(subspace_runs(config)),
+        "som": [run for batch in som_batches(config) for run in batch.runs],
+        "external": [f"ext-{run['name']}" for run in config["runs"]["external"]],
+    }
+
+
+def unfinished(logs: Path) -> Iterator[tuple[str, str]]:
+    """Jobs that run, failed or were stopped, with the last line of their logs."""
+    for log in sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime):
+        lines = log.read_text(encoding="utf-8").splitlines()
+        if lines and not lines[-1][20:].startswith("done after"):
+            yield log.stem, lines[-1]
+
+
+def found(folder: Path, fdr: float) -> Iterator[str]:
+    """What the consensus found, class by class."""
+    classes = read_tsv(folder / "consensus" / "stability.tsv")
+    significant = (classes["q_value"] < fdr).sum()
+    number = f"{len(classes)} class{'es' * (len(classes) != 1)}"
+    yield f"consensus: {number}, {significant} of them significant"
+    for row in classes.to_dict("records"):
+        size, stability = row["size"], row["mean_stability"]
+        yield f"  class {row['class']}: {size} particles, stability {stability:.2f}"
+    yield f"why this number: {read_json(folder / 'consensus' / 'elbows.json').get('why', '')}"
 
 
 def main(source: str) -> None:
     """Print a few lines about the campaign of a configuration file."""
     config = complete(yaml.safe_load(Path(source).read_text()), source)
     folder = Path("results") / config["campaign"]
-    logs = Path("logs") / config["campaign"]
     print(f"Campaign {config['campaign']}: {folder}")
     if not (folder / "prepare" / "prepare.json").exists():
         print("  not started")
         return
     facts = read_json(folder / "prepare" / "prepare.json")
     print(f"  particles: {facts['n_particles']} of {facts['box_size']} px")
-    for batch in em3d_batches(config):
-        done = sum((folder / "runs" / run / "metrics.json").exists() for run in batch.runs)
-        log = logs / f"classify_{batch.name}.log"
-        last = log.read_text().splitlines()[-1:] if log.exists() and done < len(batch.runs) else []
-        print(f"  {batch.name}: {done} of {len(batch.runs)} runs finished", *last, sep="; ")
+    for method, runs in runs_of(config).items():
+        if runs:
+            done = sum((folder / "runs" / run / "metrics.json").exists() for run in runs)
+            print(f"  {method}: {done} of {len(runs)} runs finished")
+    for name, line in unfinished(Path("logs") / config["campaign"]):
+        print(f"  {name} is not finished; {line}")
     if (folder / "consensus" / "stability.tsv").exists():
-        classes = read_tsv(folder / "consensus" / "stability.tsv")
-        elbows = read_json(folder / "consensus" / "elbows.json")
-        significant = (classes["q_value"] < config["consensus"]["fdr"]).sum()
-        print(f"  consensus: {len(classes)} classes, {significant} of them significant")
-        for row in classes.to_dict("records"):
-            print(
-                f"    class {row['class']}: {row['size']} particles,"
-                f" stability {row['mean_stability']:.2f}"
-            )
-        print(f"  why this number: {elbows.get('why', '')}")
+        print(*(f"  {line}" for line in found(folder, config["consensus"]["fdr"])), sep="\n")
     report = folder / "report.html"
     if report.exists():
         print(f"  report: {report.absolute()}")
