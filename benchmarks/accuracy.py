@@ -171,14 +171,15 @@ def null(quick: bool) -> list[Row]:
             results, cpu = classify_case(case, 4, range(5), initial=initial)
             judged = held_out_choice(case, 4, initial)
             agreed, held = (
-                build_consensus(
-                    np.stack([r.labels for r in results], 1),
-                    [f"em3d-K04-s{r.run.seed:03d}" for r in results],
-                    [r.posteriors for r in results],
-                    log_likelihood=np.array([r.log_likelihood for r in results]),
-                    held_out_gain=gain,
-                ).labels.max()
-                + 1
+                len(
+                    build_consensus(
+                        np.stack([r.labels for r in results], 1),
+                        [f"em3d-K04-s{r.run.seed:03d}" for r in results],
+                        [r.posteriors for r in results],
+                        log_likelihood=np.array([r.log_likelihood for r in results]),
+                        held_out_gain=gain,
+                    ).classes["class"]
+                )
                 for gain in (None, {judged: 1.0})
             )
             rows.append(
