@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from emjax.classify import native, sparse
+from emjax.classify import kernels, native, sparse
 from emjax.classify.sparse import TILE
 from emjax.imaging.grids import FourierGrid, friedel_mates
 from emjax.imaging.particles import Particles, weights_of
@@ -63,7 +63,7 @@ def choose_backend() -> Backend:
     """The fastest backend for the devices JAX runs on."""
     if jax.default_backend() == "cpu":
         return native if native.available() else sparse
-    return sparse
+    return kernels if jax.default_backend() == "gpu" else sparse
 
 
 @dataclass(frozen=True)

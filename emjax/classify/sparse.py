@@ -56,15 +56,14 @@ def make_block(
         grid: pixels and voxels.
         device: where the operators lie.
     """
-    voxels, slicing, numerators, denominator, pixels = _entries(
+    voxels, slicing, inserted, pixels = _entries(
         jnp.asarray(particles.images), jnp.asarray(weights), jnp.asarray(particles.rotations), grid
     )
-    b, n_rows = len(weights), voxels.shape[0] * voxels.shape[1]
-    indices, pointers, merged = merge(
-        np.asarray(voxels).reshape(b, -1),
-        [np.asarray(a).reshape(b, -1) for a in (*numerators, denominator)],
-        grid.kxyz.shape[0],
-    )
+    n_rows = voxels.shape[0] * voxels.shape[1]
+    indices, pointers, merged = _merge(voxels, inserted, grid)
+    # The padding is zeros in the last row.
+    rest = spare_length(len(indices))
+    pointers[-1] += rest
     block = Block(
         pixels=pixels,
         slicing=(
@@ -72,8 +71,8 @@ def make_block(
             voxels.ravel(),
             jnp.arange(n_rows + 1, dtype=jnp.int32) * 8,
         ),
-        insertion=(jnp.asarray(indices), jnp.asarray(pointers)),
-        inserted=jnp.asarray(merged),
+        insertion=(jnp.asarray(np.pad(indices, (0, rest))), jnp.asarray(pointers)),
+        inserted=jnp.asarray(np.pad(merged, ((0, 0), (0, rest)))),
         n_voxels=int(grid.kxyz.shape[0]),
     )
     return jax.device_put(block, device)
@@ -91,15 +90,34 @@ def _entries(
     slicing = slices.weights * weights[..., None]
     inserted = slicing * folded[..., None]
     pixels = jnp.stack([folded.real, folded.imag], -1)
-    numerators = (inserted.real, inserted.imag)
-    return slices.voxels, slicing, numerators, slicing * weights[..., None], pixels
+    values = (inserted.real, inserted.imag, slicing * weights[..., None])
+    return slices.voxels, slicing, values, pixels
 
 
-def merge(
-    voxels: Int[np.ndarray, "b e"], values: Sequence[Float[np.ndarray, "b e"]], n_voxels: int
+def spare_length(n: int) -> int:
+    """Entries that fill n up to one of few lengths, so that compiled code stays in use."""
+    return -n % 2 ** max(0, n.bit_length() - 4)
+
+
+def insertion_of(
+    particles: Particles, weights: Float[np.ndarray, "b p"], grid: FourierGrid
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " q"], Float[np.ndarray, "3 m"]]:
-    """Voxel-major entries, those of one particle at one voxel added up; padded with zeros."""
-    n, width = voxels.shape
+    """The voxel-major matrix T of particles, as of `_merge`."""
+    voxels, _, inserted, _ = _entries(
+        jnp.asarray(particles.images), jnp.asarray(weights), jnp.asarray(particles.rotations), grid
+    )
+    return _merge(voxels, inserted, grid)
+
+
+def _merge(
+    places: Int[Array, "b p 8"], values: Sequence[Float[Array, "b p 8"]], grid: FourierGrid
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " q"], Float[np.ndarray, "3 m"]]:
+    """Voxel-major entries, those of one particle at one voxel added up.
+
+    Returns:
+        The particle of each entry, where the entries of each voxel begin, and sums of the values.
+    """
+    voxels = np.asarray(places).reshape(len(places), -1)
     order = np.argsort(voxels, axis=1, kind="stable")
     keys = np.take_along_axis(voxels, order, 1)
     first = np.ones(keys.shape, bool)
@@ -109,19 +127,14 @@ def merge(
     counts = first.sum(1)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     transposed = csr_matrix(
-        (np.arange(len(column), dtype=np.int32), column, indptr), shape=(n, n_voxels)
+        (np.arange(len(column), dtype=np.int32), column, indptr),
+        shape=(len(voxels), grid.kxyz.shape[0]),
     ).tocsc()
-    # A quarter of the entries survive merging at most; fixed lengths keep compiled code in use.
-    length = -(-len(column) // 65536) * 65536
-    merged = np.zeros((len(values), length), np.float32)
+    merged = np.empty((len(values), len(column)), np.float32)
     for row, value in zip(merged, values, strict=True):
-        flat = np.take_along_axis(value, order, 1).ravel()
-        row[: len(column)] = np.add.reduceat(flat, starts)[np.asarray(transposed.data, np.intp)]
-    indices = np.zeros(length, np.int32)
-    indices[: len(column)] = transposed.indices
-    pointers = transposed.indptr.astype(np.int32)
-    pointers[-1] = length  # the padding is zeros in the last row
-    return indices, pointers, merged
+        flat = np.take_along_axis(np.asarray(value).reshape(voxels.shape), order, 1).ravel()
+        row[:] = np.add.reduceat(flat, starts)[np.asarray(transposed.data, np.intp)]
+    return transposed.indices.astype(np.int32), transposed.indptr.astype(np.int32), merged
 
 
 def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> list[Float[Array, "v _"]]:

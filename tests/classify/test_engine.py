@@ -1,12 +1,13 @@
 """Backends of the engine against slices read and inserted one by one."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from emjax.classify import engine as engine_module
-from emjax.classify import native, sparse
+from emjax.classify import kernels, native, sparse
 from emjax.classify.engine import LANES, Accumulator, block_size, make_engine
 from emjax.classify.expectation import insert_columns
 from emjax.classify.sparse import TILE
@@ -21,6 +22,7 @@ needs_compiler = pytest.mark.skipif(
 BACKENDS = [
     pytest.param(native, id="native", marks=needs_compiler),
     pytest.param(sparse, id="sparse"),
+    pytest.param(kernels, id="kernels"),  # interpreted where there is no GPU
 ]
 
 
@@ -156,6 +158,25 @@ def test_backends_agree(prepared):
     scale = np.abs(np.asarray(b.numerator)).max()
     np.testing.assert_allclose(a.numerator, b.numerator, atol=2e-6 * scale)
     np.testing.assert_allclose(a.denominator, b.denominator, atol=2e-6 * np.max(b.denominator))
+
+
+def test_kernels_compile_to_gpu_code(prepared, monkeypatch):
+    """As far as that goes without a GPU: to the intermediate code that its driver takes."""
+    engine = make_engine(prepared[0], particle_limit=40, backend=kernels)
+    _, block = next(iter(engine.blocks()))
+    sums = kernels.empty_sums(1, engine.grid.kxyz.shape[0], jax.devices()[0])[0]
+    posteriors = jnp.ones((engine.block_size, TILE))
+    monkeypatch.setattr(kernels, "interpreted", lambda: False)
+    arrays, static = eqx.partition(block, eqx.is_array)
+
+    def both(arrays):
+        own = eqx.combine(arrays, static)
+        compared = kernels.slice_and_compare.__wrapped__(own, sums[0], sums[1])
+        return compared, kernels.add_up.__wrapped__(own, posteriors, sums)
+
+    lowered = jax.jit(both).trace(arrays).lower(lowering_platforms=("cuda",))
+    n_calls = lowered.as_text().count("@__gpu$xla.gpu.triton")
+    assert n_calls == 2
 
 
 @needs_compiler

@@ -1,0 +1,132 @@
+"""Time and memory with the number of particles, and the same bits however a campaign is run.
+
+Usage: python benchmarks/scaling.py [--check] [--only PART ...] [--quick]
+Parts: linear (2,000 to 200,000 synthetic particles of 64 pixels, all frequencies, 4 seeds of K = 4,
+at most 4 GB), bits (alone, in a batch, after a restart, on 1 and 4 devices, with both backends).
+CPU seconds, each N in a process of its own. --quick: up to 20,000. --check: exit 1 on a miss.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+PARTS = ("linear", "bits")
+RESOLUTION, MEMORY_GB = 12.4, 4.0
+
+
+def linear(n: int) -> dict:
+    """CPU seconds a particle and pass, and the most memory held, with n particles on disk."""
+    from engine_data import noise_particles, peak_gigabytes, sweep_seconds
+
+    from emjax.classify.engine import make_engine
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = make_engine(noise_particles(n, RESOLUTION, Path(folder) / "images.npy"), MEMORY_GB)
+        # Few particles are over in a moment.
+        seconds = sweep_seconds(engine, 4, 4, repeats=3 if n < 50_000 else 1)
+        return {"ms": 1000 * seconds / n, "gb": peak_gigabytes(), "kept": engine.keep}
+
+
+def bits(backend_name: str) -> dict:
+    """Hashes of the run of seed 0: alone, in a batch, and taken up again after 2 iterations."""
+    import jax
+
+    from emjax.classify import native, sparse
+    from emjax.classify.em3d import classify
+    from emjax.classify.engine import make_engine
+    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.imaging.masks import sphere
+    from emjax.imaging.prepare import estimate
+
+    with tempfile.TemporaryDirectory() as folder:
+        from engine_data import noise_particles
+
+        particles = noise_particles(1000, 24.0, Path(folder) / "images.npy")
+        # Noise alone will do: every bit counts.
+        particles = particles.take(np.arange(particles.n))
+        mask = sphere(particles.box_size)
+        particles, mean = estimate(particles, np.ones((1, particles.radius + 3)), mask)
+    engine = make_engine(
+        particles, backend={"native": native, "sparse": sparse}[backend_name], block_pixels=20_000
+    )
+    scene, options = make_scene(mean.volume, mask), Em3dOptions(full_iterations=3)
+    states = []
+    runs = [Run(3, 0), Run(5, 1), Run(4, 2), Run(4, 3), Run(3, 4)]
+    alone = classify(engine, scene, runs[:1], options, on_iteration=states.append)[0]
+    batch = classify(engine, scene, runs[::-1], options)[-1]
+    again = classify(engine, scene, runs[:1], options, resume=states[-2])[0]
+    found = {
+        name: hashlib.sha256(result.volumes.tobytes() + result.posteriors.tobytes()).hexdigest()[:8]
+        for name, result in (("alone", alone), ("batch", batch), ("restart", again))
+    }
+    return found | {"devices": len(jax.devices())}
+
+
+def _process(part: str, value: str, devices: int = 1) -> dict:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    environment = os.environ | {"XLA_FLAGS": flags}
+    command = [sys.executable, __file__, "--one", part, value]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    result = json.loads(done.stdout.splitlines()[-1])
+    print(part, value, result, flush=True)
+    return result
+
+
+def rows_of(parts: list[str], quick: bool) -> list[tuple[str, str, str, bool | None]]:
+    """What was measured, the figure, the bar, and whether it holds."""
+    rows: list[tuple[str, str, str, bool | None]] = []
+    if "linear" in parts:
+        numbers = (2_000, 20_000) if quick else (2_000, 20_000, 200_000)
+        found = {n: _process("linear", str(n)) for n in numbers}
+        for n, r in found.items():
+            kept = "blocks kept" if r["kept"] else "blocks made in each pass"
+            rows.append((
+                f"{n:,} particles, 16 classes", f"{r['ms']:.3f} CPU ms a particle, {kept}", "", None
+            ))  # fmt: skip
+        times = [r["ms"] for r in found.values()]
+        spread = max(times) / min(times) - 1
+        rows.append(("spread of these", f"{100 * spread:.0f} %", "≤ 20 %", spread <= 0.2))
+        most = max(r["gb"] for r in found.values())
+        rows.append(("most memory, all in all", f"{most:.2f} GB", "≤ 4 GB", most <= MEMORY_GB))
+    if "bits" in parts:
+        for backend in ("native", "sparse"):
+            found = [_process("bits", backend, devices) for devices in (1, 4)]
+            hashes = {r[name] for r in found for name in ("alone", "batch", "restart")}
+            rows.append((
+                f"{backend}: alone, in a batch, restarted, on 1 and {found[1]['devices']} devices",
+                "the same bits" if len(hashes) == 1 else "differ", "the same", len(hashes) == 1,
+            ))  # fmt: skip
+    return rows
+
+
+def main() -> int:
+    """Run the parts, print the table."""
+    parser = argparse.ArgumentParser(description="The engine's scaling")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        part, value = arguments.one
+        print(json.dumps(linear(int(value)) if part == "linear" else bits(value)))
+        return 0
+    rows = rows_of(arguments.only, arguments.quick)
+    print("\n| what | found | bar | |\n| --- | --- | --- | --- |")
+    for what, found, bar, holds in rows:
+        verdict = "" if holds is None else "ok" if holds else "MISSED"
+        print(f"| {what} | {found} | {bar} | {verdict} |")
+    return int(arguments.check and any(holds is False for *_, holds in rows))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    sys.exit(main())
