@@ -374,17 +374,19 @@ def latent_mix(statistics: Statistics, iterations: int = 50) -> Float[np.ndarray
     Returns:
         Columns of the mix, the direction that images show best first.
     """
-    q = statistics.n_components
-    linear = statistics.linear().astype(np.float64)
-    quadratic = statistics.quadratic().astype(np.float64)
-    metric = quadratic.mean(0)
-    covariance = np.eye(q)
-    for _ in range(iterations):
-        # (G + C⁻¹)⁻¹ = C − C G (I + C G)⁻¹ C… written so that C may become singular.
-        gain = np.linalg.solve(np.eye(q) + covariance @ quadratic, covariance[None])
-        means = np.einsum("nij,nj->ni", gain, linear)
-        covariance = (means.T @ means + gain.sum(0)) / len(means)
-        covariance = 0.5 * (covariance + covariance.T)
+    q, n = statistics.n_components, statistics.n
+    metric, covariance = np.zeros((q, q)), np.eye(q)
+    for iteration in range(iterations):
+        total = np.zeros((q, q))
+        for start in range(0, n, 65_536):
+            part = statistics.take(slice(start, start + 65_536))
+            linear, quadratic = part.linear().astype(np.float64), part.quadratic()
+            # (G + C⁻¹)⁻¹ = (I + C G)⁻¹ C, written so that C may become singular.
+            gain = np.linalg.solve(np.eye(q) + covariance @ quadratic, covariance[None])
+            means = np.einsum("nij,nj->ni", gain, linear)
+            total += means.T @ means + gain.sum(0)
+            metric += quadratic.mean(0, dtype=np.float64) * (part.n / n) * (iteration == 0)
+        covariance = 0.5 * (total + total.T) / n
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0))
     _, turned = np.linalg.eigh(factor.T @ metric @ factor)

@@ -1,5 +1,6 @@
 """Which of a thousand seeds found the same answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,22 @@ def seed_table(campaign: Campaign, optima: list[Optimum], n: int) -> dict[str, n
         "converged": campaign.converged,
         "optimum": optimum,
     }
+
+
+def seed_array(campaigns: Sequence[Campaign]) -> Float[np.ndarray, "r k f"]:
+    """Every run as rows of seeds.npy: coordinates of each class, then its weight.
+
+    Args:
+        campaigns: in the order of the rows; smaller numbers of classes are filled up with NaN.
+    """
+    most, q = max(c.n_classes for c in campaigns), campaigns[0].coordinates.shape[-1]
+    array = np.full((sum(len(c.seeds) for c in campaigns), most, q + 1), np.nan, np.float32)
+    start = 0
+    for campaign in campaigns:
+        own = array[start : start + len(campaign.seeds), : campaign.n_classes]
+        own[..., :q], own[..., q] = campaign.coordinates, campaign.class_weights
+        start += len(campaign.seeds)
+    return array
 
 
 def _distance(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:

@@ -25,7 +25,7 @@ from emjax.classify.subspace import (
     turn,
     unpack,
 )
-from emjax.classify.subspace_optima import distinct_optima, information
+from emjax.classify.subspace_optima import distinct_optima, information, seed_array
 
 
 def planted(n, z, seed=0, strength=3.0):
@@ -85,6 +85,15 @@ def test_the_planted_classes_are_found_by_most_seeds(three_classes):
     assert sum(len(o.members) for o in optima) == 40
     assert campaign.converged.all()
     assert (np.diff(campaign.class_weights, axis=1) <= 0).all()
+
+
+def test_all_seeds_are_one_array(three_classes):
+    statistics, _ = three_classes
+    two, three = (run_campaign(statistics, k, range(4)) for k in (2, 3))
+    array = seed_array([two, three])
+    assert array.shape == (8, 3, 4) and np.isnan(array[:4, 2]).all()
+    np.testing.assert_array_equal(array[4:, :, :3], three.coordinates)
+    np.testing.assert_array_equal(array[:4, :2, 3], two.class_weights)
 
 
 def test_likelihood_never_falls(three_classes):

@@ -43,6 +43,9 @@ def test_its_files_are_there(campaign: Place):
     likelihood = pd.read_csv(folder / "subspace/likelihood.tsv", sep="\t")
     assert list(likelihood["seed"]) == list(range(6))
     assert np.load(folder / "subspace/labels.npy").shape == (300, 1)
+    seeds = np.load(folder / "subspace/seeds.npy")
+    assert seeds.shape == (6, 2, 2)  # coordinate and weight of two classes
+    np.testing.assert_allclose(seeds[..., -1].sum(1), 1, atol=1e-5)
     assert (folder / "sub-K02-s000/class_002.mrc").exists()
     # Maps of two states have one difference, so the basis has one component.
     assert len(np.load(folder / "subspace/basis.npy")) == 2

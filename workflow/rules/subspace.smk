@@ -29,9 +29,11 @@ rule fit_subspace:
         "../envs/emjax.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
-        runtime=lambda wildcards, input, attempt: classify_minutes(
-            input.size_mb, 16, 120, attempt
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.subspace(costs.read_facts(input.facts[0]), config), attempt
+        ),
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.subspace(costs.read_facts(input.facts[0]), config), attempt
         ),
     params:
         emjax=EMJAX_VERSION,
@@ -63,6 +65,7 @@ rule classify_subspace:
     output:
         all_labels=f"{CAMPAIGN}/runs/subspace/labels.npy",
         likelihood=f"{CAMPAIGN}/runs/subspace/likelihood.tsv",
+        seeds=f"{CAMPAIGN}/runs/subspace/seeds.npy",
         optima=f"{CAMPAIGN}/runs/subspace/optima.tsv",
         labels=[
             f
@@ -84,7 +87,9 @@ rule classify_subspace:
         "../envs/emjax.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.subspace(costs.read_facts(input.facts[0]), config), attempt
+        ),
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         emjax=EMJAX_VERSION,

@@ -19,7 +19,12 @@ from emjax.classify.subspace import (
     posteriors_and_gain,
     run_campaign,
 )
-from emjax.classify.subspace_optima import distinct_optima, information, seed_table
+from emjax.classify.subspace_optima import (
+    distinct_optima,
+    information,
+    seed_array,
+    seed_table,
+)
 from emjax.classify.subspace_polish import polish
 from emjax.classify.subspace_volumes import class_coefficients, to_maps
 from emjax.io.atomic import read_json, write_npy, write_tsv
@@ -45,9 +50,10 @@ with job(snakemake) as work:
         "input_checksum": facts["checksum"],
         "devices": [str(device) for device in jax.devices()],
     }
-    rows, labels, kept = [], [], []
+    rows, labels, kept, campaigns = [], [], [], []
     for k in options["n_classes"]:
         campaign = run_campaign(statistics, k, seeds)
+        campaigns.append(campaign)
         optima = distinct_optima(campaign, metric)
         rows.append(pd.DataFrame(seed_table(campaign, optima, statistics.n)))
         work.say(
@@ -90,6 +96,7 @@ with job(snakemake) as work:
             kept.append({"run": name, "n_classes": k, "optimum": number + 1} | {
                 name: facts_of_run[name] for name in ("seed", "reached_by", "log_likelihood")
             })  # fmt: skip
+    write_npy(snakemake.output.seeds, seed_array(campaigns))
     write_npy(snakemake.output.all_labels, np.stack(labels, 1).astype(np.int16))
     write_tsv(snakemake.output.likelihood, pd.concat(rows))
     write_tsv(snakemake.output.optima, pd.DataFrame(kept))
