@@ -128,9 +128,12 @@ def read_cs(path: str | Path) -> np.ndarray:
 
 def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
     expected = "a CryoSPARC .cs table (a structured NumPy array)"
-    if stream.read(6) == b"\x94CSDAT":
+    magic = stream.read(6)
+    if magic == b"\x94CSDAT":
         found = "CryoSPARC's streaming format"
         raise InputError(path, None, found, "the NumPy format (save it again with cryosparc-tools)")
+    if magic != np.lib.format.MAGIC_PREFIX:
+        raise InputError(path, None, f"{magic!r} at its start" if magic else "no bytes", expected)
     stream.seek(0)
     try:
         version = np.lib.format.read_magic(stream)
@@ -141,9 +144,7 @@ def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
         }[version]
         shape, fortran, dtype = reader(stream, max_header_size=_LARGEST_HEADER)
     except Exception as error:  # NumPy, ast and tokenize each raise their own
-        reason = str(error) or type(error).__name__
-        found = "a file that ends in its header" if reason.startswith("EOF") else reason
-        raise InputError(path, None, found, expected) from error
+        raise InputError(path, "header", "a cut or damaged one", expected) from error
     if dtype.hasobject:
         raise InputError(path, None, "Python objects", "numbers and text only (no pickle)")
     if dtype.names is None or len(shape) != 1 or shape[0] < 0 or dtype.itemsize == 0:
