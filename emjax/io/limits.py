@@ -16,6 +16,8 @@ _CTF_RANGES = {
     "amplitude_contrast": (0, 1, "an amplitude contrast from 0 to 1"),
     "defocus_u": (-1e6, 1e6, "a defocus in Å"),
     "defocus_v": (-1e6, 1e6, "a defocus in Å"),
+    "defocus_angle": (-1e3, 1e3, "an angle (rad) of a few turns"),
+    "phase_shift": (-1e3, 1e3, "an angle (rad) of a few turns"),
 }
 
 

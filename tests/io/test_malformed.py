@@ -227,6 +227,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "voltage of 300000": (lambda b: b.optics(rlnVoltage=[300000.0]), "voltage in kV"),
     "voltage 0": (lambda b: b.optics(rlnVoltage=[0.0]), "voltage: found 0"),
     "contrast of 10": (lambda b: b.optics(rlnAmplitudeContrast=[10.0]), "contrast from 0 to 1"),
+    "defocus angle huge": (lambda b: b.value("rlnDefocusAngle", 3, "1e300"), "row 4.*an angle"),
     "defocus huge": (lambda b: b.value("rlnDefocusU", 3, "1e30"), "row 4.*defocus in Å"),
     "optics group unknown": (lambda b: b.star(rlnOpticsGroup=[1, 1, 7, 1]), "row 3.*found 7"),
     "optics group twice": (big_star, "a group twice"),
