@@ -81,8 +81,9 @@ format: .venv/emjax-dev-ready  ## format Python and Snakemake files
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow
 
-dry-run: .venv/emjax-ready  ## what a campaign would run
+dry-run: .venv/emjax-ready  ## what a campaign would run, and what it would cost
 	@$(SNAKEMAKE) --dry-run
+	@$(PYTHON) workflow/scripts/estimate_costs.py $(CONFIG)
 
 lock:  ## renew requirements.lock from a fresh Python 3.11
 	rm -rf .venv-lock && python3.11 -m venv .venv-lock

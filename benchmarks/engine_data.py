@@ -69,9 +69,23 @@ def sweep_seconds(engine: Engine, n_classes: int, seeds: int, repeats: int = 3) 
     """CPU seconds of one pass (E-step and insertion) for some runs, median after a first one."""
     states = random_states(engine, n_classes, seeds)
     sweep(engine, engine.blocks(), states, 0.0)
-    taken = []
-    for _ in range(repeats):
-        before = cpu_seconds()
-        sweep(engine, engine.blocks(), states, 0.0)
-        taken.append(cpu_seconds() - before)
-    return float(np.median(taken))
+    return float(np.median([_timed(engine, states) for _ in range(repeats)]))
+
+
+def beside(one: Engine, other: Engine, n_classes: int, seeds: int, repeats: int = 3) -> list[float]:
+    """The same for two engines that take turns, so that both see the same machine."""
+    engines = (one, other)
+    states = [random_states(engine, n_classes, seeds) for engine in engines]
+    for engine, own in zip(engines, states, strict=True):
+        sweep(engine, engine.blocks(), own, 0.0)
+    taken = [
+        [_timed(engine, own) for engine, own in zip(engines, states, strict=True)]
+        for _ in range(repeats)
+    ]
+    return np.median(taken, 0).tolist()
+
+
+def _timed(engine: Engine, states: list[RunState]) -> float:
+    before = cpu_seconds()
+    sweep(engine, engine.blocks(), states, 0.0)
+    return cpu_seconds() - before

@@ -89,7 +89,7 @@ def make_pixel_operators(
         for members in [np.flatnonzero(folds == f)]
         for part in np.split(members, range(size, len(members), size))
     ]
-    wordsize = np.asarray(particles.images[:1]).dtype.itemsize // 2
+    wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
     gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
     return PixelOperators(particles, grid, folds, size, layout, gigabytes <= max_memory_gb)
 

@@ -88,9 +88,11 @@ def online(
     done = list(states)
     for k, members in groupby(by_classes, key=lambda i: states[i].run.n_classes):
         indices = list(members)
-        group = _online_group(engine, scene, [states[i] for i in indices], options, k)
-        for i, state in zip(indices, group, strict=True):
-            done[i] = state
+        for part in engine.portions([k] * len(indices)):
+            own = indices[part]
+            group = _online_group(engine, scene, [states[i] for i in own], options, k)
+            for i, state in zip(own, group, strict=True):
+                done[i] = state
     return done
 
 
@@ -138,9 +140,11 @@ def iterate(
     for iteration in sorted({s.iteration for s in active}):
         group = [s for s in active if s.iteration == iteration]
         similarity = options.similarity(iteration + 1)
-        sums, tallies = sweep(engine, engine.blocks(), group, similarity, options.hard)
-        for state, tally in zip(group, tallies, strict=True):
-            updated[state.run] = _maximize(state, tally, sums, engine, scene, options, False)
+        for part in engine.portions([s.run.n_classes for s in group]):
+            own = group[part]
+            sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
+            for state, tally in zip(own, tallies, strict=True):
+                updated[state.run] = _maximize(state, tally, sums, engine, scene, options, False)
     return [updated.get(s.run, s) for s in states]
 
 
@@ -181,6 +185,13 @@ def finish(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
 ) -> list[RunResult]:
     """Final posteriors without annealing, and the maps they give, weighted and from labels."""
+    parts = engine.portions([s.run.n_classes for s in states])
+    return [r for part in parts for r in _finish(engine, scene, states[part], options)]
+
+
+def _finish(
+    engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
+) -> list[RunResult]:
     sums, tallies = sweep(engine, engine.blocks(), states, 0.0, options.hard, keep_posteriors=True)
     labels = [
         np.eye(s.run.n_classes, dtype=np.float32)[t.labels]

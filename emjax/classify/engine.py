@@ -14,10 +14,11 @@ on CPUs), `kernels` (Pallas, on GPUs) and `sparse` (plain JAX, anywhere).
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -33,6 +34,7 @@ from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 200_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
+COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
 
 Block = Any  # of the backend
 Tables = Any
@@ -77,7 +79,7 @@ class BlockRows:
 
 @dataclass
 class Engine:
-    """Particles in blocks, kept where they fit in memory, else made when needed."""
+    """Particles in blocks, as many of them kept as fit in memory, the rest made when needed."""
 
     particles: Particles
     grid: FourierGrid
@@ -89,10 +91,32 @@ class Engine:
     _blocks: dict[int, Block] = field(default_factory=dict)
 
     @property
-    def keep(self) -> bool:
-        """Whether the blocks stay in memory; half of it is for tables, sums and blocks at work."""
-        n = len(self.layout) * self.block_size
-        return self.backend.gigabytes(n, self.grid) <= self.max_memory_gb / 2
+    def n_kept(self) -> int:
+        """Blocks that stay in memory; half of it is for tables, sums and results."""
+        one = self.backend.gigabytes(self.block_size, self.grid)
+        return min(len(self.layout), int(self.max_memory_gb / 2 / one))
+
+    @cached_property
+    def mates(self) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+        """Rows of the plane x = 0 and of their Friedel mates."""
+        plane = np.flatnonzero(np.asarray(self.grid.kxyz)[:, 0] == 0)
+        return plane, np.asarray(friedel_mates(self.grid))[plane]
+
+    def portions(self, widths: Sequence[int]) -> Iterator[slice]:
+        """Groups of columns that share a pass: their tables and sums fit in a quarter of memory.
+
+        Args:
+            widths: columns of each run; a run is not divided.
+        """
+        gigabytes = COLUMN_BYTES * int(self.grid.kxyz.shape[0]) / 1e9
+        most = max(TILE, int(self.max_memory_gb / 4 / gigabytes) // TILE * TILE)
+        start = columns = 0
+        for i, width in enumerate(widths):
+            if i > start and columns + width > most:
+                yield slice(start, i)
+                start, columns = i, 0
+            columns += width
+        yield slice(start, len(widths))
 
     def block(self, index: int) -> Block:
         """One block."""
@@ -101,12 +125,14 @@ class Engine:
         rows = self.layout[index].rows
         padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
         part = self.particles.take(padded)
-        weights = weights_of(part, self.grid) * (np.arange(len(padded)) < len(rows))[:, None]
-        weights = weights * (jnp.hypot(self.grid.kx, self.grid.ky) >= self.lowest_frequency)
+        weights = np.array(weights_of(part, self.grid))
+        weights[len(rows) :] = 0
+        if self.lowest_frequency:
+            weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
         _forget_pages(self.particles.images)
         device = self.device(self.layout[index].lane)
-        made = self.backend.make_block(part, np.asarray(weights), len(rows), self.grid, device)
-        if self.keep:
+        made = self.backend.make_block(part, weights, len(rows), self.grid, device)
+        if index < self.n_kept:
             self._blocks[index] = made
         return made
 
@@ -154,7 +180,7 @@ def make_engine(
 
     Args:
         particles: prepared particles.
-        max_memory_gb: where the blocks need more, they are made anew in each iteration.
+        max_memory_gb: blocks that do not fit in half of it are made anew in each iteration.
         seed: of the order of the particles.
         highpass_resolution: frequencies coarser than this (Å) are ignored.
         particle_limit: at most so many of the particles (the first in the seeded order).
@@ -235,10 +261,10 @@ class Accumulator:
 
     def __init__(self, engine: Engine, n_columns: int):
         self.n_columns, self._backend = n_columns, engine.backend
-        self._n_tiles, self._grid = -(-n_columns // TILE), engine.grid
-        n_voxels = int(engine.grid.kxyz.shape[0])
+        self._n_tiles, self._mates = -(-n_columns // TILE), engine.mates
+        self._n_voxels = int(engine.grid.kxyz.shape[0])
         self._sums = [
-            engine.backend.empty_sums(self._n_tiles, n_voxels, engine.device(lane))
+            engine.backend.empty_sums(self._n_tiles, self._n_voxels, engine.device(lane))
             for lane in range(LANES)
         ]
 
@@ -250,12 +276,12 @@ class Accumulator:
 
     def sums(self) -> Sums:
         """Totals with the Friedel mates of the plane x = 0 added."""
-        halves = np.stack(
-            [self._backend.sums_by_class(self._sums[h::2], self.n_columns) for h in (0, 1)]
-        )
-        plane = np.flatnonzero(self._grid.kxyz[:, 0] == 0)
-        mates = halves[..., np.asarray(friedel_mates(self._grid))[plane]]
-        halves[..., plane] += mates * np.array([1, -1, 1], np.float32)[:, None, None]
-        numerator = np.empty(halves[:, 0].shape, np.complex64)
-        numerator.real, numerator.imag = halves[:, 0], halves[:, 1]
-        return Sums(jnp.asarray(numerator), jnp.asarray(halves[:, 2]))
+        plane, mates = self._mates
+        conjugate = np.array([1, -1, 1], np.float32)[:, None, None]
+        shape = (2, self.n_columns, self._n_voxels)
+        numerator, denominator = np.empty(shape, np.complex64), np.empty(shape, np.float32)
+        for h in (0, 1):
+            half = self._backend.sums_by_class(self._sums[h::2], self.n_columns)
+            half[..., plane] += half[..., mates] * conjugate
+            numerator[h].real, numerator[h].imag, denominator[h] = half
+        return Sums(jnp.asarray(numerator), jnp.asarray(denominator))

@@ -97,9 +97,12 @@ def _maps(
     engine: Engine, scene: Scene, columns: Float[np.ndarray, "n c"], options: Em3dOptions
 ) -> Float[Array, "c d d d"]:
     """Low-passed maps of weighted particles."""
-    sums = insert_columns(engine, columns)
-    maps, _, _ = solve_classes(sums, slice(0, columns.shape[1]), scene, engine.grid, options)
-    return lowpass(maps, engine.grid, _radius(engine, options))
+    maps = []
+    for part in engine.portions([1] * columns.shape[1]):
+        sums = insert_columns(engine, columns[:, part])
+        solved, _, _ = solve_classes(sums, slice(None), scene, engine.grid, options)
+        maps.append(lowpass(solved, engine.grid, _radius(engine, options)))
+    return jnp.concatenate(maps)
 
 
 def _random_subsets(
@@ -107,17 +110,19 @@ def _random_subsets(
 ) -> list[Float[Array, "k d d d"]]:
     """`simple`: each class from its own random particles, all runs in one pass."""
     n, size = engine.particles.n, options.particles_per_reconstruction
-    columns = [
-        _subsets(np.random.default_rng((run.seed, run.n_classes)), n, size, run.n_classes)
-        for run in runs
-    ]
-    sums = insert_columns(engine, np.concatenate(columns, 1))
-    maps, start = [], 0
-    for run in runs:
-        own = slice(start, start + run.n_classes)
-        solved, _, _ = solve_classes(sums, own, scene, engine.grid, options)
-        maps.append(lowpass(solved, engine.grid, _radius(engine, options)))
-        start += run.n_classes
+    maps = []
+    for part in engine.portions([run.n_classes for run in runs]):
+        columns = [
+            _subsets(np.random.default_rng((run.seed, run.n_classes)), n, size, run.n_classes)
+            for run in runs[part]
+        ]
+        sums = insert_columns(engine, np.concatenate(columns, 1))
+        start = 0
+        for run in runs[part]:
+            own = slice(start, start + run.n_classes)
+            solved, _, _ = solve_classes(sums, own, scene, engine.grid, options)
+            maps.append(lowpass(solved, engine.grid, _radius(engine, options)))
+            start += run.n_classes
     return maps
 
 

@@ -168,10 +168,12 @@ def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -
 
 def sums_by_class(lanes: Sequence[LaneSums], n_classes: int) -> Float[np.ndarray, "3 c v"]:
     """The lanes' sums added up, as rows of classes."""
-    tiles = lanes[0].sums.copy()
-    for lane in lanes[1:]:
-        tiles += lane.sums
-    out = np.empty((3, n_classes, tiles.shape[1]), np.float32)
-    for k in range(n_classes):
-        out[:, k] = tiles[k // TILE, :, :, k % TILE].T
-    return out
+    n_tiles, n_voxels = lanes[0].sums.shape[:2]
+    out = np.empty((3, n_tiles * TILE, n_voxels), np.float32)
+    for t in range(n_tiles):
+        own = out[:, t * TILE : (t + 1) * TILE]
+        # Few voxels at a time, or the transposition would miss the cache.
+        for some in (slice(i, i + 1024) for i in range(0, n_voxels, 1024)):
+            total = sum((lane.sums[t, some] for lane in lanes[1:]), lanes[0].sums[t, some])
+            own[:, :, some] = total.transpose(1, 2, 0)
+    return out[:, :n_classes]

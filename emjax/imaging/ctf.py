@@ -33,7 +33,7 @@ def electron_wavelength(voltage: Float[Array | np.ndarray, "*n"]) -> Float[Array
 
 
 def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Float[Array, "n p"]:
-    """Contrast transfer √(1−w²)·sin χ + w·cos χ, χ = πλΔf k² − (π/2)·Cs·λ³k⁴ + phase shift.
+    """Contrast transfer sin(χ + arcsin w), χ = πλΔf k² − (π/2)·Cs·λ³k⁴ + phase shift.
 
     Args:
         ctf: parameters of n particles.
@@ -52,5 +52,5 @@ def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Floa
     chi = jnp.pi * wavelength * (mean * k2 + half_difference * k2_cos)
     aberration = 1e7 * ctf.spherical_aberration[:, None]
     chi = chi - 0.5 * jnp.pi * aberration * wavelength**3 * k2**2 + ctf.phase_shift[:, None]
-    w = ctf.amplitude_contrast[:, None]
-    return jnp.sqrt(1 - w**2) * jnp.sin(chi) + w * jnp.cos(chi)
+    # √(1−w²)·sin χ + w·cos χ for one sine.
+    return jnp.sin(chi + jnp.arcsin(ctf.amplitude_contrast)[:, None])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Complex, Float, Float16, Int
 
 from emjax.imaging.ctf import CTF, evaluate_ctf
 from emjax.imaging.grids import FourierGrid, make_grid
@@ -18,10 +18,11 @@ class Particles:
 
     `images` hold the independent Fourier pixels of the centred images times √(2/S), S the noise
     power: a residual has unit variance in its real and in its imaginary part, and the
-    log-likelihood of a particle is −½ Σ|F − s·C·P·V·√(2/S)|². They may be memory-mapped.
+    log-likelihood of a particle is −½ Σ|F − s·C·P·V·√(2/S)|². They may be memory-mapped, and on
+    disk in half precision; `take` gives single precision.
     """
 
-    images: Complex[np.ndarray, "n p"]
+    images: Complex[np.ndarray, "n p"] | Float16[np.ndarray, "n p 2"]
     rotations: Float[np.ndarray, "n 3 3"]
     ctf: CTF  # NumPy arrays of n
     scale: Float[np.ndarray, " n"]
@@ -51,9 +52,12 @@ class Particles:
     def take(self, rows: Int[np.ndarray, " m"]) -> "Particles":
         """Some of the particles, in the order given."""
         ctf = CTF(**{name: np.asarray(value)[rows] for name, value in vars(self.ctf).items()})
+        images = self.images[rows]
+        if images.dtype == np.float16:
+            images = images.astype(np.float32).view(np.complex64)[..., 0]
         return replace(
             self,
-            images=self.images[rows],
+            images=images,
             rotations=self.rotations[rows],
             ctf=ctf,
             scale=self.scale[rows],

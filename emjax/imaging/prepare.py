@@ -214,6 +214,7 @@ def solve_map(
     return to_real(joint, grid) / window, halves, fsc
 
 
+@eqx.filter_jit
 def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
     """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
     return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)

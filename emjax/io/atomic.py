@@ -64,6 +64,19 @@ def atomic_memmap(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iter
         array.flush()
 
 
+def write_half_precision(path: str | Path, images: np.ndarray) -> None:
+    """Complex images [n, p] as float16 [n, p, 2], a portion at a time.
+
+    Raises:
+        FloatingPointError: where a number is too large for half precision.
+        InputError: as `atomic_path`.
+    """
+    pairs = images.view(np.float32).reshape(*images.shape, 2)
+    with atomic_memmap(path, np.float16, pairs.shape) as out, np.errstate(over="raise"):
+        for start in range(0, len(pairs), 1000):
+            out[start : start + 1000] = pairs[start : start + 1000]
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

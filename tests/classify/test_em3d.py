@@ -48,6 +48,15 @@ def test_a_seed_gives_the_same_bits_alone_and_in_a_batch(engine, scene, results)
         assert same(alone, found[index])
 
 
+def test_little_memory_gives_the_same_bits(prepared, scene, results):
+    """Blocks are made in each pass, and the runs' columns take turns."""
+    runs, found, _ = results
+    frugal = make_engine(prepared[0], 1e-6, block_pixels=15_000)
+    assert len(list(frugal.portions([run.n_classes for run in runs]))) == 2
+    results_again = classify(frugal, scene, runs, QUICK)
+    assert all(same(a, b) for a, b in zip(results_again, found, strict=True))
+
+
 def test_a_restart_gives_the_same_bits(engine, scene, results):
     runs, found, states = results
     resumed = classify(engine, scene, runs, QUICK, resume=states[2])

@@ -1,5 +1,7 @@
 """Backends of the engine against slices read and inserted one by one."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -112,12 +114,28 @@ def test_columns_do_not_depend_on_their_neighbours(engine):
 
 def test_blocks_made_when_needed_give_the_same_bits(engine, prepared):
     frugal = make_engine(prepared[0], 1e-6, block_pixels=15_000, backend=engine.backend)
-    assert not frugal.keep
-    assert engine.keep
+    half = make_engine(
+        prepared[0],
+        engine.backend.gigabytes(prepared[0].n, engine.grid),
+        block_pixels=15_000,
+        backend=engine.backend,
+    )
+    assert frugal.n_kept == 0 < half.n_kept < engine.n_kept == len(engine.layout)
     columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
-    a, b = insert_columns(engine, columns), insert_columns(frugal, columns)
-    assert np.array_equal(a.numerator, b.numerator)
-    assert np.array_equal(a.denominator, b.denominator)
+    a = insert_columns(engine, columns)
+    for b in (insert_columns(frugal, columns), insert_columns(half, columns)):
+        assert np.array_equal(a.numerator, b.numerator)
+        assert np.array_equal(a.denominator, b.denominator)
+
+
+def test_half_precision_on_disk_hardly_matters(prepared):
+    whole = prepared[0]
+    pairs = whole.images.view(np.float32).reshape(*whole.images.shape, 2)
+    narrow = replace(whole, images=pairs.astype(np.float16))
+    columns = np.ones((whole.n, 1), np.float32)
+    a, b = (insert_columns(make_engine(p), columns).numerator for p in (whole, narrow))
+    # Eleven bits of each number, and many numbers add up.
+    np.testing.assert_allclose(b, a, atol=1e-4 * np.abs(a).max())
 
 
 def test_any_number_of_threads_gives_the_same_bits(engine, monkeypatch):

@@ -58,7 +58,7 @@ def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path,
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
     """Fourfold maps, a focus mask that reaches into the solvent, more classes than can be filled,
-    maps of each iteration."""
+    maps of each iteration, images in half precision."""
     place = Place(tmp_path_factory.mktemp("em3d"))
     (place.folder / "data").symlink_to(particles)
     focus = np.zeros((48,) * 3, np.float32)
@@ -68,6 +68,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place
     options = {"online_epochs": 1, "full_iterations": 2, "write_each_iteration": True}
     config = tiny_config(
         symmetry="C4",
+        image_precision="float16",
         masks={"focus": "focus.mrc"},
         runs={"em3d": {"n_classes": [2, 31], "seeds": 1} | options},
     )
@@ -103,6 +104,8 @@ def test_records_hold_the_diagnostics(campaign: Place):
     per_iteration = {"log_likelihood", "switched", "rms_change", "class_sizes", "class_mass", "fsc"}
     assert all(per_iteration <= set(record) for record in metrics["history"])
     assert metrics["options"]["symmetry"] == "C4"
+    images = np.load(campaign.folder / "results/tiny/prepare/images.npy", mmap_mode="r")
+    assert images.dtype == np.float16 and images.shape[0] == 300 and images.shape[2] == 2
 
 
 @pytest.mark.slow

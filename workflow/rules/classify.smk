@@ -47,9 +47,11 @@ for batch in EM3D_BATCHES:
             "../envs/emjax.yaml"
         threads: 4
         resources:
-            mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
-            runtime=lambda wildcards, input, attempt, n=batch.columns: classify_minutes(
-                input.size_mb, n, EM3D_OPTIONS["full_iterations"], attempt
+            mem_mb=lambda wildcards, input, attempt, n=batch.columns: costs.memory_mb(
+                costs.em3d(costs.read_facts(input.facts[0]), config, n), attempt
+            ),
+            runtime=lambda wildcards, input, attempt, n=batch.columns: costs.minutes(
+                costs.em3d(costs.read_facts(input.facts[0]), config, n), attempt
             ),
         params:
             emjax=EMJAX_VERSION,

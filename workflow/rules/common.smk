@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import costs
 from settings import (
     ConfigError,
     classes_of,
@@ -82,18 +83,6 @@ def own_map(name):
 def particle_files(folder, name="particles"):
     """A particle file in every format this campaign writes."""
     return [f"{folder}/{name}{suffix}" for suffix in PARTICLE_SUFFIXES]
-
-
-def memory_mb(images_mb, attempt):
-    """Memory of a job over the prepared images: cached operators take 16 times as much."""
-    cached = min(16 * images_mb, 1024 * config["max_memory_gb"])
-    return int(1.5 ** (attempt - 1) * (2000 + 2 * images_mb + cached))
-
-
-def classify_minutes(images_mb, columns, iterations, attempt):
-    """Run time, twice what 2 cores take: 1 ms a MB of images, class and iteration."""
-    seconds = 1e-3 * images_mb * max(16, columns) * iterations
-    return int(2 ** (attempt - 1) * (10 + 2 * seconds / 60))
 
 
 def consensus_files(pattern):

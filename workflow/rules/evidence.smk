@@ -22,12 +22,11 @@ rule judge_em3d:
         "../envs/emjax.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, input, attempt: memory_mb(input.size_mb, attempt),
-        runtime=lambda wildcards, input, attempt: classify_minutes(
-            input.size_mb,
-            EM3D_EVIDENCE_SEEDS * sum(EM3D_NUMBERS),
-            EM3D_OPTIONS["full_iterations"],
-            attempt,
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.judge(costs.read_facts(input.facts[0]), config), attempt
+        ),
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.judge(costs.read_facts(input.facts[0]), config), attempt
         ),
     params:
         emjax=EMJAX_VERSION,

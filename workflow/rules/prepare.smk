@@ -16,7 +16,10 @@ rule check_input:
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        # A table takes several times the memory of its text.
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 4 * input.size_mb) * attempt
+        ),
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
         emjax=EMJAX_VERSION,
@@ -49,14 +52,19 @@ rule prepare_particles:
         "../envs/emjax.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.prepare(costs.read_facts(input.facts[0])), attempt
+        ),
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.prepare(costs.read_facts(input.facts[0])), attempt
+        ),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
         static_noise=config["static_noise"],
+        image_precision=config["image_precision"],
         symmetry=config["symmetry"],
         on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],

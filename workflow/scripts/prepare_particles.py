@@ -9,7 +9,7 @@ from _prepared import ctf_of, groups_of, noise_table, read_scale
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
-from emjax.io.atomic import atomic_memmap, write_tsv
+from emjax.io.atomic import atomic_memmap, write_half_precision, write_tsv
 from emjax.io.particles import read_particles, write_particles
 from emjax.io.stack import ImageStacks
 from emjax.io.volume import read_volume, write_volume
@@ -28,7 +28,9 @@ with job(snakemake) as work:
     own_mask = None if solvent == "auto" else read_volume(solvent, box)[0]
 
     shape = (table.n, int(grid.kx.shape[0]))
-    with atomic_memmap(output.images, np.complex64, shape) as images:
+    narrow = params.image_precision == "float16"
+    full = Path(output.images).with_name("images_full.npy") if narrow else Path(output.images)
+    with atomic_memmap(full, np.complex64, shape) as images:
         power = crop_images(
             ImageStacks(table).read,
             table.shifts,
@@ -58,6 +60,10 @@ with job(snakemake) as work:
             point_group=params.symmetry,
             static_noise=params.static_noise,
         )
+
+    if narrow:
+        write_half_precision(output.images, np.load(full, mmap_mode="r", allow_pickle=False))
+        full.unlink()
 
     # Beyond the filter resolution the images' own power stands for the noise.
     power[:, : prepared.noise_power.shape[1]] = prepared.noise_power[:, : power.shape[1]]

@@ -1,0 +1,49 @@
+"""What a campaign will cost, told before it runs and asked of a cluster."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from costs import Facts, em3d, jobs, memory_mb, minutes, prepare
+from settings import complete
+
+from tests.campaigns import tiny_config
+
+
+def test_memory_is_bounded_and_time_grows_with_the_particles():
+    config = complete(tiny_config(max_memory_gb=4))
+    few, many = (
+        em3d(
+            Facts(
+                n,
+                256,
+                40,
+            ),
+            config,
+            40,
+        )
+        for n in (10_000, 1_000_000)
+    )
+    assert many.seconds == pytest.approx(100 * few.seconds)
+    # Python, JAX and the posteriors come on top.
+    assert many.memory_mb < 4096 + 2000 + 40 * (8 + 30)
+    assert prepare(Facts(10_000, 512, 40)).memory_mb > prepare(Facts(10_000, 64, 20)).memory_mb
+
+
+def test_a_failed_job_asks_for_more():
+    cost = em3d(Facts(10_000, 256, 40), complete(tiny_config()), 40)
+    assert memory_mb(cost, 2) > memory_mb(cost, 1) > cost.memory_mb - 1
+    assert minutes(cost, 2) > minutes(cost, 1) >= 10
+
+
+def test_long_jobs_are_told(particles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from estimate_costs import main
+
+    config = tiny_config(particles=str(particles / "particles.star"))
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    main(str(tmp_path / "c.yaml"))
+    said = capsys.readouterr().out
+    assert "300 particles of 48 px" in said
+    names = [name for name, _ in jobs(Facts(300, 48, 12), complete(config))]
+    assert names == ["prepare_particles", "classify_em3d_s000", "judge_em3d"]
+    assert all(name in said for name in names)

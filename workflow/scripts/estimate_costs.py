@@ -1,0 +1,48 @@
+"""What a campaign will cost: memory, disk and time of its long jobs, before any of them runs.
+
+Usage: estimate_costs.py CONFIG.yaml
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from emjax.imaging.prepare import filter_radius
+from emjax.io.particles import read_particles
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
+from costs import Facts, jobs, memory_mb, minutes  # noqa: E402
+from settings import complete  # noqa: E402
+
+CORES = 2
+
+
+def main(source: str) -> None:
+    """Print a line for the campaign of a configuration file and one for each of its long jobs."""
+    config = complete(yaml.safe_load(Path(source).read_text()), source)
+    particles = read_particles(
+        config["particles"], config["image_root"], on_mixed_optics=config["on_mixed_optics"]
+    )
+    box, pixel = particles.box_size, particles.pixel_size
+    facts = Facts(particles.n, box, filter_radius(box, pixel, config["filter_resolution"]))
+    disk = facts.images_mb / (2 if config["image_precision"] == "float16" else 1)
+    print(
+        f"Campaign {config['campaign']}: {facts.n} particles of {box} px,"
+        f" {facts.radius} Fourier shells, prepared images of {disk:.0f} MB on disk"
+    )
+    print(f"{'job':24}{'memory':>10}{'a pass':>12}{'in all':>12}{'asked for':>12}")
+    for name, cost in jobs(facts, config):
+        print(
+            f"{name:24}{memory_mb(cost, 1) / 1000:7.1f} GB"
+            f"{cost.seconds_an_iteration / CORES:10.1f} s{cost.seconds / CORES / 60:8.0f} min"
+            f"{minutes(cost, 1):8} min"
+        )
+    print(f"Times are those of {CORES} cores; a cluster is asked for the memory and the last time.")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
