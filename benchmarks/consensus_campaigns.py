@@ -134,6 +134,7 @@ def main() -> None:
     print("| what | found | bar | |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
         for name in options.only:
             source = particles_of(name, work)
             if source is None:

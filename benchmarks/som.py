@@ -8,6 +8,7 @@ XLA_FLAGS=--xla_cpu_multi_thread_eigen=false, or waiting threads count too.
 """
 
 import argparse
+import itertools
 import resource
 import sys
 import tempfile
@@ -30,6 +31,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 ORIGINAL = {0.1: 0.935, 0.5: 0.9885}
 BARS = {0.1: 0.94, 0.5: 0.988}
 ORIGINAL_TOPOGRAPHIC_ERROR = 0.149
+FAINT = 0.775
 ORIGINAL_SECONDS_PER_SEED = 188.0
 
 missed: list[str] = []
@@ -98,26 +100,25 @@ def ascent(quick: bool) -> None:
 
 
 def quality(quick: bool) -> None:
-    """A domain turning over 60 degrees in one view: both modes on the same images."""
-    for snr in (0.1, 0.5):
-        images, angles = rotating_domain(2000, 64, signal_to_noise=snr, seed=1)
-        vectors = MaskedPixels(circular_mask(64, 30.0)).vectors(images)
-        runs = train_maps(vectors, SomOptions(), [0, 1, 2])
-        explained = [explained_variance(angles, run.labels) for run in runs]
-        worst = min(explained)
-        # The error that counts is that of the map one would choose: of the best likelihood.
-        errors = [run.quality.topographic_error for run in runs]
-        best = errors[int(np.argmin([run.table[-1].objective for run in runs]))]
+    """A domain turning over 60 degrees in one view: both modes on the same images.
+
+    The original's set is not at hand. With the fainter domain mode xmipp reaches what the original
+    reached on its own; with the other one the motion is easier to see.
+    """
+    for contrast, snr in itertools.product((FAINT, 1.0), (0.1, 0.5)):
+        images, angles = rotating_domain(2000, 64, signal_to_noise=snr, contrast=contrast, seed=1)
+        pixels = MaskedPixels(circular_mask(64, 30.0))
+        vectors = pixels.vectors(images)
+        runs = train_maps(vectors, SomOptions(), [0, 1, 2], pixels.low_pass)
+        worst = min(explained_variance(angles, run.labels) for run in runs)
+        error = max(run.quality.topographic_error for run in runs)
         empty = max(run.quality.empty_nodes for run in runs)
-        name = f"SNR {snr}: ecm, 3 seeds"
-        row(
-            f"{name}, least variance explained",
-            f"{worst:.4f}",
-            f"≥ {BARS[snr]}",
-            worst >= BARS[snr],
-        )
+        name = f"SNR {snr}, {'faint' if contrast < 1 else 'plain'} domain: ecm, 3 seeds"
+        found, bar = f"{worst:.4f}", f"≥ {BARS[snr]}"
+        row(f"{name}, least variance explained", found, bar, worst >= BARS[snr])
         bar = f"< {ORIGINAL_TOPOGRAPHIC_ERROR}"
-        row(f"{name}, topographic error", f"{best:.3f}", bar, best < ORIGINAL_TOPOGRAPHIC_ERROR)
+        good = error < ORIGINAL_TOPOGRAPHIC_ERROR
+        row(f"{name}, largest topographic error", f"{error:.3f}", bar, good)
         row(f"{name}, most empty nodes", f"{empty} of 49", "under half: no collapse", empty < 25)
         if not quick:
             options = SomOptions(mode="xmipp", max_iterations=100)
@@ -127,7 +128,7 @@ def quality(quick: bool) -> None:
                 f"{run.quality.topographic_error:.3f}, {run.quality.empty_nodes} empty"
             )
             original = f"its own set: {ORIGINAL[snr]}, {ORIGINAL_TOPOGRAPHIC_ERROR}"
-            row(f"SNR {snr}: xmipp mode, same images", figures, original)
+            row(f"{name[: name.index(':')]}: xmipp mode, same images", figures, original)
 
 
 def numpy_iteration(data: np.ndarray, codes: np.ndarray, variance: float, theta: float) -> None:
@@ -144,17 +145,21 @@ def numpy_iteration(data: np.ndarray, codes: np.ndarray, variance: float, theta:
 def speed(quick: bool) -> None:
     """One seed and ten of 2000 images, and an iteration beside plain NumPy in the same run."""
     images, _ = rotating_domain(2000, 64, signal_to_noise=0.5, seed=1)
-    vectors = MaskedPixels(circular_mask(64, 30.0)).vectors(images)
+    pixels = MaskedPixels(circular_mask(64, 30.0))
+    vectors = pixels.vectors(images)
     times = {}
     for n_seeds in (1, 10):
         start = time.process_time()
-        train_maps(vectors, SomOptions(), range(n_seeds))
+        train_maps(vectors, SomOptions(), range(n_seeds), pixels.low_pass)
         cold = (time.process_time() - start) / n_seeds
         start = time.process_time()
-        train_maps(vectors, SomOptions(), range(n_seeds))
+        train_maps(vectors, SomOptions(), range(n_seeds), pixels.low_pass)
         times[n_seeds] = (time.process_time() - start) / n_seeds
-        gain = ORIGINAL_SECONDS_PER_SEED / times[n_seeds]
-        found = f"{times[n_seeds]:.2f} CPU s ({cold:.2f} with compiling), {gain:.0f} times cheaper"
+        gain = ORIGINAL_SECONDS_PER_SEED / cold
+        found = (
+            f"{cold:.2f} CPU s with compiling ({times[n_seeds]:.2f} without),"
+            f" {gain:.0f} times cheaper"
+        )
         row(
             f"2000 × {vectors.shape[1]}, a seed of {n_seeds}",
             found,
@@ -200,7 +205,8 @@ def scale(quick: bool) -> None:
         before = time.monotonic(), time.process_time()
         # The penalty is weighed against the particles a node holds: scaled with their number.
         options = SomOptions(regularisation=(1000.0 * n / 2000, 200.0 * n / 2000))
-        runs = train_maps(np.load(path, mmap_mode="r"), options, range(10))
+        vectors = np.load(path, mmap_mode="r")
+        runs = train_maps(vectors, options, range(10), pixels.low_pass)
         minutes = (time.monotonic() - before[0]) / 60
         cpu = (time.process_time() - before[1]) / 60
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

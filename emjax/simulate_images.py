@@ -31,6 +31,7 @@ def rotating_domain(
     *,
     signal_to_noise: float = 0.1,
     span: float = 60.0,
+    contrast: float = 1.0,
     seed: int = 0,
 ) -> tuple[Float[np.ndarray, "n d d"], Float[np.ndarray, " n"]]:
     """One view of a body of which a domain turns continuously in the plane.
@@ -40,6 +41,7 @@ def rotating_domain(
         box_size: Pixels.
         signal_to_noise: Variance of the signal over that of the white noise, inside the circle.
         span: Range of the angle in degrees; the angles are uniform in it.
+        contrast: Of the domain; at 0.775 it is as hard as the set of Xmipp's own figures.
         seed: Of angles and noise.
 
     Returns:
@@ -48,11 +50,12 @@ def rotating_domain(
     rng = np.random.default_rng(seed)
     angles = rng.uniform(-span / 2, span / 2, n_images)
     scale = np.array([box_size / 64] * 3 + [1.0])
+    moving = _DOMAIN * np.array([1.0, 1.0, 1.0, contrast])
     body = gaussian_blobs(box_size, _BODY * scale)
     images = np.empty((n_images, box_size, box_size), np.float32)
     for i, angle in enumerate(np.deg2rad(angles)):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        domain = _DOMAIN.copy()
+        domain = moving.copy()
         domain[:, :2] = domain[:, :2] @ turn.T + _HINGE
         images[i] = body + gaussian_blobs(box_size, domain * scale)
     offset = np.arange(box_size) - box_size // 2

@@ -3,7 +3,7 @@
 Seeds differ in where the map starts; all seeds of a batch share every pass of the data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,7 +129,7 @@ def train_maps(
     vectors: Float[np.ndarray, "n p"],
     options: SomOptions,
     seeds: Sequence[int],
-    components: Components | None = None,
+    low_pass: Callable[[float], Float[np.ndarray, "p m"]] | None = None,
 ) -> list[SomRun]:
     """Train one map a seed.
 
@@ -138,7 +138,8 @@ def train_maps(
         options: Options of the map.
         seeds: Seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
             particles, every other one on that of its random half.
-        components: Principal components found before; None finds them here (mode ecm).
+        low_pass: Of the vectors' pixels (`MaskedPixels.low_pass`): with it, mode ecm looks only at
+            the detail that held-out vectors gain from.
 
     Raises:
         InputError: If the options do not fit each other or the data.
@@ -147,8 +148,7 @@ def train_maps(
     if options.mode == "xmipp":
         data = jnp.asarray(vectors, jax.dtypes.canonicalize_dtype(vectors.dtype))
         return [_train_xmipp(data, options, seed) for seed in seeds]
-    if components is None:
-        components = find_components(vectors, options.n_components)
+    components = find_components(vectors, options.n_components, low_pass)
     return _train_ecm(components.project(vectors), components, options, seeds)
 
 
@@ -160,9 +160,11 @@ def _train_ecm(
 ) -> list[SomRun]:
     blocks = som_ecm.Blocks.create(jnp.asarray(data))
     laplacian = jnp.asarray(options.grid.laplacian, data.dtype)
-    variance = jnp.asarray(components.variance, data.dtype)
-    starts = [_start(data, variance, options, seed) for seed in seeds]
-    codes = som_ecm.Codes(jnp.stack(starts), jnp.full(len(seeds), jnp.mean(variance)))
+    variance = components.variance
+    starts = np.stack([_start(data, variance, options, seed) for seed in seeds])
+    codes = som_ecm.Codes(
+        jnp.asarray(starts), jnp.asarray(np.full(len(seeds), variance.mean(), data.dtype))
+    )
     tables: list[list[Iteration]] = [[] for _ in seeds]
     converged = np.zeros(len(seeds), bool)
     for step, regularisation in enumerate(options.schedule):
@@ -201,28 +203,27 @@ def _train_ecm(
 
 
 def _start(
-    data: Float[np.ndarray, "n q"], variance: Float[Array, " q"], options: SomOptions, seed: int
-) -> Float[Array, "c q"]:
+    data: Float[np.ndarray, "n q"],
+    variance: Float[np.ndarray, " q"],
+    options: SomOptions,
+    seed: int,
+) -> Float[np.ndarray, "c q"]:
     """Code vectors on the leading plane, or the means of random parts of the particles."""
-    key = jax.random.key(seed)
+    rng = np.random.default_rng(seed)
     grid = options.grid
     if options.start == "random":
-        part = np.asarray(jax.random.randint(key, (len(data),), 0, grid.n_nodes))
-        count = np.maximum(np.bincount(part, minlength=grid.n_nodes), 1)
-        member = (part[:, None] == np.arange(grid.n_nodes)).astype(data.dtype)
-        return jnp.asarray(member.T @ data / count[:, None].astype(data.dtype))
+        member = np.eye(grid.n_nodes, dtype=data.dtype)[rng.integers(0, grid.n_nodes, len(data))]
+        return member.T @ data / np.maximum(member.sum(0), 1)[:, None]
     # The map's longer side goes along the first component; it spans ±2 standard deviations.
     position = grid.positions - grid.positions.mean(0)
     along, across = np.argsort(-np.ptp(position, axis=0), kind="stable")
     half_side = max(np.ptp(position) / 2, 0.5)
-    plane = 2 * position[:, [along, across]] / half_side
+    plane = (2 * position[:, [along, across]] / half_side).astype(data.dtype)
     if seed == 0:
-        axes = jnp.eye(2, len(variance), dtype=variance.dtype) * jnp.sqrt(variance)
-    else:
-        half = data[np.asarray(jax.random.bernoulli(key, 0.5, (len(data),)))]
-        values, vectors = jnp.linalg.eigh(jnp.asarray(half.T @ half / max(len(half), 1)))
-        axes = (vectors * jnp.sqrt(jnp.maximum(values, 0)))[:, ::-1][:, :2].T
-    return jnp.asarray(plane, variance.dtype) @ axes
+        return plane @ np.eye(2, len(variance), dtype=data.dtype) * np.sqrt(variance)
+    half = data[rng.random(len(data)) < 0.5]
+    values, vectors = np.linalg.eigh(half.T @ half / max(len(half), 1))
+    return plane @ (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1][:, :2].T
 
 
 def _posteriors(

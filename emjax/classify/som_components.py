@@ -1,18 +1,20 @@
-"""Leading principal components of masked images, their number chosen by held-out likelihood."""
+"""Leading principal components of masked images; their number and detail by held-out likelihood."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 MAX_COMPONENTS = 80
 # With few components the penalty outweighs the data (it enters α as ϑq/ND) and the map collapses.
 MIN_COMPONENTS = 50
+# Fractions of Nyquist up to which components may have detail, each half as many pixels as the next.
+BANDS = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)
+# Vectors that the detail and the number of components are chosen on.
+SAMPLE = 20_000
 _OVERSAMPLING = 10
-_POWER_STEPS = 12
+_POWER_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,15 @@ class Components:
         mean: Mean vector.
         basis: Components in rows, by decreasing variance.
         variance: Variance along each.
-        held_out: Log-likelihood per held-out vector for 1, 2, … components (nan: not computed).
+        held_out: Log-likelihood that 1, 2, … components gain a held-out vector over none.
+        band: Fraction of Nyquist that their detail reaches.
     """
 
     mean: Float[np.ndarray, " p"]
     basis: Float[np.ndarray, "q p"]
     variance: Float[np.ndarray, " q"]
     held_out: Float[np.ndarray, " h"]
+    band: float = 1.0
 
     def project(
         self, vectors: Float[np.ndarray, "n p"], rows_per_block: int = 8192
@@ -49,98 +53,121 @@ class Components:
 def find_components(
     vectors: Float[np.ndarray, "n p"],
     n_components: int | None = None,
+    low_pass: Callable[[float], Float[np.ndarray, "p m"]] | None = None,
     *,
     rows_per_block: int = 8192,
 ) -> Components:
     """Principal components of vectors; None chooses their number by held-out likelihood.
 
-    Even and odd rows are scored under each other's probabilistic PCA. Only the two covariances are
-    kept, so that the vectors may be a memory-mapped table of any length.
+    Even and odd rows (20,000 at most) are scored under each other's probabilistic PCA. Only two
+    covariances are kept, so that the vectors may be a memory-mapped table of any length.
+
+    Args:
+        vectors: Masked images.
+        n_components: Number of components.
+        low_pass: Orthonormal basis of the vectors without detail beyond a fraction of Nyquist
+            (`MaskedPixels.low_pass`). With it, detail is admitted until held-out vectors no longer
+            gain: noise of fine detail turns components away from the signal.
+        rows_per_block: Vectors in memory at once.
 
     Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611.
     """
     n, n_pixels = vectors.shape
     mean = np.mean(vectors, axis=0, dtype=np.float64).astype(vectors.dtype)
-    key = jax.random.key(0)
-    even, odd = _half_covariances(vectors, mean, rows_per_block)
-    held_out = np.full(0, np.nan)
+    least = min(n_components or MIN_COMPONENTS, n_pixels)
+    sample = vectors[:: max(n // SAMPLE, 1)]
+    chosen, held_out, band = 1.0, np.full(1, -np.inf), None
+    halves = None
+    for fraction in BANDS if low_pass is not None else (1.0,):
+        trial = low_pass(fraction) if low_pass is not None and fraction < 1 else None
+        if trial is not None and trial.shape[1] < least:
+            continue
+        found = _scatter_halves(sample, mean, trial, rows_per_block)
+        gain = _held_out_gain(*found, n_pixels)
+        if gain.max() < held_out.max():
+            break
+        chosen, held_out, band, halves = fraction, gain, trial, found
+    if len(sample) < n or halves is None:
+        halves = _scatter_halves(vectors, mean, band, rows_per_block)
     if n_components is None:
-        largest = min(MAX_COMPONENTS, n_pixels, max(n // 2 - 1, 1))
-        counts = jnp.array([(n + 1) // 2, n // 2], even.dtype)
-        scores = [
-            _held_out_likelihood(own / own_count, other, other_count, key, largest=largest)
-            for own, own_count, other, other_count in (
-                (even, counts[0], odd, counts[1]),
-                (odd, counts[1], even, counts[0]),
-            )
-        ]
-        held_out = np.asarray(scores[0] + scores[1], np.float64) / n
-        n_components = max(int(np.nanargmax(held_out)) + 1, MIN_COMPONENTS)
-    variance, basis = leading_eigenvectors((even + odd) / n, min(n_components, n_pixels), key)
-    return Components(mean, np.asarray(basis), np.asarray(variance), held_out)
+        n_components = max(int(np.argmax(held_out)) + 1, least)
+    covariance = (halves[0].scatter + halves[1].scatter) / n
+    variance, basis = leading_eigenvectors(covariance, n_components)
+    basis = basis if band is None else basis @ band.T
+    largest = np.take_along_axis(basis, np.argmax(np.abs(basis), axis=1)[:, None], axis=1)
+    return Components(mean, basis * np.sign(largest), variance, held_out, chosen)
 
 
-def _half_covariances(
-    vectors: Float[np.ndarray, "n p"], mean: Float[np.ndarray, " p"], rows_per_block: int
-) -> tuple[Float[Array, "p p"], Float[Array, "p p"]]:
-    dtype = jax.dtypes.canonicalize_dtype(vectors.dtype)
-    even = odd = jnp.zeros((vectors.shape[1],) * 2, dtype)
+@dataclass(frozen=True)
+class _Half:
+    """Sums over half of the vectors: outer products inside a band, squares of all pixels."""
+
+    scatter: Float[np.ndarray, "m m"]
+    square: float
+    count: int
+
+
+def _scatter_halves(
+    vectors: Float[np.ndarray, "n p"],
+    mean: Float[np.ndarray, " p"],
+    band: Float[np.ndarray, "p m"] | None,
+    rows_per_block: int,
+) -> tuple[_Half, _Half]:
+    """The even and the odd rows."""
+    size = vectors.shape[1] if band is None else band.shape[1]
+    scatter = np.zeros((2, size, size), vectors.dtype)
+    square, count = np.zeros(2), np.zeros(2, int)
     rows_per_block += rows_per_block % 2
     for start in range(0, len(vectors), rows_per_block):
-        block = (vectors[start : start + rows_per_block] - mean).astype(dtype)
-        even, odd = _add_gram(even, block[::2]), _add_gram(odd, block[1::2])
+        block = vectors[start : start + rows_per_block] - mean
+        for half in (0, 1):
+            own = block[half::2]
+            square[half] += np.sum(np.square(own), dtype=np.float64)
+            count[half] += len(own)
+            own = own if band is None else own @ band
+            scatter[half] += own.T @ own
+    even, odd = (_Half(scatter[i], float(square[i]), int(count[i])) for i in (0, 1))
     return even, odd
 
 
-@jax.jit
-def _add_gram(total: Float[Array, "p p"], block: Float[Array, "m p"]) -> Float[Array, "p p"]:
-    return total + block.T @ block
-
-
-@partial(jax.jit, static_argnames="n_components")
 def leading_eigenvectors(
-    covariance: Float[Array, "p p"], n_components: int, key: Array
-) -> tuple[Float[Array, " q"], Float[Array, "q p"]]:
-    """Largest eigenvalues and their vectors (rows) of a covariance, by subspace iteration.
-
-    The sign is such that the largest entry of each vector is positive.
-    """
+    covariance: Float[np.ndarray, "p p"], n_components: int
+) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "q p"]]:
+    """Largest eigenvalues and their vectors (rows) of a covariance, by subspace iteration."""
     n_pixels = len(covariance)
     width = min(n_components + _OVERSAMPLING, n_pixels)
     if n_pixels <= 4 * width:
-        values, vectors = jnp.linalg.eigh(covariance)
+        values, vectors = np.linalg.eigh(covariance)
     else:
-        trial = jax.random.normal(key, (n_pixels, width), covariance.dtype)
-        trial = jax.lax.fori_loop(
-            0, _POWER_STEPS, lambda _, v: jnp.linalg.qr(covariance @ v)[0], jnp.linalg.qr(trial)[0]
-        )
-        values, small = jnp.linalg.eigh(trial.T @ covariance @ trial)
+        rng = np.random.default_rng(0)
+        trial = rng.standard_normal((n_pixels, width)).astype(covariance.dtype)
+        for _ in range(_POWER_STEPS):
+            trial = np.linalg.qr(covariance @ trial)[0]
+        values, small = np.linalg.eigh(trial.T @ covariance @ trial)
         vectors = trial @ small
-    values, basis = values[::-1][:n_components], vectors[:, ::-1][:, :n_components].T
-    largest = jnp.take_along_axis(basis, jnp.argmax(jnp.abs(basis), 1)[:, None], 1)
-    return values, basis * jnp.sign(largest)
+    return values[::-1][:n_components], vectors[:, ::-1][:, :n_components].T
 
 
-@partial(jax.jit, static_argnames="largest")
-def _held_out_likelihood(
-    covariance: Float[Array, "p p"],
-    scatter: Float[Array, "p p"],
-    n_held_out: Float[Array, ""],
-    key: Array,
-    *,
-    largest: int,
-) -> Float[Array, " q"]:
-    """Log-likelihood of the other half's scatter, less its constant, for 1, 2, … components."""
-    n_pixels = len(covariance)
-    values, basis = leading_eigenvectors(covariance, largest, key)
-    along = jnp.sum((basis @ scatter) * basis, -1)
-    count = jnp.arange(1, largest + 1)
-    rest = jnp.maximum(n_pixels - count, 1)
-    # With no direction left over there is no noise: such a count is not scored.
-    valid = count < n_pixels
-    tiny = 1e-9 * jnp.trace(covariance) / n_pixels
-    noise = jnp.maximum((jnp.trace(covariance) - jnp.cumsum(values)) / rest, tiny)
-    values = jnp.maximum(values, tiny)
-    fit = jnp.cumsum(along / values) + (jnp.trace(scatter) - jnp.cumsum(along)) / noise
-    volume = jnp.cumsum(jnp.log(values)) + rest * jnp.log(noise)
-    return jnp.where(valid, -0.5 * (fit + n_held_out * volume), jnp.nan)
+def _held_out_gain(even: _Half, odd: _Half, n_pixels: int) -> Float[np.ndarray, " h"]:
+    """What a vector's held-out log-likelihood gains by 1, 2, … components over none.
+
+    The noise is white in all pixels, so that gains in different bands compare.
+    """
+    total = np.zeros(1)
+    for known, other in ((even, odd), (odd, even)):
+        # With no direction left over there is no noise: such a count is not scored.
+        largest = max(min(MAX_COMPONENTS, len(known.scatter) - 1, known.count - 1), 1)
+        values, basis = leading_eigenvectors(known.scatter / max(known.count, 1), largest)
+        along = np.sum((basis @ other.scatter) * basis, axis=1, dtype=np.float64)
+        power = known.square / max(known.count, 1)
+        tiny = 1e-9 * power / n_pixels
+        rest = n_pixels - np.arange(len(values) + 1)
+        used = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+        noise = np.maximum((power - used) / np.maximum(rest, 1), tiny)
+        values = np.maximum(values, tiny).astype(np.float64)
+        left = other.square - np.concatenate([[0.0], np.cumsum(along)])
+        fit = np.concatenate([[0.0], np.cumsum(along / values)]) + left / noise
+        volume = np.concatenate([[0.0], np.cumsum(np.log(values))]) + rest * np.log(noise)
+        score = -0.5 * (fit + other.count * volume)
+        total = total + (score[1:] - score[0])
+    return total / (even.count + odd.count)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import linalg
 
 from emjax.errors import InputError
 
@@ -44,6 +45,23 @@ class MaskedPixels:
                 place="som: mask", found=f"box {self.mask.shape[0]}", expected=f"{images.shape[1]}"
             )
         return images[:, self.inside] * self.mask[self.inside]
+
+    def low_pass(self, fraction: float) -> Float[np.ndarray, "p m"]:
+        """Orthonormal basis of the vectors of images without detail beyond a part of Nyquist."""
+        d = len(self.mask)
+        row, column = np.nonzero(self.inside)
+        k = np.arange(int(fraction * d / 2) + 1)
+        ky, kx = (axis.ravel() for axis in np.meshgrid(np.r_[-k[:0:-1], k], k, indexing="ij"))
+        half_plane = (np.hypot(ky, kx) <= fraction * d / 2) & ((kx > 0) | (ky >= 0))
+        ky, kx = ky[half_plane], kx[half_plane]
+        turn = np.exp(2j * np.pi / d * np.outer(np.arange(d), np.arange(d))).astype(np.complex64)
+        waves = turn[np.ix_(row, ky)] * turn[np.ix_(column, kx)]
+        waves = np.hstack([waves.real, waves.imag])
+        waves *= self.mask[self.inside][:, None]
+        values, vectors = linalg.eigh(waves.T @ waves, driver="evd")
+        # Waves are hardly independent inside a small mask; what they do not span is left out.
+        kept = values > 2e-3 * values[-1]
+        return waves @ (vectors[:, kept] / np.sqrt(values[kept]))
 
     def images(self, vectors: Float[np.ndarray, "c p"]) -> Float[np.ndarray, "c d d"]:
         """Vectors as masked images, 0 outside the mask."""

@@ -1,5 +1,6 @@
 """How good a map is: errors, empty nodes, U-matrix, averages of a property over the nodes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,29 @@ def property_map(
     total = np.bincount(labels[assigned], weights=values[assigned], minlength=grid.n_nodes)
     mean = np.divide(total, count, out=np.full(grid.n_nodes, np.nan), where=count > 0)
     return mean.reshape(grid.rows, grid.columns)
+
+
+def node_table(
+    code_vectors: Float[np.ndarray, "c p"],
+    posteriors: Float[np.ndarray, "n c"],
+    grid: MapGrid,
+    properties: Mapping[str, Float[np.ndarray, " n"]],
+) -> dict[str, np.ndarray]:
+    """Columns of one row a node: place, particles, distance to the neighbours, mean properties."""
+    labels = np.argmax(posteriors, axis=1)
+    rows, columns = grid.coordinates.T
+    y, x = grid.positions.T
+    means = dict(properties) | {"membership": posteriors.max(1).astype(float)}
+    return {
+        "node": np.arange(grid.n_nodes) + 1,
+        "row": rows,
+        "column": columns,
+        "x": x,
+        "y": y,
+        "size": np.bincount(labels, minlength=grid.n_nodes),
+        "mass": posteriors.sum(0, dtype=np.float64),
+        "neighbour_distance": u_matrix(code_vectors, grid).ravel(),
+    } | {f"mean_{k}": property_map(v, labels, grid).ravel() for k, v in means.items()}
 
 
 def explained_variance(values: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:

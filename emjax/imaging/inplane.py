@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.imaging.grids import pixels_to_images
+from emjax.imaging.particles import Particles, chunks, contrast
+
 
 def inplane_angles(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, " n"]:
     """In-plane angle of poses in radians: turning the image by it leaves a pose of psi = 0.
@@ -56,3 +59,20 @@ def turn_upright(
 ) -> Float[Array, "n d d"]:
     """Images turned by their `inplane_angles`, so that those of one view coincide."""
     return rotate_finer(finer_sampling(images), angles)
+
+
+def upright_images(
+    particles: Particles, phase_flip: bool, rows_at_once: int = 512
+) -> Float[np.ndarray, "n d d"]:
+    """Real-space images turned by their in-plane pose, phases flipped where the CTF is below 0."""
+    grid, box_size = particles.grid, particles.box_size
+    out = np.empty((particles.n, box_size, box_size), np.float32)
+    angles = inplane_angles(particles.rotations).astype(np.float32)
+    for rows in chunks(particles.n, rows_at_once):
+        part = particles.take(rows)
+        pixels = jnp.asarray(part.images)
+        if phase_flip:
+            pixels = pixels * jnp.sign(contrast(part.ctf, grid, jnp.float32(part.extent)))
+        images = pixels_to_images(pixels, grid.kx, grid.ky, box_size)
+        out[rows] = turn_upright(images, jnp.asarray(angles[rows]))
+    return out

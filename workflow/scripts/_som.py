@@ -1,20 +1,17 @@
-"""Prepared particles as upright images, and the files of one map (DESIGN: runs/som-…)."""
+"""The mask of a batch of maps, and the files of one of them."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from emjax.classify.som import SomOptions, SomRun
 from emjax.classify.som_images import MaskedPixels, circular_mask, class_averages
-from emjax.classify.som_quality import property_map, u_matrix
+from emjax.classify.som_quality import node_table
 from emjax.errors import InputError
-from emjax.imaging.grids import pixels_to_images
-from emjax.imaging.inplane import inplane_angles, turn_upright
-from emjax.imaging.particles import Particles, chunks, contrast
+from emjax.imaging.particles import Particles, chunks
 from emjax.io.atomic import write_json, write_npy, write_tsv
 from emjax.io.mrc import read_header
 from emjax.io.particles import ParticleSet, write_particles
@@ -38,21 +35,6 @@ def som_options(options: dict[str, Any]) -> SomOptions:
         start=options["start"],
         n_components=None if components == "auto" else components,
     )
-
-
-def upright_images(particles: Particles, phase_flip: bool) -> np.ndarray:
-    """Images in real space, turned by their in-plane pose, phases flipped where the CTF is < 0."""
-    grid, box_size = particles.grid, particles.box_size
-    out = np.empty((particles.n, box_size, box_size), np.float32)
-    angles = inplane_angles(particles.rotations).astype(np.float32)
-    for rows in chunks(particles.n, ROWS):
-        part = particles.take(rows)
-        pixels = jnp.asarray(part.images)
-        if phase_flip:
-            pixels = pixels * jnp.sign(contrast(part.ctf, grid, jnp.float32(part.extent)))
-        images = pixels_to_images(pixels, grid.kx, grid.ky, box_size)
-        out[rows] = turn_upright(images, jnp.asarray(angles[rows]))
-    return out
 
 
 def mask_of(options: dict[str, Any], particles: Particles, pixel_size: float) -> np.ndarray:
@@ -94,7 +76,12 @@ def write_map(
     for suffix in suffixes:
         write_particles(folder / f"particles{suffix}", table, columns)
     write_npy(folder / "posteriors.npy", run.posteriors)
-    nodes = node_table(table, run, options)
+    properties = {
+        "defocus": (table.defocus_u + table.defocus_v) / 2,
+        "tilt": np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1))),
+        "shift": np.linalg.norm(table.shifts, axis=1),
+    }
+    nodes = pd.DataFrame(node_table(run.code_vectors, run.posteriors, grid, properties))
     facts = {
         "rlnClassNumber": nodes["node"].to_numpy(),
         "rlnClassDistribution": nodes["size"].to_numpy() / table.n,
@@ -117,30 +104,3 @@ def write_map(
         **dataclasses.asdict(run.quality),
     }
     write_json(folder / "metrics.json", metrics)
-
-
-def node_table(table: ParticleSet, run: SomRun, options: SomOptions) -> pd.DataFrame:
-    """One row a node: place, size, membership, distance to the neighbours, mean properties."""
-    grid = options.grid
-    rows, columns = grid.coordinates.T
-    y, x = grid.positions.T
-    found = {
-        "node": np.arange(grid.n_nodes) + 1,
-        "row": rows,
-        "column": columns,
-        "x": x,
-        "y": y,
-        "size": np.bincount(run.labels, minlength=grid.n_nodes),
-        "mass": run.posteriors.sum(0, dtype=np.float64),
-        "neighbour_distance": u_matrix(run.code_vectors, grid).ravel(),
-    }
-    euler_tilt = np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1)))
-    properties = {
-        "defocus": (table.defocus_u + table.defocus_v) / 2,
-        "tilt": euler_tilt,
-        "shift": np.linalg.norm(table.shifts, axis=1),
-        "membership": run.posteriors.max(1).astype(float),
-    }
-    for name, values in properties.items():
-        found[f"mean_{name}"] = property_map(values, run.labels, grid).ravel()
-    return pd.DataFrame(found)

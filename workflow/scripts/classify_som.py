@@ -6,10 +6,11 @@ from pathlib import Path
 import jax
 from _job import job
 from _prepared import load_prepared
-from _som import mask_of, som_options, upright_images, write_map
+from _som import mask_of, som_options, write_map
 
 from emjax.classify.som import train_maps
 from emjax.classify.som_images import MaskedPixels
+from emjax.imaging.inplane import upright_images
 from emjax.io.atomic import read_json
 
 with job(snakemake) as work:
@@ -26,7 +27,8 @@ with job(snakemake) as work:
     # Xmipp computes in double precision; its trajectory is not followed without.
     double = options.mode == "xmipp"
     with jax.enable_x64(double):
-        runs = train_maps(vectors.astype(float) if double else vectors, options, params.seeds)
+        vectors = vectors.astype(float) if double else vectors
+        runs = train_maps(vectors, options, params.seeds, pixels.low_pass)
     common = {
         "emjax_version": params.emjax,
         "method": "som",
