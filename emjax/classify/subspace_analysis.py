@@ -87,10 +87,8 @@ class _Analyst:
         self.components = components
         self.scale = self._first_scale()
 
-    def _nuisance(self) -> tuple[PoseError | None, Complex[Array, "m v"] | None]:
+    def _nuisance(self) -> tuple[PoseError, Complex[Array, "m v"]]:
         choice = self.options.pose_error
-        if choice == "off":
-            return None, None
         width = PoseError() if isinstance(choice, str) else choice
         voxel_size = self.operators.particles.voxel_size
         values = nuisance_coefficients(
@@ -99,9 +97,7 @@ class _Analyst:
         return width, values
 
     def _scales(self) -> tuple[float, ...]:
-        if self.nuisance is None:
-            return (0.0,)
-        return AUTO_WIDTHS if self.options.pose_error == "auto" else (1.0,)
+        return {"off": (0.0,), "auto": AUTO_WIDTHS}.get(str(self.options.pose_error), (1.0,))
 
     def _first_scale(self) -> float:
         """Width by the mean map alone: tells poses that are off from poses that are not."""
@@ -124,7 +120,7 @@ class _Analyst:
         options = self.options
         folds = tuple(f for f in self.folds if f != fold) if fold is not None else None
         # The width the derivatives were made for serves every scale above zero.
-        nuisance = self.nuisance[:6] if self.scale > 0 and self.nuisance is not None else None
+        nuisance = self.nuisance[:6] if self.scale > 0 else None
         first = BasisOptions(
             options.n_components,
             options.iterations,
@@ -307,22 +303,25 @@ def _on_all(analyst: _Analyst, judgement: Judgement) -> Analysis:
         made = analyst.fit(name, previous, None, start)
         basis = made if made is not None else basis
     assert basis is not None
-    nuisance = analyst.nuisance if best.scale else None
-    found = project_statistics(analyst.operators, basis, nuisance, (best.scale, 0.0))
-    statistics = found[0]
-    modes = nuisance_modes(found[1], statistics) if best.scale else []
+    # Who takes poses as exact should hear where they are not.
+    told = best.scale > 0 or analyst.options.pose_error == "off"
+    scales = (best.scale, 0.0 if best.scale else 1.0) if told else (0.0,)
+    nuisance = analyst.nuisance if told else None
+    found = project_statistics(analyst.operators, basis, nuisance, scales)
     mix = analyst.confirmed(best, basis)
     if analyst.options.iterations == 0:
         # Given components come in any unit; the particles give their variance.
-        mix = latent_mix(statistics)
+        mix = latent_mix(found[0])
+    turned = [turn(statistics, mix) for statistics in found]
+    exact, marginalised = turned[scales.index(0.0)], turned[scales.index(max(scales))]
     components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
     width = None
-    if analyst.width is not None and best.scale:
+    if best.scale:
         width = PoseError(analyst.width.rotation * best.scale, analyst.width.shift * best.scale)
     return Analysis(
         judgement=judgement,
         basis=Basis(basis.mean, components, basis.objective),
-        statistics=turn(statistics, mix),
+        statistics=turned[0],
         pose_error=width,
-        nuisance_modes=tuple(modes),
+        nuisance_modes=tuple(nuisance_modes(exact, marginalised) if told else ()),
     )

@@ -42,9 +42,11 @@ def evidence_notes(campaign: Campaign) -> list[str]:
         )
     modes = [mode for mode in found.get("nuisance_modes") or [] if mode.get("nuisance")]
     if modes:
+        names = ", ".join(f"{mode['component']:.0f}" for mode in modes)
+        remedy = "" if width else "; pose_error: auto would allow for it"
+        follow = "follows" if len(modes) == 1 else "follow"
         notes.append(
-            f"{plural(len(modes), 'component')} followed the error of the poses and "
-            f"{'was' if len(modes) == 1 else 'were'} discounted."
+            f"{plural(len(modes), 'component')} ({names}) {follow} the error of the poses{remedy}."
         )
     return notes
 

@@ -1,7 +1,10 @@
 """The whole analysis on simulated particles: states found, one state left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.basis_operators import make_pixel_operators
@@ -66,6 +69,22 @@ def test_given_components_serve_as_the_basis(prepared, operators, analysis, simu
     found = analyse(operators, mean, mean.solvent_mask, options, components=given)
     assert [c.name for c in found.judgement.candidates] == ["mask"]
     assert found.judgement.chosen.evidence.classes.chosen == 3
+    assert len(found.nuisance_modes) and not any(m["nuisance"] for m in found.nuisance_modes)
+
+
+@pytest.mark.slow
+def test_wrong_poses_taken_as_exact_are_told(prepared):
+    particles, mean = prepared
+    off = Rotation.from_rotvec(np.random.default_rng(0).normal(0, 0.03, (particles.n, 3)))
+    wrong = replace(particles, rotations=np.float32(particles.rotations @ off.as_matrix()))
+    options = SubspaceOptions(
+        n_classes=(2,), n_components=5, iterations=6, pose_error="off", evidence_seeds=3,
+        regions=False, within_classes=False,
+    )  # fmt: skip
+    found = analyse(make_pixel_operators(wrong), mean, mean.solvent_mask, options)
+    named = [mode["component"] for mode in found.nuisance_modes if mode["nuisance"]]
+    assert found.pose_error is None
+    assert 0 < len(named) < len(found.nuisance_modes)  # the states' components are not among them
 
 
 def test_states_of_another_program_become_their_differences(prepared, operators):

@@ -180,7 +180,7 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     assert "Particles set aside support 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
-    assert "1 component followed the error of the poses and was discounted" in page
+    assert "1 component (1) follows the error of the poses." in page
 
 
 def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
