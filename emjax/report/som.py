@@ -1,5 +1,7 @@
 """Self-organising maps of images, drawn node by node where the map has them."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -36,6 +38,7 @@ def som_figures(campaign: Campaign) -> list[Figure]:
     size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())
     error = float(campaign.metrics[name].get("topographic_error", np.nan))
+    chance = len(nodes) / max(size.sum(), 1)
     figures = [
         _pictures(
             campaign, name, nodes, "class_averages", "som-averages",
@@ -64,7 +67,7 @@ def som_figures(campaign: Campaign) -> list[Figure]:
             "between kinds of images.", "",
         ),
     ]  # fmt: skip
-    for key, (what, unit) in PROPERTIES.items():
+    for key, (what, unit) in (PROPERTIES | followed(campaign.metrics[name], chance)).items():
         values = column(nodes, key)
         if values is not None and np.isfinite(values).any():
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -86,6 +89,24 @@ def som_figures(campaign: Campaign) -> list[Figure]:
             )
         )  # fmt: skip
     return [f for f in figures if f is not None]
+
+
+def followed(
+    metrics: dict[str, Any], chance: float, least: float = 0.1, most: int = 3
+) -> dict[str, tuple[str, str]]:
+    """Other metadata that the map follows: its nodes explain most of their variance.
+
+    Args:
+        metrics: Of the map, with the share `explained` of the variance of each column.
+        chance: Share that as many nodes explain of what they do not follow.
+        least: Share beyond chance.
+        most: Columns to name.
+    """
+    explained = {f"mean_{label}": share for label, share in metrics.get("explained", {}).items()}
+    others = {key: v for key, v in explained.items() if key not in PROPERTIES}
+    found = [key for key, share in others.items() if share >= least + chance]
+    best = sorted(found, key=lambda key: -others[key])[:most]
+    return {key: (key.removeprefix("mean_"), "") for key in best}
 
 
 def _places(nodes: pd.DataFrame) -> tuple[Chart, list[tuple[float, float]], float]:

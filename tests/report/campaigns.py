@@ -331,6 +331,8 @@ def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
             "mass": 40.0,
             "neighbour_distance": rng.random(nodes),
             "mean_defocus": rng.normal(15000, 800, nodes),
+            "mean_rlnCtfMaxResolution": 3.0 + col,
+            "mean_rlnCtfFigureOfMerit": rng.random(nodes),
         }
     )
     write_tsv(folder / f"runs/{name}/nodes.tsv", table)
@@ -338,7 +340,9 @@ def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
     facts = {"rlnClassNumber": np.arange(nodes) + 1}
     for kind in ("class_averages", "code_vectors"):
         write_averages(folder / f"runs/{name}/{kind}.mrcs", images, 6.0, facts)
-    meta = {"method": "som", "topographic_error": 0.08, "map": {"columns": side, "rows": side}}
+    explained = {"rlnCtfMaxResolution": 0.7, "rlnCtfFigureOfMerit": 0.02, "defocus": 0.4}
+    shape = {"columns": side, "rows": side}
+    meta = {"method": "som", "topographic_error": 0.08, "map": shape, "explained": explained}
     write_json(folder / f"runs/{name}/metrics.json", meta)
 
 

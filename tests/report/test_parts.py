@@ -19,7 +19,9 @@ from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_tree, part_colours, tree_layout
 from emjax.report.quality import resolution_at
+from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
+from tests.report.campaigns import add_map, make_campaign, read_config
 
 
 @given(st.integers(0, 2**31), st.integers(2, 30))
@@ -126,3 +128,11 @@ def test_share_of_the_spread_between_classes():
     labels = np.array([1, 1, 2, 2, 0])
     # 100 of 104 squared units lie between the two centres; the unassigned point takes no part.
     assert np.isclose(between_classes(points, labels), 100 / 104)
+
+
+def test_metadata_that_a_map_follows_are_drawn(tmp_path: Path):
+    folder = make_campaign(tmp_path / "map", n_particles=200)
+    add_map(folder)
+    names = {figure.name for figure in som_figures(Campaign(folder, read_config(folder)))}
+    assert {"som-defocus", "som-rlnCtfMaxResolution"} <= names
+    assert "som-rlnCtfFigureOfMerit" not in names

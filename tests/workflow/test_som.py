@@ -58,6 +58,10 @@ def test_a_map_writes_its_files(mapped: Place, monkeypatch: pytest.MonkeyPatch):
     nodes = pd.read_csv(run / "nodes.tsv", sep="\t")
     labels = table.source.particles.integers("rlnClassNumber")  # type: ignore[union-attr]
     np.testing.assert_array_equal(np.bincount(labels - 1, minlength=12), nodes["size"])
+    # Any column of numbers has a mean over the nodes.
+    origin = table.source.particles.numbers("rlnOriginXAngst")  # type: ignore[union-attr]
+    found = np.nansum(nodes["mean_rlnOriginXAngst"] * nodes["size"]) / table.n
+    np.testing.assert_allclose(found, origin.mean(), rtol=1e-3, atol=1e-3)
     for name in ("class_averages", "code_vectors"):
         found = read_references([run / f"{name}.star"])
         assert found.densities.shape[0] == 12
@@ -69,6 +73,7 @@ def test_a_map_writes_its_files(mapped: Place, monkeypatch: pytest.MonkeyPatch):
         assert (mapped.folder / star["rlnImageName"][0].split("@")[1]).exists()
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["method"] == "som" and metrics["seed"] == 1
+    assert 0 <= metrics["explained"]["defocus"] <= 1
     assert metrics["map"] == {"columns": 4, "rows": 3, "layout": "rect"}
     table = pd.read_csv(run / "convergence.tsv", sep="\t")
     assert list(table["step"].unique()) == [0, 1, 2, 3, 4]

@@ -1,6 +1,7 @@
 """The mask of a batch of maps, and the files of one of them."""
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from emjax.classify.som import SomOptions, SomRun
 from emjax.classify.som_images import MaskedPixels, circular_mask, class_averages
-from emjax.classify.som_quality import node_table
+from emjax.classify.som_quality import explained_variance, node_table
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles, chunks
 from emjax.io.atomic import write_json, write_npy, write_tsv
@@ -56,6 +57,21 @@ def mask_of(options: dict[str, Any], particles: Particles, pixel_size: float) ->
     return np.clip(to_cropped @ mask @ to_cropped.T, 0, 1).astype(np.float32)
 
 
+def properties_of(table: ParticleSet) -> dict[str, np.ndarray]:
+    """Metadata that have a mean over the particles of a node; angles, which wrap around, do not."""
+    particles = dataclasses.replace(table.source.particles)  # type: ignore[union-attr]
+    found = {
+        "defocus": (table.defocus_u + table.defocus_v) / 2,
+        "tilt": np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1))),
+        "shift": np.linalg.norm(table.shifts, axis=1),
+    }
+    for label in particles.labels:
+        if "Angle" not in label and "Defocus" not in label:
+            with suppress(InputError):  # a column of text
+                found[label] = particles.numbers(label)
+    return {label: values for label, values in found.items() if np.ptp(values) > 0}
+
+
 def write_map(
     folder: Path,
     table: ParticleSet,
@@ -76,11 +92,7 @@ def write_map(
     for suffix in suffixes:
         write_particles(folder / f"particles{suffix}", table, columns)
     write_npy(folder / "posteriors.npy", run.posteriors)
-    properties = {
-        "defocus": (table.defocus_u + table.defocus_v) / 2,
-        "tilt": np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1))),
-        "shift": np.linalg.norm(table.shifts, axis=1),
-    }
+    properties = properties_of(table)
     nodes = pd.DataFrame(node_table(run.code_vectors, run.posteriors, grid, properties))
     facts = {
         "rlnClassNumber": nodes["node"].to_numpy(),
@@ -101,6 +113,7 @@ def write_map(
         "converged": run.converged,
         "map": {"columns": grid.columns, "rows": grid.rows, "layout": grid.layout},
         "width": run.width,
+        "explained": {k: explained_variance(v, run.labels) for k, v in properties.items()},
         **dataclasses.asdict(run.quality),
     }
     write_json(folder / "metrics.json", metrics)
