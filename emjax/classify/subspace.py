@@ -77,6 +77,7 @@ class CampaignOptions:
     tolerance: float = 1e-5  # of the likelihood gain over the mean map, an iteration
     min_iterations: int = 8
     start_particles: int = 20_000  # random labels of at most so many particles start a seed
+    first_particles: int = 100_000  # of twice as many, so many converge before all of them do
     tile_columns: int = 256  # classes of all seeds in one product
     block_rows: int = 262_144  # particles read at once
 
@@ -218,7 +219,8 @@ def run_campaign(
 ) -> Campaign:
     """Fit a mixture of `n_classes` volumes of the subspace from every seed.
 
-    A seed's numbers do not depend on the others: runs go through products of fixed width.
+    A seed's numbers do not depend on the others: runs go through products of fixed width. Of many
+    particles, every so-manieth converges first, from where all of them need few iterations.
 
     Args:
         statistics: of the particles.
@@ -235,18 +237,25 @@ def run_campaign(
             f"n_classes: found {n_classes} with {len(seeds)} seeds and {statistics.n} particles,"
             " expected 1 … the number of particles and at least one seed"
         )
-    runs = _Runs(statistics, n_classes, seeds, options, initial)
+    weights, before = None, 0
+    step = statistics.n // options.first_particles
+    if initial is None and step > 1:
+        first = run_campaign(statistics.take(slice(None, None, step)), n_classes, seeds, options)
+        initial, weights, before = first.coordinates, first.class_weights, first.iterations
+        options = replace(options, min_iterations=1)
+    runs = _Runs(statistics, n_classes, seeds, options, initial, weights)
     for iteration in range(1, options.max_iterations + 1):
         if runs.converged.all():
             break
         runs.iterate(iteration)
-    return runs.result()
+    found = runs.result()
+    return replace(found, iterations=found.iterations + before)
 
 
 class _Runs:
     """All runs of a campaign; those that have converged leave the products."""
 
-    def __init__(self, statistics, n_classes, seeds, options, initial):
+    def __init__(self, statistics, n_classes, seeds, options, initial, weights):
         self.k, self.q, self.options = n_classes, statistics.n_components, options
         self.rows = _Rows(np.asarray(statistics.features), options.block_rows)
         self.seeds = np.asarray(seeds)
@@ -259,6 +268,7 @@ class _Runs:
         self.converged = np.zeros(r, bool)
         if initial is not None:
             self.z[:] = initial
+            self.weights[:] = 1 / n_classes if weights is None else weights
         else:
             self._start(statistics)
 

@@ -124,6 +124,15 @@ def test_streaming_in_blocks_gives_the_same_answer(three_classes):
     np.testing.assert_allclose(streamed.coordinates, whole.coordinates, atol=5e-3)
 
 
+def test_a_part_of_the_particles_first_gives_the_same_optimum(three_classes):
+    statistics, _ = three_classes
+    whole = run_campaign(statistics, 3, range(4))
+    found = run_campaign(statistics, 3, range(4), CampaignOptions(first_particles=400))
+    assert (found.iterations > whole.iterations.min()).all() and found.converged.all()
+    gap = found.log_likelihood[found.best()] - whole.log_likelihood[whole.best()]
+    assert abs(gap) < 1e-3 * whole.log_likelihood[whole.best()]
+
+
 def test_memory_mapped_statistics_serve(three_classes, tmp_path):
     statistics, _ = three_classes
     np.save(tmp_path / "features.npy", statistics.features)
