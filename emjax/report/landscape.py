@@ -19,9 +19,19 @@ def evidence(campaign: Campaign, method: str = "subspace") -> dict[str, Any]:
 
 
 def supported(campaign: Campaign) -> int | None:
-    """Most classes that held-out particles support by any method; None where none was asked."""
-    chosen = [evidence(campaign, m).get("classes", {}).get("chosen") for m in JUDGED]
+    """Most states that held-out particles support by any method; None where none was asked."""
+    chosen = [evidence(campaign, m).get("discrete_classes") for m in JUDGED]
     return max((c for c in chosen if isinstance(c, int)), default=None)
+
+
+def evidence_verdicts(campaign: Campaign) -> list[str]:
+    """The answer of held-out particles for each method that was judged, as a sentence."""
+    answers = {method: evidence(campaign, method).get("verdict") for method in JUDGED}
+    return [
+        f"By particles set aside ({JUDGED[method]}): {answer}."
+        for method, answer in answers.items()
+        if answer
+    ]
 
 
 def evidence_notes(campaign: Campaign) -> list[str]:
@@ -60,11 +70,14 @@ def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     low, high = numbers(table, "gain_low"), numbers(table, "gain_high")
     chosen = evidence(campaign, method).get("classes", {}).get("chosen")
     best = int(chosen) if isinstance(chosen, int) else int(k[np.nanargmax(gain)])
+    states = evidence(campaign, method).get("discrete_classes", best)
     title = (
         f"Particles set aside are explained best by {plural(best, 'class', 'classes')}"
         if best > 1
         else "No number of classes explains particles set aside better than one map does"
     )
+    if states < best:
+        title = f"Particles set aside show a continuum, which {best} classes cut"
     chart = _curve(k, gain, low, high, "number of classes", "class")
     if best in k:
         chart.rule(x=best, name=f"{best} chosen")

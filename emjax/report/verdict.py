@@ -10,7 +10,7 @@ from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import supported
+from emjax.report.landscape import evidence_verdicts, supported
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -137,6 +137,7 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         verdict.found.append(
             f"You asked for {plural(chosen, 'class', 'classes')}; {best} would be recommended."
         )
+    verdict.found.extend(evidence_verdicts(campaign))
     runs = len(campaign.run_names())
     if runs:
         text = f"Based on {plural(runs, 'run')}"

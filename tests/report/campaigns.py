@@ -346,8 +346,8 @@ def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
     write_json(folder / f"runs/{name}/metrics.json", meta)
 
 
-def add_subspace(folder: Path, best: int = 3, n: int = 200) -> None:
-    """A subspace campaign of 60 seeds for each of 2 to 5 classes."""
+def add_subspace(folder: Path, best: int = 3, n: int = 200, states: int | None = None) -> None:
+    """A subspace campaign of 60 seeds for each of 2 to 5 classes; fewer states, a continuum."""
     rng = np.random.default_rng(2)
     here = folder / "runs/subspace"
     k = np.arange(2, 6)
@@ -359,6 +359,8 @@ def add_subspace(folder: Path, best: int = 3, n: int = 200) -> None:
     gains = [{"value": v, "low": v - 5.0, "high": v + 5.0} for v in (400.0, 90.0, -20.0)]
     choice = {"numbers": [1, 2, 3], "gains": gains, "chosen": 2, "reason": "the third loses."}
     evidence = {
+        "verdict": f"{best} classes raise the held-out likelihood",
+        "discrete_classes": best if states is None else states,
         "classes": {"chosen": best, "reason": f"{best} gain most."},
         "components": choice,
         "pose_error": {"rotation_degrees": 1.2, "shift_angstrom": 1.5},

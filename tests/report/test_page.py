@@ -177,10 +177,19 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     add_subspace(folder)
     page = render_report(folder, read_config(folder))
     assert "Particles set aside are explained best by 3 classes" in page
+    assert "By particles set aside (maps inside the subspace): 3 classes raise" in page
     assert "Particles set aside support 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
     assert "1 component (1) follows the error of the poses." in page
+
+
+def test_says_when_classes_only_cut_a_continuum(tmp_path: Path):
+    folder = make_campaign(tmp_path / "sub", n_particles=200)
+    add_subspace(folder, states=1)
+    page = render_report(folder, read_config(folder))
+    assert "Particles set aside show a continuum, which 3 classes cut" in page
+    assert "Particles set aside support 1 class only" in page
 
 
 def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
