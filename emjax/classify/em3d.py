@@ -81,8 +81,8 @@ def online(
 ) -> list[RunState]:
     """Online EM: an M-step after each mini-batch, on sums that forget at the learning rate.
 
-    Mini-batches are consecutive blocks of the engine's shuffled order, 1000 particles a class, so
-    runs of one K see the same ones whatever else the batch of runs holds.
+    Mini-batches are consecutive blocks of the engine's shuffled order, about 1000 particles a
+    class, so runs of one K see the same ones whatever else the batch of runs holds.
     """
     by_classes = sorted(range(len(states)), key=lambda i: states[i].run.n_classes)
     done = list(states)
@@ -101,9 +101,13 @@ def _online_group(
 ) -> list[RunState]:
     per_batch = max(1, round(options.online_batch_per_class * k / engine.block_size))
     n_blocks = len(engine.layout)
-    # Blocks of both half-sets belong to each batch.
-    n_batches = max(1, n_blocks // max(per_batch, 2))
-    batches = np.array_split(np.arange(n_blocks), n_batches)
+    # A batch has all views of both half-sets.
+    starts = np.arange(0, n_blocks, 2 * engine.together)
+    n_batches = min(len(starts), max(1, n_blocks // per_batch))
+    batches = [
+        np.arange(part[0], min(part[-1] + 2 * engine.together, n_blocks))
+        for part in np.array_split(starts, n_batches)
+    ]
     n_iterations = options.online_epochs * n_batches
     running: Sums | None = None
     for iteration in range(1, n_iterations + 1):

@@ -34,6 +34,7 @@ from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 200_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
+SORTED = 512  # particles of a half-set that are ordered by view together
 COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
 
 Block = Any  # of the backend
@@ -84,6 +85,7 @@ class Engine:
     particles: Particles
     grid: FourierGrid
     block_size: int
+    together: int  # blocks of a half-set that have all views between them
     layout: list[BlockRows]
     max_memory_gb: float
     backend: Backend
@@ -197,17 +199,39 @@ def make_engine(
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
     larger_half = int(np.bincount(particles.half[order]).max())
     size = block_size(larger_half, grid, block_pixels)
+    together = max(1, min(SORTED, larger_half // 4) // size)
     halves = [
         [
-            BlockRows(np.sort(part), h, 2 * (i % 2) + h - 1)
-            for i, part in enumerate(np.split(members, range(size, len(members), size)))
+            BlockRows(part, h, 2 * (i % 2) + h - 1)
+            for i, part in enumerate(_blocks_by_view(members, particles.rotations, size, together))
         ]
         for h in (1, 2)
         if len(members := order[particles.half[order] == h])
     ]
     longest = max(len(blocks) for blocks in halves)
     layout = [blocks[i] for i in range(longest) for blocks in halves if i < len(blocks)]
-    return Engine(particles, grid, size, layout, max_memory_gb, backend, lowest)
+    return Engine(particles, grid, size, together, layout, max_memory_gb, backend, lowest)
+
+
+def _blocks_by_view(
+    members: Int[np.ndarray, " m"], rotations: Float[np.ndarray, "n 3 3"], size: int, together: int
+) -> list[Int[np.ndarray, " _"]]:
+    """Blocks of particles, those of some blocks together ordered by view."""
+    groups = np.split(members, range(together * size, len(members), together * size))
+    members = np.concatenate([group[by_view(rotations[group])] for group in groups])
+    return np.split(members, range(size, len(members), size))
+
+
+def by_view(rotations: Float[np.ndarray, "n 3 3"]) -> Int[np.ndarray, " n"]:
+    """Order in which neighbours look along similar directions: slices find each other's voxels.
+
+    Bands of latitude of the half sphere, there and back.
+    """
+    x, y, z = np.where(rotations[:, 2, 2:] < 0, -1, 1).T * rotations[:, 2].T
+    n_bands = max(1, round(len(x) ** 0.5))
+    band = np.minimum(np.arccos(np.clip(z, 0, 1)) / (np.pi / 2) * n_bands, n_bands - 1).astype(int)
+    longitude = np.arctan2(y, x)
+    return np.lexsort((np.where(band % 2, -longitude, longitude), band))
 
 
 def block_size(n: int, grid: FourierGrid, block_pixels: int) -> int:

@@ -1,5 +1,8 @@
 """Backends of the engine against slices read and inserted one by one."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import equinox as eqx
@@ -7,16 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from emjax.classify import engine as engine_module
 from emjax.classify import kernels, native, sparse
-from emjax.classify.engine import LANES, Accumulator, block_size, make_engine
+from emjax.classify.engine import LANES, Accumulator, block_size, by_view, make_engine
 from emjax.classify.expectation import insert_columns
 from emjax.classify.sparse import TILE
 from emjax.imaging.grids import add_friedel_mates
 from emjax.imaging.particles import weights_of
 from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import insert_slices, insert_weights, make_slices, slice_volume
+from tests.campaigns import ROOT
 
 needs_compiler = pytest.mark.skipif(
     not native.available(), reason="no C compiler when emjax was installed"
@@ -44,6 +49,15 @@ def test_every_particle_is_in_one_block_of_its_half(engine):
     assert np.array_equal(np.sort(rows), np.arange(engine.particles.n))
     for block in engine.layout:
         assert np.all(engine.particles.half[block.rows] == block.half)
+
+
+def test_neighbours_have_similar_views():
+    rotations = Rotation.random(512, np.random.default_rng(0)).as_matrix()
+    order = by_view(rotations)
+    assert np.array_equal(np.sort(order), np.arange(512))
+    views = rotations[order, 2]
+    between = np.degrees(np.arccos(np.abs(np.sum(views[1:] * views[:-1], 1)).clip(0, 1)))
+    assert np.median(between) < 5  # of unordered ones 60
 
 
 def log_likelihoods(engine, values):
@@ -145,6 +159,42 @@ def test_any_number_of_threads_gives_the_same_bits(engine, monkeypatch):
         monkeypatch.setattr(engine_module, "threads_at_hand", lambda threads=threads: threads)
         found.append(np.asarray(insert_columns(engine, columns).numerator))
     assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+SEVERAL_DEVICES = """
+import jax, numpy as np
+from emjax.classify import sparse
+from emjax.classify.engine import LANES, Engine, make_engine
+from emjax.classify.expectation import insert_columns
+from emjax.simulate import phantom, simulate
+from tests.classify.conftest import BOX, PIXEL, prepare
+
+particles = prepare(simulate(phantom(2, BOX, seed=1), 200, seed=2, pixel_size=PIXEL, snr=1.0))[0]
+columns = np.random.default_rng(0).random((200, 3), dtype=np.float32)
+
+def found():
+    engine = make_engine(particles, block_pixels=8_000, backend=sparse)
+    blocks = [block for _, block in engine.blocks()]
+    tables = engine.tables(np.ones((3, engine.grid.kxyz.shape[0]), np.complex64))
+    ell = [engine.log_likelihoods(r, b, tables) for r, b in zip(engine.layout, blocks)]
+    sums = insert_columns(engine, columns)
+    devices = {d for block in blocks for d in block.pixels.devices()}
+    return len(devices), np.concatenate(ell), np.asarray(sums.numerator)
+
+four = found()
+Engine.device = lambda self, lane: jax.devices()[0]
+one = found()
+assert (four[0], one[0]) == (LANES, 1)
+assert all(np.array_equal(a, b) for a, b in zip(four[1:], one[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_four_devices_give_the_bits_of_one():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    subprocess.run(
+        [sys.executable, "-c", SEVERAL_DEVICES], cwd=ROOT, env=os.environ | flags, check=True
+    )
 
 
 def test_memory_estimate_is_near_the_truth(engine):
