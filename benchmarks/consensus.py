@@ -333,7 +333,7 @@ def check_scale(report: Report, n: int, r: int, k: int, seconds: float, memory: 
     report.say(
         f"{n:,} particles × {r} runs of {k}, 6 groups",
         f"{cpu:.1f} CPU s ({wall:.1f} s), {peak:.2f} GB, {number:.0f} classes",
-        f"≤ {seconds:g} CPU s, ≤ {memory:g} GB",
+        f"≤ {memory:g} GB" if np.isinf(seconds) else f"≤ {seconds:g} CPU s, ≤ {memory:g} GB",
         cpu <= seconds and peak <= memory,
     )
 
