@@ -228,7 +228,7 @@ def by_view(rotations: Float[np.ndarray, "n 3 3"]) -> Int[np.ndarray, " n"]:
     Bands of latitude of the half sphere, there and back.
     """
     x, y, z = np.where(rotations[:, 2, 2:] < 0, -1, 1).T * rotations[:, 2].T
-    n_bands = max(1, round(len(x) ** 0.5))
+    n_bands = max(1, round((len(x) / 8) ** 0.5))  # the shortest way through random points
     band = np.minimum(np.arccos(np.clip(z, 0, 1)) / (np.pi / 2) * n_bands, n_bands - 1).astype(int)
     longitude = np.arctan2(y, x)
     return np.lexsort((np.where(band % 2, -longitude, longitude), band))
