@@ -60,6 +60,8 @@ def fit_halves(
 ) -> dict[int, dict[int, ClassMaps]]:
     """Classify each half-set alone; the run with the best likelihood stands for its number.
 
+    Unless first maps are given, one run of each number starts from the half-set's variability.
+
     Args:
         particles: of both half-sets.
         scene: mean map and masks.
@@ -87,7 +89,12 @@ def fit_halves(
         engine = make_engine(
             part, max_memory_gb, 0, options.highpass_resolution, options.particle_limit
         )
-        fits[unseen] = _best_of(classify(engine, scene, runs, options, initial_volumes=given))
+        found = list(classify(engine, scene, runs, options, initial_volumes=given))
+        if given is None and options.initial != "variability":
+            # Where every random start is stuck at K, K + 1 would win; this start rarely is.
+            again = [Run(k, 0) for k in sorted({*n_classes} - {1})]
+            found += classify(engine, scene, again, replace(options, initial="variability"))
+        fits[unseen] = _best_of(found)
     return fits
 
 
