@@ -228,6 +228,8 @@ def test_backends_agree(prepared):
     np.testing.assert_allclose(a.denominator, b.denominator, atol=2e-6 * np.max(b.denominator))
 
 
+# JAX 0.11 warns that it will leave Triton for Mosaic.
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend:DeprecationWarning")
 def test_kernels_compile_to_gpu_code(prepared, monkeypatch):
     """As far as that goes without a GPU: to the intermediate code that its driver takes."""
     engine = make_engine(prepared[0], particle_limit=40, backend=kernels)
