@@ -105,8 +105,8 @@ def images_to_pixels(
 ) -> Complex[Array, "m p"]:
     """Fourier coefficients of images, origin at the box centre, at the given frequencies."""
     d = images.shape[-1]
-    rolled = jnp.roll(images, _centre(d, 2), (1, 2))
-    return jnp.fft.rfft2(rolled)[:, ky % d, kx]
+    turns = ((kx + ky) * (d // 2) % d).astype(images.dtype) / d
+    return jnp.fft.rfft2(images)[:, ky % d, kx] * jnp.exp(2j * jnp.pi * turns)
 
 
 def pixels_to_images(

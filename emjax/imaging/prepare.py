@@ -126,18 +126,19 @@ def crop_images(
     size = min(CHUNK, n)
     power: np.ndarray | None = None
     for rows, images in read_ahead(read, list(chunks(n, size))):
-        with np.errstate(invalid="ignore", over="ignore"):
-            spread = images.std((1, 2))
-        bad = np.flatnonzero(~np.isfinite(spread) | (spread == 0))
+        low, high = images.min((1, 2)), images.max((1, 2))
+        finite = np.isfinite(low) & np.isfinite(high)
+        bad = np.flatnonzero(~finite | (low == high))
         if bad.size:
             raise ValueError(
                 f"image of particle {rows[bad[0]] + 1}: found"
-                f" {'only one value' if spread[bad[0]] == 0 else 'NaN or infinity'},"
+                f" {'only one value' if finite[bad[0]] else 'NaN or infinity'},"
                 " expected finite, varying pixels"
             )
         # The last chunk is filled up, so that one compiled program serves all.
+        whole = images if len(rows) == size else np.resize(images, (size, *images.shape[1:]))
         pixels, each = _crop(
-            jnp.asarray(np.resize(images, (size, *images.shape[1:]))),
+            jnp.asarray(whole),
             jnp.asarray(shifts[np.resize(rows, size)], jnp.float32),
             grid,
             jnp.float32(images.shape[-1] * pixel_size),
