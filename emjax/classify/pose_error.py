@@ -160,16 +160,15 @@ def nuisance_modes(exact: Statistics, marginalised: Statistics) -> list[dict[str
         excess kurtosis of its coordinates (states lie apart, errors in a bell), the variance gain
         of the likelihood before and after marginalising, and whether it is a nuisance mode.
     """
-    before = np.diagonal(exact.quadratic(), axis1=1, axis2=2).sum(0, dtype=np.float64)
-    after = np.diagonal(marginalised.quadratic(), axis1=1, axis2=2).sum(0, dtype=np.float64)
+    powers = [statistics.powers() for statistics in (exact, marginalised)]
+    before, after = (power.sum(0, dtype=np.float64) for power in powers)
     records = []
     for j in range(exact.n_components):
         gains = []
-        for statistics in (exact, marginalised):
-            g = statistics.linear()[:, j].astype(np.float64)
-            power = statistics.quadratic()[:, j, j].astype(np.float64)
+        for statistics, all_powers in zip((exact, marginalised), powers):
+            g, power = (x[:, j].astype(np.float64) for x in (statistics.linear(), all_powers))
             gains.append(float(np.sum(0.5 * g**2 / (1 + power) - 0.5 * np.log1p(power))))
-        coordinates = exact.linear()[:, j] / (1 + exact.quadratic()[:, j, j])
+        coordinates = exact.linear()[:, j] / (1 + powers[0][:, j])
         centred = coordinates - coordinates.mean()
         kurtosis = float(np.mean(centred**4) / np.mean(centred**2) ** 2 - 3)
         explained = float(1 - after[j] / max(before[j], 1e-30))

@@ -53,6 +53,11 @@ class Statistics:
         """G of each particle."""
         return unpack(self.features[:, self.n_components :], self.n_components)
 
+    def powers(self) -> Float[np.ndarray, "n q"]:
+        """Diagonal of G of each particle: the power of each component in its image."""
+        rows, columns = np.tril_indices(self.n_components)
+        return self.features[:, self.n_components + np.flatnonzero(rows == columns)]
+
 
 def pack(linear: Float[np.ndarray, "n q"], quadratic: Float[np.ndarray, "n q q"]) -> np.ndarray:
     """Rows [g, vech G] of `Statistics.features`."""
