@@ -15,9 +15,9 @@ from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse import csr_matrix
 
+from emjax.classify.sparse import slicing_entries
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, weights_of
-from emjax.imaging.projector import fold, make_slices
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
 COLUMNS = 8  # products with other widths are several times slower
@@ -100,7 +100,7 @@ def make_pixel_block(
     """Operators of the particles `rows`, padded to `size` particles of zero weight."""
     present = np.arange(size) < len(rows)
     part = particles.take(np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]))
-    voxels, values, pixels = _entries(
+    voxels, values, pixels = slicing_entries(
         jnp.asarray(part.images), weights_of(part, grid), jnp.asarray(part.rotations), grid
     )
     values = np.asarray(values) * present[:, None, None]
@@ -121,19 +121,6 @@ def make_pixel_block(
 
 def _parts(matrix) -> tuple[Array, Array, Array]:
     return jnp.asarray(matrix.data), jnp.asarray(matrix.indices), jnp.asarray(matrix.indptr)
-
-
-@eqx.filter_jit
-def _entries(
-    images: Complex[Array, "b p"],
-    weights: Float[Array, "b p"],
-    rotations: Float[Array, "b 3 3"],
-    grid: FourierGrid,
-):
-    slices = make_slices(rotations, grid)
-    folded = fold(images, slices)
-    values = slices.weights * weights[..., None]
-    return slices.voxels, values, jnp.stack([folded.real, folded.imag], -1)
 
 
 def to_table(values: Complex[Array, "c v"]) -> Float[Array, "v w"]:

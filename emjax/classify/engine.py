@@ -54,7 +54,18 @@ class Backend(Protocol):
         n: int,
         grid: FourierGrid,
         device: Any,
-    ) -> Block: ...  # noqa: D102
+    ) -> Block:
+        """What slicing and inserting needs of particles.
+
+        Args:
+            particles: of one half-set, filled up to the block's size.
+            weights: of their pixels, zero for the padding.
+            n: how many are no padding.
+            grid: pixels and voxels.
+            device: where the block lies.
+        """
+        ...
+
     def make_tables(self, values: Complex[np.ndarray, "t w v"], device: Any) -> Tables: ...  # noqa: D102
     def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...  # noqa: D102
     def empty_sums(self, n_tiles: int, n_voxels: int, device: Any) -> Any: ...  # noqa: D102

@@ -51,20 +51,12 @@ def make_block(
     grid: FourierGrid,
     device: Any,
 ) -> Block:
-    """A block of particles.
-
-    Args:
-        particles: of one half-set, filled up to the block's size.
-        weights: of their pixels, zero for the padding.
-        n: does not matter here; the padding is computed too.
-        grid: pixels and voxels.
-        device: where the block lies.
-    """
+    """A block of particles, the padding's entries too."""
     p = int(grid.kx.shape[0])
     rest = -p % CHUNK
     pixels = np.stack([np.real(particles.images), np.imag(particles.images), weights], 1)
     plane = np.stack([grid.kx, grid.ky]).astype(np.float32)
-    particle, ends, entries = sparse.insertion_of(particles, weights, grid)
+    *_, (particle, ends, entries) = sparse.operators(particles, weights, grid)
     # A last chunk may reach beyond the entries.
     more = sparse.spare_length(len(particle)) + CHUNK
     block = Block(

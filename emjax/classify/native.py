@@ -103,15 +103,7 @@ def make_block(
     grid: FourierGrid,
     device: Any,
 ) -> Block:
-    """A block of particles.
-
-    Args:
-        particles: of one half-set, filled up to the block's size.
-        weights: of their pixels.
-        n: how many are no padding.
-        grid: pixels and voxels.
-        device: does not matter here.
-    """
+    """A block of particles; nothing is computed yet."""
     return Block(
         np.ascontiguousarray(particles.rotations, np.float32),
         np.ascontiguousarray(particles.images, np.complex64),

@@ -47,20 +47,9 @@ def make_block(
     grid: FourierGrid,
     device: Any,
 ) -> Block:
-    """Operators of particles.
-
-    Args:
-        particles: of one half-set, filled up to the block's size.
-        weights: of their pixels, zero for the padding.
-        n: does not matter here; the padding is computed too.
-        grid: pixels and voxels.
-        device: where the operators lie.
-    """
-    voxels, slicing, inserted, pixels = _entries(
-        jnp.asarray(particles.images), jnp.asarray(weights), jnp.asarray(particles.rotations), grid
-    )
+    """Operators of particles, the padding's too."""
+    voxels, slicing, pixels, (indices, pointers, merged) = operators(particles, weights, grid)
     n_rows = voxels.shape[0] * voxels.shape[1]
-    indices, pointers, merged = _merge(voxels, inserted, grid)
     # The padding is zeros in the last row.
     rest = spare_length(len(indices))
     pointers[-1] += rest
@@ -79,19 +68,25 @@ def make_block(
 
 
 @eqx.filter_jit
-def _entries(
+def slicing_entries(
     images: Complex[Array, "b p"],
     weights: Float[Array, "b p"],
     rotations: Float[Array, "b 3 3"],
     grid: FourierGrid,
-):
+) -> tuple[Int[Array, "b p 8"], Float[Array, "b p 8"], Float[Array, "b p 2"]]:
+    """Voxels and weights of the pixels of slices, and the images folded like them."""
     slices = make_slices(rotations, grid)
     folded = fold(images, slices)
-    slicing = slices.weights * weights[..., None]
-    inserted = slicing * folded[..., None]
     pixels = jnp.stack([folded.real, folded.imag], -1)
-    values = (inserted.real, inserted.imag, slicing * weights[..., None])
-    return slices.voxels, slicing, values, pixels
+    return slices.voxels, slices.weights * weights[..., None], pixels
+
+
+@eqx.filter_jit
+def _inserted(
+    slicing: Float[Array, "b p 8"], pixels: Float[Array, "b p 2"], weights: Float[Array, "b p"]
+) -> tuple[Float[Array, "b p 8"], Float[Array, "b p 8"], Float[Array, "b p 8"]]:
+    """What each pixel adds at its voxels: real part, imaginary part, squared weight."""
+    return slicing * pixels[..., :1], slicing * pixels[..., 1:], slicing * weights[..., None]
 
 
 def spare_length(n: int) -> int:
@@ -99,14 +94,15 @@ def spare_length(n: int) -> int:
     return -n % 2 ** max(0, n.bit_length() - 4)
 
 
-def insertion_of(
+def operators(
     particles: Particles, weights: Float[np.ndarray, "b p"], grid: FourierGrid
-) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " q"], Float[np.ndarray, "3 m"]]:
-    """The voxel-major matrix T of particles, as of `_merge`."""
-    voxels, _, inserted, _ = _entries(
-        jnp.asarray(particles.images), jnp.asarray(weights), jnp.asarray(particles.rotations), grid
+) -> tuple[Array, Array, Array, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """As of `slicing_entries`, and the voxel-major matrix T as of `_merge`."""
+    factors = jnp.asarray(weights)
+    voxels, slicing, pixels = slicing_entries(
+        jnp.asarray(particles.images), factors, jnp.asarray(particles.rotations), grid
     )
-    return _merge(voxels, inserted, grid)
+    return voxels, slicing, pixels, _merge(voxels, _inserted(slicing, pixels, factors), grid)
 
 
 def _merge(
