@@ -244,7 +244,10 @@ def test_kernels_compile_to_gpu_code(prepared, monkeypatch):
         compared = kernels.slice_and_compare.__wrapped__(own, sums[0], sums[1])
         return compared, kernels.add_up.__wrapped__(own, posteriors, sums)
 
-    lowered = jax.jit(both).trace(arrays).lower(lowering_platforms=("cuda",))
+    device = jax.sharding.AbstractDevice("NVIDIA H200", 132, "cuda")
+    mesh = jax.sharding.AbstractMesh((1,), ("gpu",), abstract_device=device)
+    with jax.sharding.use_abstract_mesh(mesh):
+        lowered = jax.jit(both).trace(arrays).lower(lowering_platforms=("cuda",))
     n_calls = lowered.as_text().count("@__gpu$xla.gpu.triton")
     assert n_calls == 2
 
