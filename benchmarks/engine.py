@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/engine.py [--check] [--only PART ...] [--iterations N]
 Parts: relion (one RELION run and emjax's single run and campaign, all of N iterations), batch,
-ceilings. CPU seconds, user and system of all threads. --check: exit 1 where a bar is missed.
+ceilings, half (prepared images in half precision). CPU seconds, user and system of all threads.
+--check: exit 1 where a bar is missed.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("relion", "batch", "ceilings")
+PARTS = ("relion", "batch", "ceilings", "half")
 SEEDS, CLASSES = 10, 4
 FULL = 12.4  # Å, all frequencies of 64 pixels of 6 Å
 
@@ -156,6 +157,30 @@ def ceilings_part(iterations: int) -> dict:
     return result
 
 
+def half_part(iterations: int) -> dict:
+    """Five seeds on images in single and in half precision."""
+    from dataclasses import replace
+
+    import subspace_data as data
+    from sklearn.metrics import adjusted_rand_score
+
+    from emjax.classify.em3d import classify
+    from emjax.classify.engine import make_engine
+    from emjax.classify.runs import Em3dOptions, Run, make_scene
+
+    case = data.read_case("spliceosome")
+    scene = make_scene(case.mean.volume, case.mean.solvent_mask)
+    images = case.particles.images
+    pairs = images.view(np.float32).reshape(*images.shape, 2).astype(np.float16)
+    both = [
+        classify(make_engine(p), scene, [Run(CLASSES, s) for s in range(5)], Em3dOptions())
+        for p in (case.particles, replace(case.particles, images=pairs))
+    ]
+    same = [float(np.mean(a.labels == b.labels)) for a, b in zip(*both, strict=True)]
+    aris = [[float(adjusted_rand_score(case.truth, r.labels)) for r in found] for found in both]
+    return {"same": min(same), "ari": float(np.abs(np.subtract(*aris)).max())}
+
+
 def rows_of(results: dict) -> list[tuple[str, str, str, bool | None]]:
     """What was measured, the figure, the bar, and whether it holds."""
     rows = []
@@ -214,6 +239,12 @@ def rows_of(results: dict) -> list[tuple[str, str, str, bool | None]]:
             f" number of classes; inserting {c['insert_operations'] / 1e9:.0f} GFLOP/s",
             f"{100 * c['insert_operations'] / c['gemm']:.0f} % of GEMM", "", None,
         ))  # fmt: skip
+    if "half" in results:
+        h = results["half"]
+        rows.append((
+            "images in half precision, 5 seeds: least share of the same labels, most ARI apart",
+            f"{100 * h['same']:.2f} %, {h['ari']:.4f}", "≥ 99.9 %", h["same"] >= 0.999,
+        ))  # fmt: skip
     return rows
 
 
@@ -228,7 +259,12 @@ def main() -> int:
     if arguments.campaign:
         print(json.dumps(campaign(arguments.campaign, arguments.iterations)))
         return 0
-    parts = {"relion": relion_part, "batch": batch_part, "ceilings": ceilings_part}
+    parts = {
+        "relion": relion_part,
+        "batch": batch_part,
+        "ceilings": ceilings_part,
+        "half": half_part,
+    }
     results = {}
     for name in arguments.only:
         start = time.monotonic()
