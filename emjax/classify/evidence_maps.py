@@ -21,6 +21,7 @@ from emjax.classify.engine import make_engine
 from emjax.classify.evidence import Choice, Interval, block_interval, choose_number
 from emjax.classify.pose_error import (
     AUTO_WIDTHS,
+    LEFT_BY_POSES,
     PoseError,
     derivative_orders,
     marginal_likelihoods,
@@ -138,6 +139,12 @@ def judge_maps(
     gains = np.stack([gain for gain, _ in scores[scale]])
     choice = choose_number(gains, numbers, blocks, "classes")
     row = numbers.index(choice.chosen)
+    exact = scores.get(0.0, scores[scale])
+    left, before = choice.gains[row].value, float((exact[row][0] - exact[0][0]).sum())
+    if left < LEFT_BY_POSES * before:
+        reason = f"what {choice.chosen} classes explain follows the error of the poses"
+        reason += f": without it {left:.0f} of {before:.0f} are left"
+        choice, row = replace(choice, chosen=1, reason=reason), 0
     losses = [block_interval(gains[row] - without, blocks) for without in scores[scale][row][1]]
     width = PoseError()
     return MapEvidence(

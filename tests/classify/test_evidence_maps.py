@@ -1,11 +1,15 @@
 """Classes of maps judged by the half of the particles that they have not seen."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.evidence_maps import ClassMaps, fit_halves, judge_maps
+from emjax.classify.pose_error import PoseError, derivative_volumes
 from emjax.classify.runs import Em3dOptions
 from emjax.imaging.particles import weights_of
 from emjax.imaging.prepare import slicing_values
@@ -41,6 +45,24 @@ def test_gains_are_those_of_the_images(prepared):
     # Sums of 900 particles' differences of numbers near 400, in single precision.
     np.testing.assert_allclose(found.classes.gains[1].value, expected.sum(), atol=0.5)
     assert found.pose_error is None
+
+
+def test_classes_that_follow_the_poses_are_no_classes(prepared):
+    """Poses are off by turns about all axes, and two maps are turned about one, either way."""
+    particles, mean = prepared
+    masked = np.asarray(mean.volume * mean.solvent_mask)
+    error = np.random.default_rng(0).normal(0, 4, (particles.n, 3))
+    turn = Rotation.from_rotvec(error, degrees=True).as_matrix()
+    wrong = replace(particles, rotations=np.float32(particles.rotations @ turn))
+    change = derivative_volumes(masked, particles.voxel_size, PoseError(4.0, 3.0))[5]
+    two = ClassMaps(np.stack([masked + change, masked - change]), np.full(2, 0.5))
+    fits = {half: {1: ClassMaps(masked[None], np.ones(1)), 2: two} for half in (1, 2)}
+    operators = make_pixel_operators(wrong)
+    assert judge_maps(operators, fits, masked, scales=(0.0,)).classes.chosen == 2
+    found = judge_maps(operators, fits, masked)
+    assert found.classes.chosen == 1 and not found.per_class
+    assert found.pose_error is not None
+    assert "follows the error of the poses" in found.classes.reason, found.classes
 
 
 @pytest.mark.slow
