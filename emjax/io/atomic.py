@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from emjax.errors import InputError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place when the block ends without an error.
 
-    The temporary name keeps the suffix, so that writers which look at it still work.
+    The temporary name keeps the suffix, so that writers which look at it still work. What a process
+    that was killed left of the same file goes.
 
     Args:
         path: the file to write; its folder is made when missing.
@@ -34,6 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     beside = path.parent / f".{path.stem}.{os.getpid()}.part{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(path)
         yield beside
         _sync(beside)
         os.replace(beside, path)
@@ -44,6 +47,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes left of a file that they were writing."""
+    pattern = f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"
+    for left in path.parent.glob(pattern):
+        if left.name.removeprefix(f".{path.stem}.").split(".")[0].isdigit():
+            left.unlink(missing_ok=True)
 
 
 @contextmanager

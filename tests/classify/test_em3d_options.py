@@ -128,7 +128,7 @@ def test_initial_lowpass_holds_for_given_maps(engine, scene):
 @pytest.mark.slow
 def test_smaller_mini_batches_are_more(scene, prepared):
     fine = make_engine(prepared[0], block_pixels=3_000)
-    small, large = (found(fine, scene, online_batch_per_class=n) for n in (30, 100))
+    small, large = (found(fine, scene, online_batch_per_class=n) for n in (30, 200))
     n_small, n_large = (len(online_changes(r)) + 1 for r in (small, large))
     assert n_small > 2 * n_large
     assert small.history[0]["particles"] < large.history[0]["particles"]

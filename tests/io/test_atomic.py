@@ -31,6 +31,19 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and os.listdir(path.parent) == ["a.txt"]
 
 
+def test_what_a_killed_process_left_goes(tmp_path):
+    """And nothing else: a part of another file stays."""
+    for name in (".a [1].77.part.npz", ".a [1].b.77.part.npz", ".a [1].previous.npz"):
+        (tmp_path / name).write_text("torn")
+    with atomic_path(tmp_path / "a [1].npz") as beside:
+        beside.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == [
+        ".a [1].b.77.part.npz",
+        ".a [1].previous.npz",
+        "a [1].npz",
+    ]
+
+
 def test_tables_json_and_arrays_come_back(tmp_path):
     table = pd.DataFrame({"id": ["a", "b\tc"], "x": [0.1, np.nan], "n": [1, 2]})
     write_tsv(tmp_path / "a.tsv", table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emjax.classify.runs import Run, RunState
+from emjax.io.atomic import remove_unfinished
 from emjax.io.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -71,6 +72,7 @@ class Checkpoint:
         """Forget it, once the outputs are written."""
         for path in self._path.parent.glob(f"{self._path.stem}*"):
             path.unlink(missing_ok=True)
+        remove_unfinished(self._path)
 
 
 def _record(state: RunState) -> dict[str, Any]:
