@@ -29,7 +29,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from emjax.classify import kernels, native, sparse
 from emjax.classify.sparse import TILE
-from emjax.imaging.grids import FourierGrid, friedel_mates
+from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 200_000  # pixels in one block of particles
@@ -68,9 +68,12 @@ class Backend(Protocol):
 
     def make_tables(self, values: Complex[np.ndarray, "t w v"], device: Any) -> Tables: ...  # noqa: D102
     def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...  # noqa: D102
-    def empty_sums(self, n_tiles: int, n_voxels: int, device: Any) -> Any: ...  # noqa: D102
+    def empty_sums(self, n_tiles: int, n_voxels: int, device: Any, old: Any) -> Any:
+        """Sums before the first block, in the memory of an earlier pass where it serves."""
+        ...
+
     def insert(self, block: Block, posteriors: np.ndarray, sums: Any) -> Any: ...  # noqa: D102
-    def sums_by_class(self, lanes: Any, n_classes: int) -> np.ndarray: ...  # noqa: D102
+    def add_lanes(self, lanes: Any, numerator: np.ndarray, denominator: np.ndarray) -> None: ...  # noqa: D102
 
 
 def choose_backend() -> Backend:
@@ -102,6 +105,7 @@ class Engine:
     backend: Backend
     lowest_frequency: float = 0.0
     _blocks: dict[int, Block] = field(default_factory=dict)
+    spare_sums: list[Any] = field(default_factory=list)  # of the lanes in a pass that is over
 
     @property
     def n_kept(self) -> int:
@@ -110,10 +114,9 @@ class Engine:
         return min(len(self.layout), int(self.max_memory_gb / 2 / one))
 
     @cached_property
-    def mates(self) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-        """Rows of the plane x = 0 and of their Friedel mates."""
-        plane = np.flatnonzero(np.asarray(self.grid.kxyz)[:, 0] == 0)
-        return plane, np.asarray(friedel_mates(self.grid))[plane]
+    def n_plane(self) -> int:
+        """Rows of the plane x = 0: the first ones; those of their Friedel mates, from the last."""
+        return int(np.sum(np.asarray(self.grid.kxyz)[:, 0] == 0))
 
     def portions(self, widths: Sequence[int]) -> Iterator[slice]:
         """Groups of columns that share a pass: their tables and sums fit in a quarter of memory.
@@ -162,8 +165,7 @@ class Engine:
     def tables(self, values: Complex[np.ndarray, "c v"]) -> list[Tables]:
         """Tables of the coefficients of all classes for each lane; a device has them once."""
         n_tiles = -(-values.shape[0] // TILE)
-        padded = np.zeros((n_tiles * TILE, values.shape[1]), np.complex64)
-        padded[: len(values)] = values
+        padded = np.pad(values, ((0, n_tiles * TILE - len(values)), (0, 0)))
         tiles = padded.reshape(n_tiles, TILE, -1)
         devices = [self.device(lane) for lane in range(LANES)]
         made = {device: self.backend.make_tables(tiles, device) for device in set(devices)}
@@ -295,13 +297,14 @@ class Accumulator:
     """Adds up the insertions of blocks, lane by lane, in the order of the calls."""
 
     def __init__(self, engine: Engine, n_columns: int):
-        self.n_columns, self._backend = n_columns, engine.backend
-        self._n_tiles, self._mates = -(-n_columns // TILE), engine.mates
+        self.n_columns, self._engine, self._backend = n_columns, engine, engine.backend
+        self._n_tiles = -(-n_columns // TILE)
         self._n_voxels = int(engine.grid.kxyz.shape[0])
         self._sums = [
-            engine.backend.empty_sums(self._n_tiles, self._n_voxels, engine.device(lane))
-            for lane in range(LANES)
+            engine.backend.empty_sums(self._n_tiles, self._n_voxels, engine.device(lane), old)
+            for lane, old in enumerate(engine.spare_sums or [None] * LANES)
         ]
+        engine.spare_sums = []
 
     def add(self, rows: BlockRows, block: Block, posteriors: Float[np.ndarray, "b c"]) -> None:
         """Insert the block's particles with the posteriors of all columns."""
@@ -310,13 +313,13 @@ class Accumulator:
         self._sums[rows.lane] = self._backend.insert(block, padded, self._sums[rows.lane])
 
     def sums(self) -> Sums:
-        """Totals with the Friedel mates of the plane x = 0 added."""
-        plane, mates = self._mates
-        conjugate = np.array([1, -1, 1], np.float32)[:, None, None]
+        """Totals with the Friedel mates of the plane x = 0 added; nothing is added after them."""
+        plane, mates = slice(self._engine.n_plane), slice(self._engine.n_plane - 1, None, -1)
         shape = (2, self.n_columns, self._n_voxels)
         numerator, denominator = np.empty(shape, np.complex64), np.empty(shape, np.float32)
         for h in (0, 1):
-            half = self._backend.sums_by_class(self._sums[h::2], self.n_columns)
-            half[..., plane] += half[..., mates] * conjugate
-            numerator[h].real, numerator[h].imag, denominator[h] = half
+            self._backend.add_lanes(self._sums[h::2], numerator[h], denominator[h])
+        numerator[..., plane] += numerator[..., mates].conj()
+        denominator[..., plane] += denominator[..., mates]
+        self._engine.spare_sums, self._sums = self._sums, []
         return Sums(jnp.asarray(numerator), jnp.asarray(denominator))

@@ -150,7 +150,7 @@ def _compare(
 
 TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
 empty_sums = sparse.empty_sums
-sums_by_class = sparse.sums_by_class
+add_lanes = sparse.add_lanes
 
 
 def insert(

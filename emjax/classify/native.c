@@ -56,31 +56,35 @@ static inline __attribute__((always_inline)) void locate(grid g, particles all, 
     const float *image = all.images + 2 * g.p * i;
     const float last = g.edge - 2, low = 1 - g.edge;
     const int32_t width = 2 * g.edge - 1, middle = g.edge - 1, end = g.n_voxels - 2;
-    for (int c = 0; c < 4; c++) {
-        int32_t *restrict row = q.row[c];
-        float *restrict lower = q.weight[2 * c], *restrict upper = q.weight[2 * c + 1];
-        for (int64_t j = 0; j < g.p; j++) {
-            float kx = g.plane[j], ky = g.plane[g.p + j];
-            float x = r[0] * kx + r[3] * ky, y = r[1] * kx + r[4] * ky, z = r[2] * kx + r[5] * ky;
-            float sign = x < 0 ? -1.0f : 1.0f;
-            x *= sign, y *= sign, z *= sign;
-            float x0 = floorf(x), y0 = floorf(y), z0 = floorf(z);
-            float fx = x - x0, fy = y - y0, fz = z - z0;
-            x0 = x0 < last ? x0 : last;
-            y0 = y0 > low ? (y0 < last ? y0 : last) : low;
-            z0 = z0 > low ? (z0 < last ? z0 : last) : low;
-            int32_t column = ((int32_t)x0 + (c & 1)) * width + (int32_t)y0 + middle + (c >> 1);
-            int32_t at = g.columns[column] + (int32_t)z0;
-            row[j] = at < 0 ? 0 : at > end ? end : at;
-            float pair = weights[j] * (c & 1 ? fx : 1 - fx) * (c >> 1 ? fy : 1 - fy);
-            lower[j] = pair * (1 - fz);
-            upper[j] = pair * fz;
-        }
-    }
+    int32_t *restrict r00 = q.row[0], *restrict r10 = q.row[1], *restrict r01 = q.row[2],
+            *restrict r11 = q.row[3];
+    float *restrict w0 = q.weight[0], *restrict w1 = q.weight[1], *restrict w2 = q.weight[2],
+          *restrict w3 = q.weight[3], *restrict w4 = q.weight[4], *restrict w5 = q.weight[5],
+          *restrict w6 = q.weight[6], *restrict w7 = q.weight[7], *restrict re = q.re,
+          *restrict im = q.im;
+#pragma GCC ivdep
     for (int64_t j = 0; j < g.p; j++) {
-        float x = r[0] * g.plane[j] + r[3] * g.plane[g.p + j];
-        q.re[j] = image[2 * j];
-        q.im[j] = x < 0 ? -image[2 * j + 1] : image[2 * j + 1];
+        float kx = g.plane[j], ky = g.plane[g.p + j];
+        float x = r[0] * kx + r[3] * ky, y = r[1] * kx + r[4] * ky, z = r[2] * kx + r[5] * ky;
+        float sign = x < 0 ? -1.0f : 1.0f;
+        re[j] = image[2 * j], im[j] = sign * image[2 * j + 1];
+        x *= sign, y *= sign, z *= sign;
+        float x0 = floorf(x), y0 = floorf(y), z0 = floorf(z);
+        float fx = x - x0, fy = y - y0, fz = z - z0;
+        x0 = x0 < last ? x0 : last;
+        y0 = y0 > low ? (y0 < last ? y0 : last) : low;
+        z0 = z0 > low ? (z0 < last ? z0 : last) : low;
+        int32_t column = (int32_t)x0 * width + (int32_t)y0 + middle, up = (int32_t)z0;
+        int32_t at;
+        at = g.columns[column] + up, r00[j] = at < 0 ? 0 : at > end ? end : at;
+        at = g.columns[column + width] + up, r10[j] = at < 0 ? 0 : at > end ? end : at;
+        at = g.columns[column + 1] + up, r01[j] = at < 0 ? 0 : at > end ? end : at;
+        at = g.columns[column + width + 1] + up, r11[j] = at < 0 ? 0 : at > end ? end : at;
+        float a = weights[j] * (1 - fx), b = weights[j] * fx, pair;
+        pair = a * (1 - fy), w0[j] = pair * (1 - fz), w1[j] = pair * fz;
+        pair = b * (1 - fy), w2[j] = pair * (1 - fz), w3[j] = pair * fz;
+        pair = a * fy, w4[j] = pair * (1 - fz), w5[j] = pair * fz;
+        pair = b * fy, w6[j] = pair * (1 - fz), w7[j] = pair * fz;
     }
 }
 

@@ -8,7 +8,7 @@ another order).
 
 import ctypes
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,17 @@ def make_block(
 
 def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> Float[np.ndarray, "t v 2 w"]:
     """Coefficients of tiles of classes, those of a voxel side by side."""
-    parts = np.stack([np.real(values), np.imag(values)], 1)
-    return np.ascontiguousarray(np.moveaxis(parts, 3, 1), np.float32)
+    n_tiles, width, n_voxels = values.shape
+    out = np.empty((n_tiles, n_voxels, 2, width), np.float32)
+    for tile, own in zip(out, values, strict=True):
+        for some in portions(n_voxels):
+            tile[some, 0], tile[some, 1] = own.real[:, some].T, own.imag[:, some].T
+    return out
+
+
+def portions(n_voxels: int) -> Iterator[slice]:
+    """Few voxels at a time, or a transposition would miss the cache."""
+    return (slice(i, i + 1024) for i in range(0, n_voxels, 1024))
 
 
 def log_likelihoods(block: Block, tables: Float[np.ndarray, "t v 2 w"]) -> Float[np.ndarray, "b c"]:
@@ -139,9 +148,13 @@ class LaneSums:
     scratch: tuple[np.ndarray, ...] = ()
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any) -> LaneSums:
-    """Sums before the first block."""
-    return LaneSums(np.zeros((n_tiles, n_voxels, 3, TILE), np.float32))
+def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: LaneSums | None = None) -> LaneSums:
+    """Sums before the first block, in the memory of a pass that is over: new pages cost time."""
+    shape = (n_tiles, n_voxels, 3, TILE)
+    if old is None or old.sums.shape != shape:
+        return LaneSums(np.zeros(shape, np.float32), old.scratch if old else ())
+    old.sums.fill(0)
+    return old
 
 
 def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -> LaneSums:
@@ -158,14 +171,17 @@ def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -
     return sums
 
 
-def sums_by_class(lanes: Sequence[LaneSums], n_classes: int) -> Float[np.ndarray, "3 c v"]:
-    """The lanes' sums added up, as rows of classes."""
+def add_lanes(
+    lanes: Sequence[LaneSums],
+    numerator: Complex[np.ndarray, "c v"],
+    denominator: Float[np.ndarray, "c v"],
+) -> None:
+    """The lanes' sums added up, as rows of classes, into arrays for them."""
     n_tiles, n_voxels = lanes[0].sums.shape[:2]
-    out = np.empty((3, n_tiles * TILE, n_voxels), np.float32)
+    re, im = np.real(numerator), np.imag(numerator)
     for t in range(n_tiles):
-        own = out[:, t * TILE : (t + 1) * TILE]
-        # Few voxels at a time, or the transposition would miss the cache.
-        for some in (slice(i, i + 1024) for i in range(0, n_voxels, 1024)):
+        own = slice(t * TILE, min((t + 1) * TILE, len(numerator)))
+        for some in portions(n_voxels):
             total = sum((lane.sums[t, some] for lane in lanes[1:]), lanes[0].sums[t, some])
-            own[:, :, some] = total.transpose(1, 2, 0)
-    return out[:, :n_classes]
+            real, imaginary, weight = total.transpose(1, 2, 0)[:, : own.stop - own.start]
+            re[own, some], im[own, some], denominator[own, some] = real, imaginary, weight

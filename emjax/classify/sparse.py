@@ -156,8 +156,8 @@ def _log_likelihoods(block: Block, table: Float[Array, "v _"]) -> Float[Array, "
 TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any) -> list[TileSums]:
-    """Sums before the first block."""
+def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: Any = None) -> list[TileSums]:
+    """Sums before the first block; JAX minds the memory."""
     zero = jax.device_put(np.zeros((n_voxels, TILE), np.float32), device)
     return [(zero, zero, zero)] * n_tiles
 
@@ -181,10 +181,15 @@ def _insert(block: Block, posteriors: Float[Array, "b w"], sums: TileSums) -> Ti
     return real, imaginary, denominator
 
 
-def sums_by_class(lanes: Sequence[list[TileSums]], n_classes: int) -> Float[np.ndarray, "3 c v"]:
-    """The lanes' sums added up, as rows of classes."""
+def add_lanes(
+    lanes: Sequence[list[TileSums]],
+    numerator: Complex[np.ndarray, "c v"],
+    denominator: Float[np.ndarray, "c v"],
+) -> None:
+    """The lanes' sums added up, as rows of classes, into arrays for them."""
     rows = [
         np.stack([np.concatenate([np.asarray(tile[i]).T for tile in lane]) for i in range(3)])
         for lane in lanes
     ]
-    return sum(rows[1:], rows[0])[:, :n_classes]
+    total = sum(rows[1:], rows[0])[:, : len(numerator)]
+    numerator.real, numerator.imag, denominator[:] = total
