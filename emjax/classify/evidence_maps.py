@@ -47,6 +47,7 @@ class MapEvidence:
     classes: Choice
     per_class: tuple[Interval, ...]  # held-out likelihood lost without each class
     pose_error: PoseError | None  # marginalised; None where exact poses explain more
+    follows_poses: bool  # more classes do explain more, but by the error of the poses
 
 
 def fit_halves(
@@ -141,7 +142,8 @@ def judge_maps(
     row = numbers.index(choice.chosen)
     exact = scores.get(0.0, scores[scale])
     left, before = choice.gains[row].value, float((exact[row][0] - exact[0][0]).sum())
-    if left < LEFT_BY_POSES * before:
+    follows_poses = left < LEFT_BY_POSES * before
+    if follows_poses:
         reason = f"what {choice.chosen} classes explain follows the error of the poses"
         reason += f": without it {left:.0f} of {before:.0f} are left"
         choice, row = replace(choice, chosen=1, reason=reason), 0
@@ -151,6 +153,7 @@ def judge_maps(
         choice,
         tuple(losses),
         PoseError(width.rotation * scale, width.shift * scale) if scale else None,
+        follows_poses,
     )
 
 

@@ -55,9 +55,13 @@ def width_record(width: PoseError | None) -> dict[str, float] | None:
 
 def map_evidence_record(found: MapEvidence) -> dict[str, Any]:
     """What held-out particles say about classes of maps."""
+    answer = verdict(found.classes)
+    if found.follows_poses:
+        answer += "; what classes of full maps explain follows the error of the poses"
     return {
-        "verdict": verdict(found.classes),
+        "verdict": answer,
         "discrete_classes": found.classes.chosen,
+        "follows_poses": found.follows_poses,
         "classes": choice_record(found.classes),
         "per_class": [interval_record(loss) for loss in found.per_class],
         "pose_error": width_record(found.pose_error),

@@ -68,14 +68,17 @@ def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     if k is None or gain is None or not np.isfinite(gain).any():
         return None
     low, high = numbers(table, "gain_low"), numbers(table, "gain_high")
-    chosen = evidence(campaign, method).get("classes", {}).get("chosen")
+    found = evidence(campaign, method)
+    chosen = found.get("classes", {}).get("chosen")
     best = int(chosen) if isinstance(chosen, int) else int(k[np.nanargmax(gain)])
-    states = evidence(campaign, method).get("discrete_classes", best)
+    states = found.get("discrete_classes", best)
     title = (
         f"Particles set aside are explained best by {plural(best, 'class', 'classes')}"
         if best > 1
         else "No number of classes explains particles set aside better than one map does"
     )
+    if found.get("follows_poses"):
+        title = "What more classes explain of particles set aside follows the error of the poses"
     if states < best:
         title = f"Particles set aside show a continuum, which {best} classes cut"
     chart = _curve(k, gain, low, high, "number of classes", "class")

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from emjax.classify.basis_operators import make_pixel_operators
 from emjax.classify.evidence_maps import ClassMaps, fit_halves, judge_maps
+from emjax.classify.evidence_record import map_evidence_record
 from emjax.classify.pose_error import PoseError, derivative_volumes
 from emjax.classify.runs import Em3dOptions
 from emjax.imaging.particles import weights_of
@@ -63,6 +64,7 @@ def test_classes_that_follow_the_poses_are_no_classes(prepared):
     assert found.classes.chosen == 1 and not found.per_class
     assert found.pose_error is not None
     assert "follows the error of the poses" in found.classes.reason, found.classes
+    assert "error of the poses" in map_evidence_record(found)["verdict"]
 
 
 @pytest.mark.slow

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from emjax.io.atomic import read_json, write_json
+from emjax.io.atomic import read_json, write_json, write_tsv
 from emjax.report.campaign import Campaign
 from emjax.report.page import embed, render_report, write_figures
 from emjax.report.provenance import times
@@ -197,6 +198,20 @@ def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
     add_subspace(folder, best=1)
     page = render_report(folder, read_config(folder))
     assert "No number of classes explains particles set aside better than one map does" in page
+
+
+def test_warns_of_poses_where_held_out_particles_gain_by_their_error(tmp_path: Path):
+    folder = make_campaign(tmp_path / "poses", n_particles=200, kind="null")
+    here = folder / "runs/em3d"
+    here.mkdir(parents=True, exist_ok=True)
+    gains = pd.DataFrame({"n_classes": [1, 4], "gain": [0.0, 2e3]})
+    write_tsv(here / "evidence.tsv", gains.assign(gain_low=[0, 1600], gain_high=[0, 2400]))
+    classes = {"chosen": 1}
+    judged = {"discrete_classes": 1, "follows_poses": True, "classes": classes}
+    write_json(here / "evidence.json", judged)
+    page = render_report(folder, read_config(folder))
+    assert "What more classes explain of particles set aside follows the error of" in page
+    assert "The poses: classes of full maps follow their error." in page
 
 
 def test_every_figure_stands_alone_as_svg(campaign: Path, tmp_path: Path):
