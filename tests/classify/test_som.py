@@ -85,6 +85,7 @@ def motion() -> tuple[np.ndarray, np.ndarray]:
     return pixels.vectors(images), angles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["rect", "hexa"])
 def test_map_follows_a_continuous_motion(
     motion: tuple[np.ndarray, np.ndarray], layout: Layout
@@ -101,6 +102,7 @@ def test_map_follows_a_continuous_motion(
     assert np.mean(alone.labels == runs[1].labels) > 0.98
 
 
+@pytest.mark.slow
 def test_random_start_and_xmipp_mode_train(motion: tuple[np.ndarray, np.ndarray]) -> None:
     vectors, angles = motion
     options = SomOptions(map=(4, 4), regularisation=(300.0, 60.0), start="random")

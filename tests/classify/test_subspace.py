@@ -170,6 +170,7 @@ def halves_of(statistics):
     return [Fold(statistics, ~train), Fold(statistics, train)]
 
 
+@pytest.mark.slow
 def test_evidence_chooses_the_planted_number(three_classes):
     statistics, _ = three_classes
     micrographs = np.arange(statistics.n) // 50
@@ -183,6 +184,7 @@ def test_evidence_chooses_the_planted_number(three_classes):
     assert evidence.discrete_classes == 3
 
 
+@pytest.mark.slow
 def test_a_continuum_is_not_called_states():
     line = np.zeros((3000, 3))
     line[:, 0] = np.linspace(-3, 3, 3000)

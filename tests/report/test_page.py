@@ -89,6 +89,7 @@ def test_embedded_data_cannot_end_its_element():
     assert "<" not in embed({"a": "</script><!--"})
 
 
+@pytest.mark.slow
 def test_twenty_classes_at_full_box_stay_below_15_mb(tmp_path: Path):
     folder = make_campaign(
         tmp_path / "large", n_states=20, class_numbers=(20,), n_particles=900, box=64
