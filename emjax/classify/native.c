@@ -10,9 +10,11 @@
 
 #define TILE 16
 #define AHEAD 8 /* pixels whose voxels are fetched in advance */
+#define WIDE 3  /* tiles that are summed up together */
 
 typedef float vec __attribute__((vector_size(4 * TILE), aligned(4), may_alias));
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t bits __attribute__((vector_size(16), aligned(4), may_alias));
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -39,6 +41,11 @@ typedef struct {
     int32_t *row[4];
     float *weight[8], *re, *im;
 } pixels;
+
+/* Of a voxel: its last entry, and the particle that it is of. */
+typedef struct {
+    int32_t entry, particle;
+} place;
 
 static pixels lay_out(float *room, int64_t p) {
     pixels q;
@@ -113,54 +120,78 @@ CLONES void log_likelihoods(grid g, particles all, int64_t n_tiles, float *room,
     }
 }
 
-/* sums[tiles][v][3][16] += posteriors * (w F, w^2). What a particle adds to a voxel is merged, then
-   ordered by voxel: each voxel is written once, its particles added in their order.
-   Room: as above; own: [v][4], zeros before and after; found, sorted: [8 p n][4];
-   voxel: [8 p n + 1]; end: [v + 1]. */
-CLONES void insert(grid g, particles all, int64_t n_tiles, float *room, quad *own, quad *found,
-                   quad *sorted, int32_t *voxel, int32_t *end, const float *posteriors,
-                   float *sums) {
+/* starts[v]: entries of the voxels before v, starts[v] to starts[v + 1] being its own, one for each
+   particle that touches it. Room: as above; last: [v]. */
+CLONES void count_entries(grid g, particles all, float *room, int32_t *last, int32_t *starts) {
     pixels q = lay_out(room, g.p);
-    int64_t m = 0;
-    memset(end, 0, (g.n_voxels + 1) * sizeof(int32_t));
-    for (int64_t i = 0; i < all.n; i++) {
-        const float *weights = all.weights + g.p * i;
-        int64_t start = m;
+    memset(starts, 0, (g.n_voxels + 1) * sizeof *starts);
+    memset(last, -1, g.n_voxels * sizeof *last);
+    for (int32_t i = 0; i < all.n; i++) {
+        locate(g, all, i, q);
+        for (int64_t j = 0; j < g.p; j++)
+            for (int c = 0; c < 8; c++) {
+                int64_t v = q.row[c / 2][j] + (int64_t)(c & 1);
+                starts[v + 1] += last[v] != i;
+                last[v] = i;
+            }
+    }
+    for (int64_t v = 0; v < g.n_voxels; v++) starts[v + 1] += starts[v];
+}
+
+/* Entries of the voxels times posteriors, some tiles at once: a voxel is written once, what its
+   particles add having been summed up in their order. */
+static inline __attribute__((always_inline)) void add_up(int64_t n_voxels, int64_t n_tiles,
+                                                         int64_t t, const int wide,
+                                                         const int32_t *starts,
+                                                         const quad *entries,
+                                                         const float *posteriors, float *sums) {
+    for (int64_t v = 0, e = 0; v < n_voxels; v++) {
+        vec re[WIDE] = {0}, im[WIDE] = {0}, weight[WIDE] = {0};
+        if (e == starts[v + 1]) continue;
+        for (; e < starts[v + 1]; e++) {
+            quad entry = entries[e];
+            const vec *p = (const vec *)(posteriors + ((int64_t)entry[3] * n_tiles + t) * TILE);
+            for (int k = 0; k < wide; k++)
+                re[k] += entry[0] * p[k], im[k] += entry[1] * p[k], weight[k] += entry[2] * p[k];
+        }
+        for (int k = 0; k < wide; k++) {
+            vec *row = (vec *)(sums + ((t + k) * n_voxels + v) * 3 * TILE);
+            row[0] += re[k], row[1] += im[k], row[2] += weight[k];
+        }
+    }
+}
+
+/* sums[tiles][v][3][16] += posteriors * (w F, w^2). What a particle adds to a voxel is merged in
+   one entry: real part, imaginary part, denominator, particle. Starts: as counted for these
+   particles. Room: as above; places: [v]; entries: [starts[v]]. */
+CLONES void insert(grid g, particles all, int64_t n_tiles, float *room, const int32_t *starts,
+                   place *places, quad *entries, const float *posteriors, float *sums) {
+    pixels q = lay_out(room, g.p);
+    for (int64_t v = 0; v < g.n_voxels; v++) places[v] = (place){starts[v] - 1, -1};
+    for (int32_t i = 0; i < all.n; i++) {
+        const float *weights = all.weights + g.p * i, particle = i;
         locate(g, all, i, q);
         for (int64_t j = 0; j < g.p; j++) {
             quad value = {q.re[j], q.im[j], weights[j], 0};
             for (int c = 0; c < 8; c++) {
-                int32_t v = q.row[c / 2][j] + (c & 1);
-                quad s = own[v];
-                voxel[m] = v;
-                m += s[3] == 0;
-                s += q.weight[c][j] * value;
-                s[3] = 1;
-                own[v] = s;
+                const place *at = places + q.row[c / 2][j + AHEAD] + (int64_t)(c & 1);
+                __builtin_prefetch(entries + at->entry + 1, 1);
             }
-        }
-        for (int64_t e = start; e < m; e++) {
-            int32_t particle = i;
-            found[e] = own[voxel[e]];
-            memcpy((float *)(found + e) + 3, &particle, sizeof particle);
-            own[voxel[e]] = (quad){0};
-            end[voxel[e] + 1]++;
+            for (int c = 0; c < 8; c++) {
+                place *at = places + q.row[c / 2][j] + (int64_t)(c & 1);
+                int32_t touched = -(at->particle == i); /* all bits, or none */
+                quad *entry = entries + (at->entry += touched + 1);
+                quad merged = (quad)((bits)*entry & (bits){touched, touched, touched, touched});
+                merged += q.weight[c][j] * value;
+                merged[3] = particle;
+                *entry = merged;
+                at->particle = i;
+            }
         }
     }
-    for (int64_t v = 0; v < g.n_voxels; v++) end[v + 1] += end[v];
-    /* Each entry moves the start of its voxel on; in the end it is the voxel's end. */
-    for (int64_t e = 0; e < m; e++) sorted[end[voxel[e]]++] = found[e];
-    for (int64_t t = 0; t < n_tiles; t++)
-        for (int64_t v = 0, e = 0; v < g.n_voxels; v++) {
-            if (e == end[v]) continue;
-            vec *row = (vec *)(sums + (t * g.n_voxels + v) * 3 * TILE);
-            vec re = {0}, im = {0}, weight = {0};
-            for (; e < end[v]; e++) {
-                int32_t particle;
-                memcpy(&particle, (float *)(sorted + e) + 3, sizeof particle);
-                vec p = *(const vec *)(posteriors + (particle * n_tiles + t) * TILE);
-                re += sorted[e][0] * p, im += sorted[e][1] * p, weight += sorted[e][2] * p;
-            }
-            row[0] += re, row[1] += im, row[2] += weight;
-        }
+    for (int64_t t = 0, left; (left = n_tiles - t) > 0; t += WIDE) {
+        if (left >= WIDE) add_up(g.n_voxels, n_tiles, t, WIDE, starts, entries, posteriors, sums);
+        else if (left == 2) add_up(g.n_voxels, n_tiles, t, 2, starts, entries, posteriors, sums);
+        else add_up(g.n_voxels, n_tiles, t, 1, starts, entries, posteriors, sums);
+    }
 }

@@ -10,6 +10,7 @@ import ctypes
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,10 @@ def _load() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(str(path))
     library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
-    library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *8 * [_Pointer]]
-    library.log_likelihoods.restype = library.insert.restype = None
+    library.count_entries.argtypes = [_Grid, _Particles, *3 * [_Pointer]]
+    library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *6 * [_Pointer]]
+    for function in (library.log_likelihoods, library.count_entries, library.insert):
+        function.restype = None
     return library
 
 
@@ -75,6 +78,15 @@ class Block:
     n_voxels: int
     n: int  # the rest is padding
 
+    @cached_property
+    def starts(self) -> Int[np.ndarray, " u"]:
+        """Entries of voxel v when the block is inserted: starts[v] to starts[v + 1]."""
+        assert _library is not None
+        starts, last = (np.empty(self.n_voxels + 1, np.int32) for _ in range(2))
+        arrays = (self.room, last, starts)
+        _library.count_entries(*self.arguments(), *(a.ctypes.data for a in arrays))
+        return starts
+
     def arguments(self) -> tuple[_Grid, _Particles]:
         """The block as the library takes it; the pointers live as long as the block."""
         edge = len(self.columns)
@@ -92,8 +104,8 @@ class Block:
 
 
 def gigabytes(n: int, grid: FourierGrid) -> float:
-    """Memory of the blocks of n particles."""
-    return n * (int(grid.kx.shape[0]) * 12 + 36) / 1e9
+    """Memory of a block of n particles."""
+    return (n * (int(grid.kx.shape[0]) * 12 + 36) + 4 * int(grid.kxyz.shape[0])) / 1e9
 
 
 def make_block(
@@ -142,7 +154,7 @@ def log_likelihoods(block: Block, tables: Float[np.ndarray, "t v 2 w"]) -> Float
 
 @dataclass
 class LaneSums:
-    """Sums of a lane, and memory to order a block's entries in that is used again and again."""
+    """Sums of a lane, and memory for a block's entries that is used again and again."""
 
     sums: Float[np.ndarray, "t v 3 w"]
     scratch: tuple[np.ndarray, ...] = ()
@@ -160,13 +172,14 @@ def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: LaneSums | None = 
 def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -> LaneSums:
     """Add Σ p·Pᵀ F (real and imaginary part) and Σ p·PᵀP (diagonal) to the sums in place."""
     assert _library is not None
-    if not sums.scratch:
-        most, v = 8 * block.images.size, block.n_voxels
-        quads = [np.empty((most, 4), np.float32) for _ in range(2)]
-        # What is never touched is never backed by memory.
-        integers = [np.empty(most + 1, np.int32), np.empty(v + 1, np.int32)]
-        sums.scratch = (block.room, np.zeros((v, 4), np.float32), *quads, *integers)
-    arrays = (*sums.scratch, np.ascontiguousarray(posteriors, np.float32), sums.sums)
+    starts = block.starts
+    if not sums.scratch or len(sums.scratch[-1]) < starts[-1]:
+        # New pages cost time: room for a block with some more entries.
+        entries = np.empty((int(starts[-1] * 1.2), 4), np.float32)
+        sums.scratch = (block.room, np.empty((block.n_voxels, 2), np.int32), entries)
+    room, places, entries = sums.scratch
+    own = (np.ascontiguousarray(posteriors, np.float32), sums.sums)
+    arrays = (room, starts, places, entries, *own)
     _library.insert(*block.arguments(), len(sums.sums), *(a.ctypes.data for a in arrays))
     return sums
 

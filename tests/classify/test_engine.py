@@ -258,7 +258,7 @@ def test_a_pose_that_is_no_rotation_stays_inside(prepared):
     engine = make_engine(prepared[0], backend=native)
     _, block = next(iter(engine.blocks()))
     for value in (np.nan, np.inf, -1e30, 50.0):
-        block.rotations[: block.n] = value
+        block = replace(block, rotations=np.full_like(block.rotations, value))
         native.log_likelihoods(block, np.ones((1, block.n_voxels, 2, TILE), np.float32))
         sums = native.empty_sums(1, block.n_voxels, jax.devices()[0])
         native.insert(block, np.ones((engine.block_size, TILE), np.float32), sums)
