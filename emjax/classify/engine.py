@@ -23,7 +23,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
@@ -32,7 +31,7 @@ from emjax.classify.sparse import TILE
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, weights_of
 
-BLOCK_PIXELS = 200_000  # pixels in one block of particles
+BLOCK_PIXELS = 400_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
 SORTED = 512  # particles of a half-set that are ordered by view together
 COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
@@ -212,7 +211,7 @@ def make_engine(
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
     larger_half = int(np.bincount(particles.half[order]).max())
     size = block_size(larger_half, grid, block_pixels)
-    together = max(1, min(SORTED, larger_half // 4) // size)
+    together = max(1, min(SORTED, larger_half // 2) // size)
     halves = [
         [
             BlockRows(part, h, 2 * (i % 2) + h - 1)
@@ -289,8 +288,8 @@ def in_lanes(
 class Sums(eqx.Module):
     """What the M-step needs: numerators and denominators of every class by half-set."""
 
-    numerator: Complex[Array, "2 c v"]
-    denominator: Float[Array, "2 c v"]
+    numerator: Complex[Array | np.ndarray, "2 c v"]
+    denominator: Float[Array | np.ndarray, "2 c v"]
 
 
 class Accumulator:
@@ -322,4 +321,4 @@ class Accumulator:
         numerator[..., plane] += numerator[..., mates].conj()
         denominator[..., plane] += denominator[..., mates]
         self._engine.spare_sums, self._sums = self._sums, []
-        return Sums(jnp.asarray(numerator), jnp.asarray(denominator))
+        return Sums(numerator, denominator)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -61,7 +60,7 @@ def sweep(
     ends = np.cumsum([s.run.n_classes for s in states])
     own = [slice(int(e) - s.run.n_classes, int(e)) for s, e in zip(states, ends, strict=True)]
     # One volume at a time, so that other numbers of classes do not compile anew.
-    values = [slicing_values(jnp.asarray(v), grid) for s in states for v in s.volumes]
+    values = [np.asarray(slicing_values(v, grid)) for s in states for v in s.volumes]
     tables = engine.tables(np.stack(values))
     tallies = [
         Tally(
@@ -111,8 +110,8 @@ def _count(
     tally.labels[rows] = p.argmax(1)
     tally.log_likelihood += float(np.sum(evidence[: len(rows)], dtype=np.float64))
     tally.mass += p.sum(0, dtype=np.float64)
-    ess = effective_sample_size(p)
-    tally.ess += np.histogram(ess, bins=10, range=(1, max(p.shape[1], 2)))[0]
+    tenths = 10 * (effective_sample_size(p) - 1) / (max(p.shape[1], 2) - 1)
+    tally.ess += np.bincount(np.clip(tenths, 0, 9).astype(int), minlength=10)
     if tally.posteriors is not None:
         tally.posteriors[rows] = p
 

@@ -96,10 +96,6 @@ def make_grid(
     return FourierGrid(kx, ky, voxels, rows, box_size, radius, padding)
 
 
-def _centre(box_size: int, axes: int) -> tuple[int, ...]:
-    return (-(box_size // 2),) * axes
-
-
 def images_to_pixels(
     images: Float[Array, "m d d"], kx: Int[Array, " p"], ky: Int[Array, " p"]
 ) -> Complex[Array, "m p"]:
@@ -120,22 +116,32 @@ def pixels_to_images(
     return jnp.roll(images, (box_size // 2,) * 2, (1, 2))
 
 
-def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
-    """Fourier coefficients (rows of the grid) of real volumes, axes z, y, x."""
+def _half_spectrum(grid: FourierGrid) -> tuple[Int[Array, " v"], Array]:
+    """Places of the voxels in a flat half spectrum, and the phase of the box centre n // 2."""
     d = grid.box_size
     x, y, z = grid.kxyz.T
-    rolled = jnp.roll(volumes, _centre(d, 3), (-3, -2, -1))
-    return jnp.fft.rfftn(rolled, axes=(-3, -2, -1))[..., z % d, y % d, x]
+    places = ((z + (z < 0) * d) * d + y + (y < 0) * d) * (d // 2 + 1) + x
+    turns = x + y + z
+    if d % 2:
+        return places, jnp.exp(2j * jnp.pi * (d // 2) / d * turns)
+    return places, 1 - 2 * (turns & 1)
+
+
+def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
+    """Fourier coefficients (rows of the grid) of real volumes, axes z, y, x."""
+    places, phase = _half_spectrum(grid)
+    half = jnp.fft.rfftn(volumes, axes=(-3, -2, -1))
+    return half.reshape(*half.shape[:-3], -1)[..., places] * phase
 
 
 def to_real(values: Complex[Array, "*k v"], grid: FourierGrid) -> Float[Array, "*k d d d"]:
     """Real volumes, axes z, y, x, of Fourier coefficients on the grid; zero beyond it."""
     d = grid.box_size
-    x, y, z = grid.kxyz.T
-    half = jnp.zeros((*values.shape[:-1], d, d, d // 2 + 1), values.dtype)
-    half = half.at[..., z % d, y % d, x].set(values)
-    volumes = jnp.fft.irfftn(half, (d, d, d), axes=(-3, -2, -1))
-    return jnp.roll(volumes, (d // 2,) * 3, (-3, -2, -1))
+    places, phase = _half_spectrum(grid)
+    half = jnp.zeros((*values.shape[:-1], d * d * (d // 2 + 1)), values.dtype)
+    half = half.at[..., places].set(values / phase, unique_indices=True)
+    half = half.reshape(*values.shape[:-1], d, d, d // 2 + 1)
+    return jnp.fft.irfftn(half, (d, d, d), axes=(-3, -2, -1))
 
 
 def friedel_mates(grid: FourierGrid) -> Int[Array, " v"]:
