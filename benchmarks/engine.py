@@ -65,7 +65,11 @@ def campaign(seeds: int, iterations: int) -> dict:
 
     case = data.read_case("spliceosome")
     options = Em3dOptions(
-        online_epochs=0, full_iterations=iterations, switch_convergence=0.0, rms_convergence=0.0
+        online_epochs=0,
+        start_resolution=None,  # all pixels in every iteration, as RELION
+        full_iterations=iterations,
+        switch_convergence=0.0,
+        rms_convergence=0.0,
     )
     marks = [cpu_seconds()]
     results = classify(

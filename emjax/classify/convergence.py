@@ -27,13 +27,22 @@ def advance(
     fsc: Float[np.ndarray, "k s"],
     scene: Scene,
     options: Em3dOptions,
-    online: bool = False,
+    stage: str = "full",
 ) -> RunState:
     """The state after an iteration, with its record and the stopping rules applied.
 
-    Only full iterations, once the annealing has ended, can converge: fewer than
+    Only iterations over all particles, once the annealing has ended, can converge: fewer than
     `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
-    is below `rms_convergence`.
+    is below `rms_convergence`. Coarse ones converge by themselves.
+
+    Args:
+        state: before it.
+        tally: of the pass.
+        volumes: masked maps of the M-step.
+        fsc: of their half-maps.
+        scene: the mean map and masks at the iteration's frequencies.
+        options: of the classification.
+        stage: online · coarse · full.
     """
     seen = tally.labels >= 0
     n, k = int(seen.sum()), state.run.n_classes
@@ -44,7 +53,7 @@ def advance(
     similarity = options.similarity(state.iteration + 1)
     record = {
         "iteration": state.iteration + 1,
-        "stage": "online" if online else "full",
+        "stage": stage,
         "particles": n,
         "log_likelihood": tally.log_likelihood / n,
         "class_similarity": similarity,
@@ -56,13 +65,13 @@ def advance(
         "fsc": np.round(fsc, 4).tolist(),
     }
     flow = state.flow
-    full_before = any(h["stage"] == "full" for h in state.history)
-    if not online and full_before:
+    before = stage != "online" and any(h["stage"] == stage for h in state.history)
+    if stage == "full" and before:
         pairs = state.labels[both] * k + tally.labels[both]
         flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
-    recent = [h["rms_change"] for h in state.history[-1:] if h["stage"] == "full"] + [rms]
+    recent = [h["rms_change"] for h in state.history[-1:] if h["stage"] == stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
-    still = full_before and switched < options.switch_convergence
+    still = before and switched < options.switch_convergence
     labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
     return replace(
         state,
@@ -70,7 +79,7 @@ def advance(
         class_weights=weights,
         labels=labels,
         iteration=state.iteration + 1,
-        converged=not online and similarity == 0 and (still or settled),
+        converged=stage != "online" and similarity == 0 and (still or settled),
         history=(*state.history, record),
         flow=flow,
     )

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.classify.coarse import Stage, coarse_stage, coarsen_maps, to_all_frequencies
 from emjax.classify.convergence import advance, dead_classes, renumber, warnings_of
 from emjax.classify.engine import Engine, Sums
 from emjax.classify.expectation import insert_columns, sweep
@@ -55,25 +56,38 @@ def classify(
     Returns:
         A result a run, in the order of `runs`; not converging is a result, not an error.
     """
-    if resume:
-        states = list(resume)
-    else:
-        states = start_runs(engine, scene, runs, options, initial_volumes)
-        if options.online_epochs:
-            states = online(engine, scene, states, options)
-            on_iteration(states)
-    while any(_unfinished(s, options) for s in states):
-        states = iterate(engine, scene, states, options)
-        on_iteration(states)
+    whole = Stage(engine, scene)
+    states = list(resume or [])
+    if not states or states[0].coarse:
+        coarse = coarse_stage(engine, scene, options)
+        first = coarse or whole
+        if not states:
+            given = coarsen_maps(initial_volumes, coarse)
+            states = start_runs(first.engine, first.scene, runs, options, given)
+            states = [replace(s, coarse=coarse is not None) for s in states]
+            if options.online_epochs:
+                states = online(first.engine, first.scene, states, options)
+                on_iteration(states)
+        states = _settle(first, states, options, on_iteration)
+        states = to_all_frequencies(states, engine.grid.box_size)
+        del coarse, first  # their blocks make room
+    states = _settle(whole, states, options, on_iteration)
     return finish(everyone or engine, scene, states, options)
 
 
-def _full_iterations(state: RunState) -> int:
-    return sum(h["stage"] == "full" for h in state.history)
+def _settle(
+    stage: Stage, states: list[RunState], options: Em3dOptions, on_iteration: Listener
+) -> list[RunState]:
+    """Iterations over all particles until every run has converged, or had as many as it may."""
+    while any(_unfinished(s, options) for s in states):
+        states = iterate(stage.engine, stage.scene, states, options)
+        on_iteration(states)
+    return states
 
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
-    return not state.converged and _full_iterations(state) < options.full_iterations
+    done = sum(h["stage"] == state.stage for h in state.history)
+    return not state.converged and done < options.full_iterations
 
 
 def online(
@@ -119,7 +133,7 @@ def _online_group(
         seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
         states = [
-            _maximize(s, t, blended, engine, scene, options, True)
+            _maximize(s, t, blended, engine, scene, options, "online")
             for s, t in zip(states, tallies, strict=True)
         ]
         running = blended
@@ -148,7 +162,9 @@ def iterate(
             own = group[part]
             sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
             for state, tally in zip(own, tallies, strict=True):
-                updated[state.run] = _maximize(state, tally, sums, engine, scene, options, False)
+                updated[state.run] = _maximize(
+                    state, tally, sums, engine, scene, options, state.stage
+                )
     return [updated.get(s.run, s) for s in states]
 
 
@@ -159,13 +175,13 @@ def _maximize(
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-    online: bool,
+    stage: str,
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
     volumes = np.array(mask_volumes(maps, scene))
-    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, online)
+    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage)
     n = int((tally.labels >= 0).sum())
     if options.dead_class == "reseed" and (dead := dead_classes(tally.mass, n)):
         state = _reseed(state, dead, np.asarray(halves), scene)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -29,7 +29,7 @@ from jaxtyping import Array, Complex, Float, Int
 from emjax.classify import kernels, native, sparse
 from emjax.classify.sparse import TILE
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, weights_of
+from emjax.imaging.particles import Particles, coarsen, weights_of
 
 BLOCK_PIXELS = 400_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
@@ -150,6 +150,11 @@ class Engine:
         if index < self.n_kept:
             self._blocks[index] = made
         return made
+
+    def coarser(self, radius: int) -> "Engine":
+        """The same blocks of particles with frequencies up to a lower radius only."""
+        particles = coarsen(self.particles, radius)
+        return replace(self, particles=particles, grid=particles.grid, _blocks={}, spare_sums=[])
 
     def blocks(self) -> Iterator[tuple[BlockRows, Block]]:
         """Every block with its rows, in a fixed order."""

@@ -46,8 +46,8 @@ def solve_classes(
             `symmetry`, the point group that every map gets.
     """
     return _solve(
-        sums.numerator[:, columns],
-        sums.denominator[:, columns],
+        jnp.asarray(sums.numerator[:, columns]),
+        jnp.asarray(sums.denominator[:, columns]),
         scene,
         grid,
         options.fsc_filter,

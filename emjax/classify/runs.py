@@ -20,6 +20,7 @@ class Em3dOptions:
 
     initial: str = "simple"  # simple · pca · variability · input
     initial_lowpass: float = 20.0
+    start_resolution: float | str | None = "auto"
     particles_per_reconstruction: int = 1000
     pca_reconstructions: int = 100
     pca_components: int = 2
@@ -51,6 +52,10 @@ class Em3dOptions:
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(allowed)}")
         parse_point_group(self.symmetry)
+        if isinstance(self.start_resolution, str) and self.start_resolution != "auto":
+            raise ValueError(
+                f"start_resolution: found {self.start_resolution!r}, expected auto, null or Å"
+            )
         if self.reorder_by_size and self.write_each_iteration:
             raise ValueError(
                 "reorder_by_size: found on together with write_each_iteration, expected one of"
@@ -120,6 +125,12 @@ class RunState:
     converged: bool = False
     history: tuple[dict, ...] = ()
     flow: tuple[Int[np.ndarray, "k k"], ...] = ()
+    coarse: bool = False  # whether fine frequencies still wait
+
+    @property
+    def stage(self) -> str:
+        """Of its iterations over all particles."""
+        return "coarse" if self.coarse else "full"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Float16, Int
 
 from emjax.imaging.ctf import CTF, evaluate_ctf
-from emjax.imaging.grids import FourierGrid, make_grid
+from emjax.imaging.grids import FourierGrid, cropped_box_size, half_plane, make_grid
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Particles:
     voxel_size: float  # Å, of the cropped volumes
     radius: int  # the highest frequency kept, in Fourier pixels
     stack_box_size: int  # of the images in the stack
+    pixels: Int[np.ndarray, " q"] | None = None  # of the images' that `take` gives; None, all
 
     @property
     def n(self) -> int:
@@ -53,17 +54,35 @@ class Particles:
         """Some of the particles, in the order given."""
         ctf = CTF(**{name: np.asarray(value)[rows] for name, value in vars(self.ctf).items()})
         images = self.images[rows]
+        if self.pixels is not None:
+            images = images[:, self.pixels]
         if images.dtype == np.float16:
             images = images.astype(np.float32).view(np.complex64)[..., 0]
         return replace(
             self,
             images=images,
+            pixels=None,
             rotations=self.rotations[rows],
             ctf=ctf,
             scale=self.scale[rows],
             group=self.group[rows],
             half=self.half[rows],
         )
+
+
+def coarsen(particles: Particles, radius: int) -> Particles:
+    """The same particles with frequencies up to a lower radius (Fourier pixels) only."""
+    kx, ky = half_plane(particles.radius)
+    kept = np.flatnonzero(kx**2 + ky**2 <= radius**2)
+    box_size = cropped_box_size(radius)
+    return replace(
+        particles,
+        pixels=kept if particles.pixels is None else particles.pixels[kept],
+        noise_power=particles.noise_power[:, : radius + 3],
+        box_size=box_size,
+        voxel_size=particles.extent / box_size,
+        radius=radius,
+    )
 
 
 def chunks(n: int, size: int) -> Iterator[Int[np.ndarray, " m"]]:

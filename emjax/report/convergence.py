@@ -29,9 +29,12 @@ _CURVES = {
 def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     """One curve a run over its iterations."""
     label, short, factor = _CURVES[quantity]
-    curves = {}
+    curves, coarse = {}, False
     for name, metrics in campaign.metrics.items():
         rows = [r for r in history(metrics) if quantity in r]
+        coarse = coarse or any(r.get("stage") == "coarse" for r in rows)
+        if quantity == "log_likelihood" and any(r.get("stage") == "coarse" for r in rows):
+            rows = [r for r in rows if r["stage"] == "full"]
         if len(rows) > 1:
             xs = [float(r.get("iteration", i + 1)) for i, r in enumerate(rows)]
             curves[name] = (xs, [factor * float(r[quantity]) for r in rows])
@@ -76,8 +79,13 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
         done = [bool(campaign.metrics[name].get("converged")) for name in curves]
         title = f"{sum(done)} of {plural(len(done), 'run')} converged"
         reading = (
-            "How well the classes explain the images (higher is better; only differences "
-            "matter). Dips in the first iterations come from annealing, which starts with all "
+            "How well the classes explain the images (higher is better; only differences matter). "
+        )
+        reading += (
+            "The first iterations, without the finest frequencies, are left out: they explain "
+            "less of the images."
+            if coarse
+            else "Dips in the first iterations come from annealing, which starts with all "
             "classes alike."
         )
     return Figure(f"convergence-{short}", title, chart.svg(), reading, data)

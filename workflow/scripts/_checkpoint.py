@@ -81,6 +81,7 @@ def _record(state: RunState) -> dict[str, Any]:
         "seed": state.run.seed,
         "iteration": state.iteration,
         "converged": state.converged,
+        "coarse": state.coarse,
         "history": list(state.history),
         "flow": len(state.flow),
     }
@@ -103,6 +104,7 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         labels=arrays[f"{i}.labels"],
         iteration=record["iteration"],
         converged=record["converged"],
+        coarse=record["coarse"],
         history=tuple(record["history"]),
         flow=tuple(arrays[f"{i}.flow.{j}"] for j in range(record["flow"])),
     )

@@ -95,15 +95,17 @@ class Progress:
     def __call__(self, states: Sequence[RunState]) -> None:
         """After each iteration, with the states of all runs."""
         took, self._last = time.monotonic() - self._last, time.monotonic()
-        done = max(sum(h["stage"] == "full" for h in s.history) for s in states)
+        stage = states[0].stage
+        done = max(sum(h["stage"] == stage for h in s.history) for s in states)
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
+        left = most - done + (most if stage == "coarse" else 0)
         self._work.say(
-            f"iteration {done} of at most {most},"
+            f"{stage} iteration {done} of at most {most},"
             f" {sum(s.converged for s in states)} of {len(states)} runs converged,"
             f" {100 * np.mean([h['switched'] for h in latest]):.1f} % switched class,"
             f" log-likelihood {np.mean([h['log_likelihood'] for h in latest]):.4f} a particle,"
-            f" {took:.1f} s, {took * (most - done):.0f} s left at most"
+            f" {took:.1f} s, {took * left:.0f} s left at most"
         )
         # Before the checkpoint: a job that goes on does not come by here again.
         if self._iterations:
