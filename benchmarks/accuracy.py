@@ -74,16 +74,25 @@ def spliceosome(quick: bool) -> list[Row]:
     import subspace_data as data
 
     case, place = data.read_case("spliceosome"), data.data_folder() / "spliceosome"
+    fine = data.read_case("spliceosome", resolution=14.0)
     rows, seeds = [], range(3 if quick else 10)
-    for initial, bar in (("variability", 9), ("simple", 6), ("pca", None)):
-        results, cpu = classify_case(case, 4, seeds, initial=initial)
+    at_once = {"start_resolution": None}
+    for particles, name, options, bar in (
+        (case, "variability", {"initial": "variability"}, 9),
+        (case, "simple", {}, 6),
+        (case, "simple, all frequencies at once", at_once, None),
+        (case, "pca", {"initial": "pca"}, None),
+        (fine, "14 Å, simple", {}, None),
+        (fine, "14 Å, simple, all frequencies at once", at_once, None),
+    ):
+        results, cpu = classify_case(particles, 4, seeds, **options)
         ari = agreement(case, results)
         good = sum(a >= 0.98 for a in ari)
         wanted = bar and round(bar * len(ari) / 10)
         best = ari[int(np.argmax([r.log_likelihood for r in results]))]
         rows.append(
             Row(
-                f"spliceosome, {initial}: seeds of ARI ≥ 0.98",
+                f"spliceosome, {name}: seeds of ARI ≥ 0.98",
                 f"{good} of {len(ari)} ({said(ari)}); likeliest {best:.3f}; {cpu:.0f} CPU s",
                 f"≥ {wanted}" if wanted else "",
                 good >= wanted if wanted else None,

@@ -146,10 +146,14 @@ def ceilings_part(iterations: int) -> dict:
                 accumulator.add(rows, block, posteriors[:, : accumulator.n_columns])
 
         # A pixel and class: 8 voxels of 2 numbers, a multiplication and an addition each, and 6
-        # operations more; 3.3 voxels and 3 sums of 2 operations.
+        # operations more. A pixel: 8 voxels of 3 numbers are merged to entries; an entry and class:
+        # 3 sums of 2 operations.
+        counted = [int(block.starts[-1]) for _, block in blocks if hasattr(block, "starts")]
+        entries = sum(counted) if counted else round(2.6 * n * p)
+        result["entries_a_pixel"] = entries / (n * p)
         result["e_operations"] = rate(e_step, n * p * tiles * TILE * (8 * 2 * 2 + 6))
-        inserted = n * p * tiles * TILE * 3.3 * 3 * 2
-        result["m_operations"] = rate(m_step, inserted)
+        merged, inserted = n * p * 8 * 3 * 2, entries * tiles * TILE * 3 * 2
+        result["m_operations"] = rate(m_step, merged + inserted)
         # What twice the classes take longer is inserting alone, without making the entries.
         times = [1 / rate(lambda a=a: m_step(a), 1) for a in (once, twice)]
         result["insert_operations"] = inserted / (times[1] - times[0])

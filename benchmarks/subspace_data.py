@@ -130,10 +130,12 @@ def mixed_states(fractions: list[float], n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(states)
 
 
-def prepare(draw: Draw, mask: np.ndarray | None, point_group: str = "C1") -> Case:
+def prepare(
+    draw: Draw, mask: np.ndarray | None, point_group: str = "C1", resolution: float = RESOLUTION
+) -> Case:
     """Whitened, cropped images, half-sets by micrograph, mean map."""
     n, box_size = len(draw.truth), draw.images.shape[-1]
-    grid = grid_for(box_size, PIXEL_SIZE, RESOLUTION)
+    grid = grid_for(box_size, PIXEL_SIZE, resolution)
     out = np.zeros((n, grid.kx.shape[0]), np.complex64)
     group = np.zeros(n, np.int32)
     power = crop_images(lambda rows: draw.images[rows], draw.shifts, group, PIXEL_SIZE, grid, out)
@@ -146,8 +148,10 @@ def prepare(draw: Draw, mask: np.ndarray | None, point_group: str = "C1") -> Cas
     return Case(particles, mean, draw.truth, draw.micrograph)
 
 
-def read_case(folder: str, star: str = "particles.star", mask: bool = True) -> Case:
-    """One of the data sets on disk."""
+def read_case(
+    folder: str, star: str = "particles.star", mask: bool = True, resolution: float = RESOLUTION
+) -> Case:
+    """One of the data sets on disk, up to a resolution (Å)."""
     place = data_folder() / folder
     found = read_particles(place / star)
     with open(place / "truth.csv") as file:
@@ -158,4 +162,5 @@ def read_case(folder: str, star: str = "particles.star", mask: bool = True) -> C
     images = ImageStacks(found).read(np.arange(len(truth)))
     assert found.micrograph is not None
     draw = Draw(images, found.rotations, found.shifts, ctf, truth, np.asarray(found.micrograph))
-    return prepare(draw, read_volume(place / "solvent_mask.mrc")[0] if mask else None)
+    solvent = read_volume(place / "solvent_mask.mrc")[0] if mask else None
+    return prepare(draw, solvent, resolution=resolution)

@@ -41,7 +41,7 @@ class Block(eqx.Module):
 
 def gigabytes(n: int, grid: FourierGrid) -> float:
     """Memory of the blocks of n particles: images, weights and entries."""
-    return n * int(grid.kx.shape[0]) * (12 + 3.3 * 16) / 1e9
+    return n * int(grid.kx.shape[0]) * (12 + 3.0 * 16) / 1e9
 
 
 def make_block(
