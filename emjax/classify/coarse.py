@@ -33,7 +33,8 @@ def coarse_stage(engine: Engine, scene: Scene, options: Em3dOptions) -> Stage | 
     Raises:
         ValueError: where the resolution is not between those of the filters.
     """
-    radius = _radius(engine, options)
+    extent, lowest = engine.particles.extent, engine.lowest_frequency
+    radius = start_radius(options.start_resolution, extent, engine.grid.radius, lowest)
     if radius is None:
         return None
     coarser = engine.coarser(radius)
@@ -44,25 +45,31 @@ def coarse_stage(engine: Engine, scene: Scene, options: Em3dOptions) -> Stage | 
     return Stage(coarser, make_scene(mean, solvent, focus))
 
 
-def _radius(engine: Engine, options: Em3dOptions) -> int | None:
-    """The highest frequency of the first iterations in Fourier pixels."""
-    start, highest, lowest = (
-        options.start_resolution,
-        engine.grid.radius,
-        engine.lowest_frequency,
-    )
-    if start is None:
+def start_radius(
+    start_resolution: float | str | None, extent: float, highest: int, lowest: float
+) -> int | None:
+    """The highest frequency of the first iterations in Fourier pixels; None for all of them.
+
+    Args:
+        start_resolution: in Å; auto, half of the pixels; None, off.
+        extent: length of the box in Å.
+        highest: frequency that the particles have.
+        lowest: frequency that is not ignored.
+
+    Raises:
+        ValueError: where the resolution is not between those of the filters.
+    """
+    if start_resolution is None:
         return None
-    if isinstance(start, str):
+    if isinstance(start_resolution, str):
         half_of_pixels = int(((highest**2 + lowest**2) / 2) ** 0.5)
         return half_of_pixels if half_of_pixels >= LEAST_SHELLS else None
-    extent = engine.particles.extent
-    radius = int(extent / start + 1e-6)
-    if not max(lowest, 3) < radius < highest:
-        coarsest = f"{extent / max(lowest, 4):.1f}"
+    radius = int(extent / start_resolution + 1e-6)
+    least = max(int(lowest) + 1, 4)
+    if not least <= radius < highest:
         raise ValueError(
-            f"start_resolution: found {start:g} Å, expected between the {extent / highest:.1f} Å"
-            f" of the filter and {coarsest} Å"
+            f"start_resolution: found {start_resolution:g} Å, expected coarser than the filter's"
+            f" {extent / highest:.1f} Å and at most {extent / least:.1f} Å"
         )
     return radius
 

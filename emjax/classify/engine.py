@@ -221,12 +221,7 @@ def make_engine(
         backend: that slices and inserts; the fastest there is where None.
     """
     grid, backend = particles.grid, backend or choose_backend()
-    lowest = particles.extent / highpass_resolution if highpass_resolution else 0.0
-    if lowest > particles.radius:
-        raise ValueError(
-            f"highpass_resolution: found {highpass_resolution:g} Å, expected coarser than the"
-            f" filter resolution of {particles.extent / particles.radius:.1f} Å"
-        )
+    lowest = lowest_frequency(highpass_resolution, particles.extent, particles.radius)
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
     larger_half = int(np.bincount(particles.half[order]).max())
     size = block_size(larger_half, grid, block_pixels)
@@ -242,6 +237,21 @@ def make_engine(
     longest = max(len(blocks) for blocks in halves)
     layout = [blocks[i] for i in range(longest) for blocks in halves if i < len(blocks)]
     return Engine(particles, grid, size, together, layout, max_memory_gb, backend, lowest)
+
+
+def lowest_frequency(highpass_resolution: float | None, extent: float, highest: int) -> float:
+    """Fourier pixels below which frequencies are ignored.
+
+    Raises:
+        ValueError: where nothing is left.
+    """
+    lowest = extent / highpass_resolution if highpass_resolution else 0.0
+    if lowest > highest:
+        raise ValueError(
+            f"highpass_resolution: found {highpass_resolution:g} Å, expected coarser than the"
+            f" filter resolution of {extent / highest:.1f} Å"
+        )
+    return lowest
 
 
 def _blocks_by_view(

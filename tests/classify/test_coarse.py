@@ -101,7 +101,9 @@ def test_no_stage_where_it_is_off_or_would_be_tiny(engine, scene, value):
 def test_a_resolution_outside_the_filters_is_refused(fine):
     for value in (15.0, 20.0, 90.0):
         options = dataclasses.replace(OPTIONS, start_resolution=value)
-        with pytest.raises(ValueError, match=f"start_resolution: found {value:g} Å, expected betw"):
+        with pytest.raises(
+            ValueError, match=f"start_resolution: found {value:g} Å, expected coarser"
+        ):
             classify(*fine, RUNS, options)
     with pytest.raises(ValueError, match="start_resolution: found 'fine', expected auto"):
         Em3dOptions(start_resolution="fine")

@@ -113,6 +113,8 @@ WRONG = [
     (lambda: Path("mask.mrc").write_text("x"), FOCUS, "mask.mrc", "expected"),
     (nothing, {"filter_resolution": 5}, "filter_resolution", "beyond Nyquist"),
     (nothing, {"filter_resolution": 200}, "filter_resolution", "expected at most"),
+    (nothing, em3d(start_resolution=500), "start_resolution", "found 500 Å, expected coarser"),
+    (nothing, em3d(highpass_resolution=3), "highpass_resolution", "found 3 Å, expected coarser"),
     (nothing, {"runs": {"external": [{"name": "a", "path": "no.star"}]}}, "a", "no.star"),
     (nothing, {"runs": {"external": [{"name": "a", "path": str(STAR)}]}}, "star", "class"),
 ]

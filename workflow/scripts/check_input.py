@@ -50,10 +50,16 @@ with job(snakemake) as work:
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
     # Cropping needs JAX, which reading does without.
+    from emjax.classify.coarse import start_radius
+    from emjax.classify.engine import lowest_frequency
     from emjax.imaging.grids import cropped_box_size
     from emjax.imaging.prepare import filter_radius
 
     radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
+    if runs["em3d"]:
+        extent = particles.box_size * particles.pixel_size
+        lowest = lowest_frequency(em3d["highpass_resolution"], extent, radius)
+        start_radius(em3d["start_resolution"], extent, radius, lowest)
     cropped = cropped_box_size(radius)
     facts = {
         "n_particles": particles.n,
