@@ -8,11 +8,14 @@ seeds and in less time; all pixels then refine them.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from emjax.classify.engine import Engine
-from emjax.classify.runs import Em3dOptions, Run, RunState, Scene, make_scene
+from emjax.classify.initial import check_given
+from emjax.classify.maximization import lowpass
+from emjax.classify.runs import Em3dOptions, Run, RunState, Scene
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 
@@ -27,22 +30,29 @@ class Stage:
     scene: Scene
 
 
-def coarse_stage(engine: Engine, scene: Scene, options: Em3dOptions) -> Stage | None:
+def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
     """Where `start_resolution` puts the first iterations; None where it leaves nothing out.
 
     Raises:
         ValueError: where the resolution is not between those of the filters.
     """
+    engine, scene = whole.engine, whole.scene
     extent, lowest = engine.particles.extent, engine.lowest_frequency
     radius = start_radius(options.start_resolution, extent, engine.grid.radius, lowest)
     if radius is None:
         return None
+    engine.forget_blocks()  # theirs make room
     coarser = engine.coarser(radius)
     box_size = coarser.grid.box_size
-    mean = resample(np.asarray(scene.mean_map), box_size)
+    mean = resample(np.asarray(_lowpass(scene.mean_map, whole, radius)), box_size)
     masks = (scene.solvent_mask, scene.focus_mask)
     solvent, focus = (resample_mask(np.asarray(mask), box_size) for mask in masks)
-    return Stage(coarser, make_scene(mean, solvent, focus))
+    return Stage(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
+
+
+def _lowpass(volume: Float[Array, "d d d"], whole: Stage, radius: int) -> Float[Array, "d d d"]:
+    """The volume up to the frequencies that slices up to a radius touch: one shell more."""
+    return lowpass(volume[None], whole.engine.grid, jnp.float32(radius + 1.5))[0]
 
 
 def start_radius(
@@ -63,7 +73,7 @@ def start_radius(
         return None
     if isinstance(start_resolution, str):
         half_of_pixels = int(((highest**2 + lowest**2) / 2) ** 0.5)
-        return half_of_pixels if half_of_pixels >= LEAST_SHELLS else None
+        return half_of_pixels if half_of_pixels - lowest >= LEAST_SHELLS else None
     radius = int(extent / start_resolution + 1e-6)
     least = max(int(lowest) + 1, 4)
     if not least <= radius < highest:
@@ -75,21 +85,27 @@ def start_radius(
 
 
 def coarsen_maps(
-    given: dict[Run, np.ndarray] | None, stage: Stage | None
-) -> dict[Run, np.ndarray] | None:
-    """First maps of the runs on the stage's box."""
-    if given is None or stage is None:
-        return given
-    return {run: _on_box(volumes, stage.engine.grid.box_size) for run, volumes in given.items()}
+    given: dict[Run, np.ndarray] | None, whole: Stage, coarse: Stage
+) -> dict[Run, np.ndarray]:
+    """First maps of the runs, checked, on the coarse box."""
+    return {
+        run: _on_box(np.asarray(check_given(maps, run, whole.scene)), coarse.engine.grid.box_size)
+        for run, maps in (given or {}).items()
+    }
 
 
-def to_all_frequencies(states: Sequence[RunState], box_size: int) -> list[RunState]:
-    """Runs that go on with all frequencies from the maps found without the finest ones."""
+def to_all_frequencies(states: Sequence[RunState], coarse: Stage, whole: Stage) -> list[RunState]:
+    """Runs that go on from the maps found without the finest frequencies, with the mean map's."""
+    mean = whole.scene.mean_map * whole.scene.solvent_mask
+    finest = np.asarray(mean - _lowpass(mean, whole, coarse.engine.grid.radius))
     return [
-        replace(s, volumes=_on_box(s.volumes, box_size), converged=False, coarse=False)
-        if s.coarse
-        else s
-        for s in states
+        replace(
+            state,
+            volumes=_on_box(state.volumes, whole.engine.grid.box_size) + finest,
+            converged=False,
+            coarse=False,
+        )
+        for state in states
     ]
 
 

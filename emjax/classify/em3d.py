@@ -59,17 +59,20 @@ def classify(
     whole = Stage(engine, scene)
     states = list(resume or [])
     if not states or states[0].coarse:
-        coarse = coarse_stage(engine, scene, options)
+        coarse = coarse_stage(whole, options)
+        if states and not coarse:
+            raise ValueError("resume: found runs in a coarse stage, which these options leave out")
         first = coarse or whole
         if not states:
-            given = coarsen_maps(initial_volumes, coarse)
+            given = coarsen_maps(initial_volumes, whole, coarse) if coarse else initial_volumes
             states = start_runs(first.engine, first.scene, runs, options, given)
             states = [replace(s, coarse=coarse is not None) for s in states]
             if options.online_epochs:
                 states = online(first.engine, first.scene, states, options)
                 on_iteration(states)
         states = _settle(first, states, options, on_iteration)
-        states = to_all_frequencies(states, engine.grid.box_size)
+        if coarse:
+            states = to_all_frequencies(states, coarse, whole)
         del coarse, first  # their blocks make room
     states = _settle(whole, states, options, on_iteration)
     return finish(everyone or engine, scene, states, options)
@@ -154,10 +157,10 @@ def iterate(
     """One full iteration of every run that has not converged; the others stay as they are."""
     updated: dict[Run, RunState] = {}
     active = [s for s in states if _unfinished(s, options)]
-    # Runs of different K may be at different iterations after the online stage.
-    for iteration in sorted({s.iteration for s in active}):
-        group = [s for s in active if s.iteration == iteration]
-        similarity = options.similarity(iteration + 1)
+    # Runs are at different iterations; only where they still anneal can they not share a pass.
+    betas = {s.run: options.similarity(s.iteration + 1) for s in active}
+    for similarity in sorted(set(betas.values())):
+        group = [s for s in active if betas[s.run] == similarity]
         for part in engine.portions([s.run.n_classes for s in group]):
             own = group[part]
             sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)

@@ -137,8 +137,9 @@ class Engine:
         """One block."""
         if index in self._blocks:
             return self._blocks[index]
-        for coming in self.layout[index + 1 : index + 2]:
-            _fetch_pages(self.particles.images, coming.rows)
+        coming = index + 1
+        if coming < len(self.layout) and coming not in self._blocks:
+            _fetch_pages(self.particles.images, self.layout[coming].rows)
         rows = self.layout[index].rows
         padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
         part = self.particles.take(padded)
@@ -152,6 +153,11 @@ class Engine:
         if index < self.n_kept:
             self._blocks[index] = made
         return made
+
+    def forget_blocks(self) -> None:
+        """Give back the memory of blocks and sums; they are made again when needed."""
+        self._blocks.clear()
+        self.spare_sums.clear()
 
     def coarser(self, radius: int) -> "Engine":
         """The same blocks of particles with frequencies up to a lower radius only."""
@@ -184,14 +190,13 @@ class Engine:
 
 def _fetch_pages(images: np.ndarray, rows: Int[np.ndarray, " m"]) -> None:
     """Have images on disk read in the background, all at once: one after another takes longer."""
-    mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
-    if mapped and hasattr(mmap, "MADV_WILLNEED"):
-        page = mmap.ALLOCATIONGRANULARITY
-        starts = images.offset % page + rows * images.strides[0]
-        for start in starts.tolist():
+    if not (isinstance(images, np.memmap) and hasattr(mmap, "MADV_WILLNEED")):
+        return
+    file, page = images.base, mmap.ALLOCATIONGRANULARITY
+    if isinstance(file, mmap.mmap):
+        for start in (images.offset % page + rows * images.strides[0]).tolist():
             whole = start - start % page
-            length = start + images.strides[0] - whole
-            images.base.madvise(mmap.MADV_WILLNEED, whole, length)
+            file.madvise(mmap.MADV_WILLNEED, whole, start + images.strides[0] - whole)
 
 
 def _forget_pages(images: np.ndarray) -> None:

@@ -107,6 +107,11 @@ def _count(
 ) -> None:
     """Add a block's posteriors to the tallies of a run."""
     p = p[: len(rows)]
+    if len(wrong := np.flatnonzero(~np.isfinite(evidence[: len(rows)]))):
+        raise FloatingPointError(
+            f"particle {rows[wrong[0]] + 1}: found a likelihood that is no number, expected finite"
+            " pixels, pose and CTF"
+        )
     tally.labels[rows] = p.argmax(1)
     tally.log_likelihood += float(np.sum(evidence[: len(rows)], dtype=np.float64))
     tally.mass += p.sum(0, dtype=np.float64)

@@ -116,8 +116,10 @@ def make_block(
     device: Any,
 ) -> Block:
     """A block of particles; nothing is computed yet."""
+    rotations = np.array(particles.rotations, np.float32, order="C")
+    rotations.setflags(write=False)  # its entries are counted once
     return Block(
-        np.ascontiguousarray(particles.rotations, np.float32),
+        rotations,
         np.ascontiguousarray(particles.images, np.complex64),
         np.ascontiguousarray(weights, np.float32),
         np.stack([grid.kx, grid.ky]).astype(np.float32),
@@ -164,7 +166,8 @@ def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: LaneSums | None = 
     """Sums before the first block, in the memory of a pass that is over: new pages cost time."""
     shape = (n_tiles, n_voxels, 3, TILE)
     if old is None or old.sums.shape != shape:
-        return LaneSums(np.zeros(shape, np.float32), old.scratch if old else ())
+        scratch = old.scratch if old and old.sums.shape[1] == n_voxels else ()
+        return LaneSums(np.zeros(shape, np.float32), scratch)
     old.sums.fill(0)
     return old
 

@@ -52,7 +52,8 @@ class Em3dOptions:
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(allowed)}")
         parse_point_group(self.symmetry)
-        if isinstance(self.start_resolution, str) and self.start_resolution != "auto":
+        start = self.start_resolution
+        if start not in (None, "auto") and (isinstance(start, str) or not start > 0):
             raise ValueError(
                 f"start_resolution: found {self.start_resolution!r}, expected auto, null or Å"
             )

@@ -116,14 +116,14 @@ def pixels_to_images(
     return jnp.roll(images, (box_size // 2,) * 2, (1, 2))
 
 
-def _half_spectrum(grid: FourierGrid) -> tuple[Int[Array, " v"], Array]:
-    """Places of the voxels in a flat half spectrum, and the phase of the box centre n // 2."""
+def _half_spectrum(grid: FourierGrid) -> tuple[tuple[Array, Array, Array], Array]:
+    """Places of the voxels in a half spectrum, and the phase of the box centre n // 2."""
     d = grid.box_size
     x, y, z = grid.kxyz.T
-    places = ((z + (z < 0) * d) * d + y + (y < 0) * d) * (d // 2 + 1) + x
+    places = (z + (z < 0) * d, y + (y < 0) * d, x)
     turns = x + y + z
     if d % 2:
-        return places, jnp.exp(2j * jnp.pi * (d // 2) / d * turns)
+        return places, jnp.exp(2j * jnp.pi / d * (turns * (d // 2) % d))
     return places, 1 - 2 * (turns & 1)
 
 
@@ -131,16 +131,15 @@ def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[
     """Fourier coefficients (rows of the grid) of real volumes, axes z, y, x."""
     places, phase = _half_spectrum(grid)
     half = jnp.fft.rfftn(volumes, axes=(-3, -2, -1))
-    return half.reshape(*half.shape[:-3], -1)[..., places] * phase
+    return half[(..., *places)] * phase
 
 
 def to_real(values: Complex[Array, "*k v"], grid: FourierGrid) -> Float[Array, "*k d d d"]:
     """Real volumes, axes z, y, x, of Fourier coefficients on the grid; zero beyond it."""
     d = grid.box_size
     places, phase = _half_spectrum(grid)
-    half = jnp.zeros((*values.shape[:-1], d * d * (d // 2 + 1)), values.dtype)
-    half = half.at[..., places].set(values / phase, unique_indices=True)
-    half = half.reshape(*values.shape[:-1], d, d, d // 2 + 1)
+    half = jnp.zeros((*values.shape[:-1], d, d, d // 2 + 1), values.dtype)
+    half = half.at[(..., *places)].set(values / phase, unique_indices=True)
     return jnp.fft.irfftn(half, (d, d, d), axes=(-3, -2, -1))
 
 

@@ -2,15 +2,18 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.classify import em3d
+from emjax.classify.coarse import Stage, coarse_stage, start_radius, to_all_frequencies
 from emjax.classify.em3d import classify
 from emjax.classify.engine import make_engine
-from emjax.classify.expectation import insert_columns
+from emjax.classify.expectation import insert_columns, sweep
 from emjax.classify.runs import Em3dOptions, Run, make_scene
-from emjax.imaging.grids import resample
+from emjax.imaging.grids import resample, to_fourier
 from emjax.imaging.particles import coarsen
 
 OPTIONS = Em3dOptions(particles_per_reconstruction=150, online_batch_per_class=100)
@@ -64,6 +67,40 @@ def test_alone_and_after_a_restart_in_either_stage_the_bits_are_the_same(results
         assert all(same(a, b) for a, b in zip(again, found, strict=True)), i
 
 
+def test_runs_that_settled_at_different_times_share_the_passes(fine, monkeypatch):
+    """Annealing over, nothing of a pass depends on how many iterations a run has behind it."""
+    passes = []
+
+    def counted(engine, blocks, states, *args, **kwargs):
+        passes.append((engine.grid.radius, [s.iteration for s in states]))
+        return sweep(engine, blocks, states, *args, **kwargs)
+
+    monkeypatch.setattr(em3d, "sweep", counted)
+    runs = [Run(3, seed) for seed in range(6)]
+    results = classify(*fine, runs, OPTIONS)
+    full = [iterations for radius, iterations in passes if radius == 12]
+    assert any(len(set(iterations)) > 1 for iterations in full)
+    longest = max(sum(h["stage"] == "full" for h in r.history) for r in results)
+    assert len(full) == longest + 1  # and the last pass of all
+
+
+def test_given_maps_are_checked_on_their_own_box(fine):
+    engine, scene = fine
+    options = dataclasses.replace(OPTIONS, initial="input")
+    maps = np.random.default_rng(0).normal(size=(2, 36, 36, 36)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"initial maps: found a box of \(36, 36, 36\)"):
+        classify(engine, scene, RUNS[1:], options, initial_volumes={RUNS[1]: maps})
+
+
+def test_a_focus_mask_of_a_few_voxels_survives_the_coarse_box(fine):
+    engine, scene = fine
+    focus = np.zeros_like(scene.mean_map)
+    focus[14, 15, 15] = 1
+    small = make_scene(np.asarray(scene.mean_map), np.asarray(scene.solvent_mask), focus)
+    (result,) = classify(engine, small, RUNS[1:], dataclasses.replace(OPTIONS, full_iterations=1))
+    assert np.isfinite(result.log_likelihood)
+
+
 def test_a_coarser_engine_sees_the_same_coarse_frequencies(fine):
     engine, _ = fine
     coarser, ones = engine.coarser(8), np.ones((engine.particles.n, 1), np.float32)
@@ -79,8 +116,36 @@ def test_a_coarser_engine_sees_the_same_coarse_frequencies(fine):
     ratio = few.numerator[..., inside] / np.asarray(all_of_them.numerator)[..., rows]
     # Cropped boxes differ in the scale of their transforms.
     np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=2e-3)
-    narrow = dataclasses.replace(engine.particles, images=engine.particles.images.astype("c8"))
-    assert coarsen(narrow, 8).take(np.arange(3)).images.shape == (3, own.shape[1])
+    pairs = engine.particles.images.view(np.float32).reshape(*engine.particles.images.shape, 2)
+    narrow = dataclasses.replace(engine.particles, images=pairs.astype(np.float16))
+    np.testing.assert_allclose(coarsen(narrow, 8).take(np.arange(5)).images, own, rtol=2e-3)
+
+
+def test_the_mean_map_stands_in_for_the_frequencies_that_waited(results, fine):
+    """Or the first iteration with all of them would explain the images worse than the mean map."""
+    engine, scene = fine
+    stage = coarse_stage(Stage(engine, scene), OPTIONS)
+    before = next(s for s, _ in reversed(results[1]) if s.coarse)
+    (after,) = to_all_frequencies([before], stage, Stage(engine, scene))
+    mean = to_fourier(scene.mean_map * scene.solvent_mask, engine.grid)
+    found = to_fourier(jnp.asarray(after.volumes), engine.grid)
+    shells, kxyz = np.asarray(engine.grid.voxel_shells), np.asarray(engine.grid.kxyz)
+    # Beyond the coarse box, whose corners hold a little of what the mask smears.
+    fine_only = np.abs(kxyz).max(1) > stage.engine.grid.box_size // 2
+    assert fine_only.sum() > 1000
+    expected = np.broadcast_to(mean[fine_only], (3, fine_only.sum()))
+    error = 1e-3 * float(abs(expected).max())
+    np.testing.assert_allclose(found[:, fine_only], expected, atol=error)
+    coarse = to_fourier(jnp.asarray(before.volumes), stage.engine.grid)
+    own = np.asarray(stage.engine.grid.voxel_shells) <= 6
+    np.testing.assert_allclose(
+        np.linalg.norm(found[:, shells <= 6]) / np.linalg.norm(coarse[:, own]),
+        (engine.grid.box_size / stage.engine.grid.box_size) ** 3,
+        rtol=1e-3,
+    )
+    for result in results[0]:
+        full = [h["log_likelihood"] for h in result.history if h["stage"] == "full"]
+        assert full[0] > max(h["log_likelihood"] for h in result.history if h["stage"] != "full")
 
 
 def test_given_maps_are_brought_to_the_coarse_box(fine, results):
@@ -105,8 +170,12 @@ def test_a_resolution_outside_the_filters_is_refused(fine):
             ValueError, match=f"start_resolution: found {value:g} Å, expected coarser"
         ):
             classify(*fine, RUNS, options)
-    with pytest.raises(ValueError, match="start_resolution: found 'fine', expected auto"):
-        Em3dOptions(start_resolution="fine")
+    for value in ("fine", 0.0, -5.0, float("nan")):
+        with pytest.raises(ValueError, match="start_resolution: found .*, expected auto"):
+            Em3dOptions(start_resolution=value)
+    # A high-pass may leave too few shells for a stage of their own.
+    assert start_radius("auto", 256.0, 12, 0.0) == 8
+    assert start_radius("auto", 256.0, 12, 11.9) is None
     options = dataclasses.replace(OPTIONS, start_resolution=25.0, full_iterations=1)
     (result,) = classify(*fine, RUNS[1:], options)
     assert [len(h["fsc"][0]) for h in result.history if h["stage"] == "coarse"] == [13]

@@ -264,6 +264,15 @@ def test_a_pose_that_is_no_rotation_stays_inside(prepared):
         native.insert(block, np.ones((engine.block_size, TILE), np.float32), sums)
 
 
+def test_poses_may_lie_in_memory_in_any_order(engine, prepared):
+    """Those of a STAR file are transposed."""
+    turned = replace(prepared[0], rotations=np.asfortranarray(prepared[0].rotations))
+    ways = {"block_pixels": 15_000, "backend": engine.backend, "particle_limit": 100}
+    engines = (make_engine(particles, **ways) for particles in (prepared[0], turned))
+    one, same = (insert_columns(e, np.ones((turned.n, 1), np.float32)) for e in engines)
+    assert np.array_equal(one.numerator, same.numerator)
+
+
 def test_highpass_ignores_coarse_frequencies(engine, prepared):
     filtered = make_engine(prepared[0], highpass_resolution=80.0)
     sums = insert_columns(filtered, np.ones((engine.particles.n, 1), np.float32))

@@ -81,8 +81,9 @@ def em3d(facts: Facts, config: dict[str, Any], columns: int, copies: float = 0) 
     seconds = facts.n * facts.pixels * (5e-8 + 7e-8 * tiles)
     options = config["runs"]["em3d"] or {"full_iterations": 25, "online_epochs": 0}
     passes = options["full_iterations"] + options["online_epochs"] + 3
-    if options.get("start_resolution"):
-        passes += options["full_iterations"] / 2  # with half of the pixels
+    if start := options.get("start_resolution"):
+        pixels = 0.5 if start == "auto" else (config["filter_resolution"] / start) ** 2
+        passes += options["full_iterations"] * pixels
     return Cost(memory, seconds, passes * seconds)
 
 

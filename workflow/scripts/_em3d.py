@@ -99,10 +99,12 @@ class Progress:
         done = max(sum(h["stage"] == stage for h in s.history) for s in states)
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
-        left = most - done + (most if stage == "coarse" else 0)
+        # An iteration with all pixels takes at least twice as long as one with half of them.
+        left = most - done + (2 * most if stage == "coarse" else 0)
+        settled = "settled there" if stage == "coarse" else "converged"
         self._work.say(
             f"{stage} iteration {done} of at most {most},"
-            f" {sum(s.converged for s in states)} of {len(states)} runs converged,"
+            f" {sum(s.converged for s in states)} of {len(states)} runs {settled},"
             f" {100 * np.mean([h['switched'] for h in latest]):.1f} % switched class,"
             f" log-likelihood {np.mean([h['log_likelihood'] for h in latest]):.4f} a particle,"
             f" {took:.1f} s, {took * left:.0f} s left at most"

@@ -56,10 +56,10 @@ with job(snakemake) as work:
     from emjax.imaging.prepare import filter_radius
 
     radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
-    if runs["em3d"]:
+    if options := runs["em3d"]:
         extent = particles.box_size * particles.pixel_size
-        lowest = lowest_frequency(em3d["highpass_resolution"], extent, radius)
-        start_radius(em3d["start_resolution"], extent, radius, lowest)
+        lowest = lowest_frequency(options["highpass_resolution"], extent, radius)
+        start_radius(options["start_resolution"], extent, radius, lowest)
     cropped = cropped_box_size(radius)
     facts = {
         "n_particles": particles.n,
