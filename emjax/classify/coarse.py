@@ -1,8 +1,8 @@
 """The first iterations without the finest frequencies.
 
 Noise is strongest where the pixels are finest, and it is there that first maps from random
-particles differ most. Classes that are found in half of the pixels first are found from more
-seeds and in less time; all pixels then refine them.
+particles differ most. Half of the pixels find the classes from more seeds, and all pixels then
+refine them.
 """
 
 from collections.abc import Sequence

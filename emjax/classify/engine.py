@@ -11,7 +11,6 @@ What a block holds, and how it slices and inserts, is the matter of a backend: `
 on CPUs), `kernels` (Pallas, on GPUs) and `sparse` (plain JAX, anywhere).
 """
 
-import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +28,7 @@ from jaxtyping import Array, Complex, Float, Int
 from emjax.classify import kernels, native, sparse
 from emjax.classify.sparse import TILE
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, coarsen, weights_of
+from emjax.imaging.particles import Particles, coarsen, fetch_pages, forget_pages, weights_of
 
 BLOCK_PIXELS = 400_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
@@ -139,7 +138,7 @@ class Engine:
             return self._blocks[index]
         coming = index + 1
         if coming < len(self.layout) and coming not in self._blocks:
-            _fetch_pages(self.particles.images, self.layout[coming].rows)
+            fetch_pages(self.particles.images, self.layout[coming].rows)
         rows = self.layout[index].rows
         padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
         part = self.particles.take(padded)
@@ -147,7 +146,7 @@ class Engine:
         weights[len(rows) :] = 0
         if self.lowest_frequency:
             weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
-        _forget_pages(self.particles.images)
+        forget_pages(self.particles.images)
         device = self.device(self.layout[index].lane)
         made = self.backend.make_block(part, weights, len(rows), self.grid, device)
         if index < self.n_kept:
@@ -186,23 +185,6 @@ class Engine:
     def log_likelihoods(self, rows: BlockRows, block: Block, tables: list[Tables]) -> np.ndarray:
         """−½|F − P|² without the constant −½|F|² of each particle and class, by tiles."""
         return self.backend.log_likelihoods(block, tables[rows.lane])
-
-
-def _fetch_pages(images: np.ndarray, rows: Int[np.ndarray, " m"]) -> None:
-    """Have images on disk read in the background, all at once: one after another takes longer."""
-    if not (isinstance(images, np.memmap) and hasattr(mmap, "MADV_WILLNEED")):
-        return
-    file, page = images.base, mmap.ALLOCATIONGRANULARITY
-    if isinstance(file, mmap.mmap):
-        for start in (images.offset % page + rows * images.strides[0]).tolist():
-            whole = start - start % page
-            file.madvise(mmap.MADV_WILLNEED, whole, start + images.strides[0] - whole)
-
-
-def _forget_pages(images: np.ndarray) -> None:
-    """Pages of a file that were read count as memory of the process until it gives them back."""
-    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        images.base.madvise(mmap.MADV_DONTNEED)
 
 
 def make_engine(

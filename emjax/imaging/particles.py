@@ -1,5 +1,6 @@
 """Aligned particles as the numerics see them: poses, CTFs, noise, and cropped images."""
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -83,6 +84,23 @@ def coarsen(particles: Particles, radius: int) -> Particles:
         voxel_size=particles.extent / box_size,
         radius=radius,
     )
+
+
+def fetch_pages(images: np.ndarray, rows: Int[np.ndarray, " m"]) -> None:
+    """Have images on disk read in the background, all at once: one after another takes longer."""
+    if not (isinstance(images, np.memmap) and hasattr(mmap, "MADV_WILLNEED")):
+        return
+    file, page = images.base, mmap.ALLOCATIONGRANULARITY
+    if isinstance(file, mmap.mmap):
+        for start in (images.offset % page + rows * images.strides[0]).tolist():
+            whole = start - start % page
+            file.madvise(mmap.MADV_WILLNEED, whole, start + images.strides[0] - whole)
+
+
+def forget_pages(images: np.ndarray) -> None:
+    """Pages of a file that were read count as memory of the process until it gives them back."""
+    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
 
 
 def chunks(n: int, size: int) -> Iterator[Int[np.ndarray, " m"]]:
