@@ -176,8 +176,9 @@ class Engine:
     def tables(self, values: Complex[np.ndarray, "c v"]) -> list[Tables]:
         """Tables of the coefficients of all classes for each lane; a device has them once."""
         n_tiles = -(-values.shape[0] // TILE)
-        padded = np.pad(values, ((0, n_tiles * TILE - len(values)), (0, 0)))
-        tiles = padded.reshape(n_tiles, TILE, -1)
+        if rest := n_tiles * TILE - len(values):
+            values = np.pad(values, ((0, rest), (0, 0)))
+        tiles = values.reshape(n_tiles, TILE, -1)
         devices = [self.device(lane) for lane in range(LANES)]
         made = {device: self.backend.make_tables(tiles, device) for device in set(devices)}
         return [made[device] for device in devices]

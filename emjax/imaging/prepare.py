@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
@@ -215,7 +216,7 @@ def solve_map(
     return to_real(joint, grid) / window, halves, fsc
 
 
-@eqx.filter_jit
+@jax.jit
 def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
     """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
     return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
