@@ -34,7 +34,9 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
         rows = [r for r in history(metrics) if quantity in r]
         coarse = coarse or any(r.get("stage") == "coarse" for r in rows)
         if quantity == "log_likelihood" and any(r.get("stage") == "coarse" for r in rows):
+            # The first with all frequencies still scores the coarse maps.
             rows = [r for r in rows if r["stage"] == "full"]
+            rows = rows[1:] if len(rows) > 2 else rows
         if len(rows) > 1:
             xs = [float(r.get("iteration", i + 1)) for i, r in enumerate(rows)]
             curves[name] = (xs, [factor * float(r[quantity]) for r in rows])
@@ -44,17 +46,17 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     values = np.concatenate([curves[n][1] for n in shown])
     low, high = float(values.min()), float(values.max())
     pad = (high - low) * 0.05 or 1.0
-    last = max(curves[n][0][-1] for n in shown)
+    first, last = (pick(curves[n][0][end] for n in shown) for pick, end in ((min, 0), (max, -1)))
     known = campaign.run_classes()
     sizes = {name: known.get(name, 0) for name in shown}
     kinds = sorted(set(sizes.values()))
     chart = Chart(
-        (1, max(last, 2)),
+        (first, max(last, first + 1)),
         (max(low - pad, 0) if factor > 1 else low - pad, high + pad),
         label=f"{short} by iteration",
         top=14 if len(kinds) < 2 else 18 + 16 * -(-len(kinds) // 4),
     )
-    whole = [t for t in ticks(1, max(last, 2), 6) if t == int(t)]
+    whole = [t for t in ticks(first, max(last, first + 1), 6) if t == int(t)]
     chart.axes("iteration", label, [(t, number(t)) for t in whole])
     if len(kinds) > 1:
         chart.legend([plural(k, "class", "classes") for k in kinds])
