@@ -32,8 +32,8 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     curves, coarse = {}, False
     for name, metrics in campaign.metrics.items():
         rows = [r for r in history(metrics) if quantity in r]
-        coarse = coarse or any(r.get("stage") == "coarse" for r in rows)
         if quantity == "log_likelihood" and any(r.get("stage") == "coarse" for r in rows):
+            coarse = True
             # The first with all frequencies still scores the coarse maps.
             rows = [r for r in rows if r["stage"] == "full"]
             rows = rows[1:] if len(rows) > 2 else rows

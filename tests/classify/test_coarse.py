@@ -101,6 +101,15 @@ def test_a_focus_mask_of_a_few_voxels_survives_the_coarse_box(fine):
     assert np.isfinite(result.log_likelihood)
 
 
+def test_a_coarse_stage_takes_the_memory_of_the_blocks_before_it(fine):
+    """The held-out evidence classifies twice with one engine."""
+    engine = make_engine(fine[0].particles, block_pixels=30_000)
+    insert_columns(engine, np.ones((engine.particles.n, 1), np.float32))
+    assert engine._blocks and engine.spare_sums
+    assert coarse_stage(Stage(engine, fine[1]), OPTIONS) is not None
+    assert not engine._blocks and not engine.spare_sums
+
+
 def test_a_coarser_engine_sees_the_same_coarse_frequencies(fine):
     engine, _ = fine
     coarser, ones = engine.coarser(8), np.ones((engine.particles.n, 1), np.float32)

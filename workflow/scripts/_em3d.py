@@ -99,7 +99,7 @@ class Progress:
         done = max(sum(h["stage"] == stage for h in s.history) for s in states)
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
-        # An iteration with all pixels takes at least twice as long as one with half of them.
+        # An iteration with all pixels takes about twice as long as one with half of them.
         left = most - done + (2 * most if stage == "coarse" else 0)
         settled = "settled there" if stage == "coarse" else "converged"
         self._work.say(
