@@ -21,13 +21,14 @@ from emjax.imaging.particles import Particles
 from emjax.imaging.projector import fold, make_slices
 
 TILE = 16  # classes in one product
+CACHED_PIXELS = 12_000  # a tile's slices of so many pixels are 1.5 MB
 
 
 class Block(eqx.Module):
     """Operators of b particles of one half-set; padding particles have zero weights."""
 
     pixels: Float[Array, "b p 2"]
-    slicing: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " r"]]
+    slicing: tuple[Float[Array, "b p 8"], Int[Array, "b p 8"]]
     insertion: tuple[Int[Array, " e"], Int[Array, " q"]]
     inserted: Float[Array, "3 e"]
     n_voxels: int = eqx.field(static=True)
@@ -49,17 +50,12 @@ def make_block(
 ) -> Block:
     """Operators of particles, the padding's too."""
     voxels, slicing, pixels, (indices, pointers, merged) = operators(particles, weights, grid)
-    n_rows = voxels.shape[0] * voxels.shape[1]
     # The padding is zeros in the last row.
     rest = spare_length(len(indices))
     pointers[-1] += rest
     block = Block(
         pixels=pixels,
-        slicing=(
-            slicing.ravel(),
-            voxels.ravel(),
-            jnp.arange(n_rows + 1, dtype=jnp.int32) * 8,
-        ),
+        slicing=(slicing, voxels),
         insertion=(jnp.asarray(np.pad(indices, (0, rest))), jnp.asarray(pointers)),
         inserted=jnp.asarray(np.pad(merged, ((0, 0), (0, rest)))),
         n_voxels=int(grid.kxyz.shape[0]),
@@ -148,9 +144,20 @@ def log_likelihoods(block: Block, tables: Sequence[Float[Array, "v _"]]) -> np.n
 @eqx.filter_jit
 def _log_likelihoods(block: Block, table: Float[Array, "v _"]) -> Float[Array, "b w"]:
     b, p, _ = block.pixels.shape
-    matrix = BCSR(block.slicing, shape=(b * p, block.n_voxels))
-    slices = (matrix @ table).reshape(b, p, 2, table.shape[1] // 2)
-    return jnp.sum((block.pixels[..., None] - 0.5 * slices) * slices, (1, 2))
+    some = 16  # particles at a time, so few that their slices stay in the cache; 16 divides b
+    while some > 1 and some * p > CACHED_PIXELS:
+        some //= 2
+    rows = jnp.arange(some * p + 1, dtype=jnp.int32) * 8
+
+    def one(part: tuple[Array, Array, Array]) -> Float[Array, "m w"]:
+        weights, voxels, pixels = part
+        matrix = BCSR((weights.ravel(), voxels.ravel(), rows), shape=(some * p, block.n_voxels))
+        slices = (matrix @ table).reshape(some, p, 2, table.shape[1] // 2)
+        return jnp.sum((pixels[..., None] - 0.5 * slices) * slices, (1, 2))
+
+    parts = (*block.slicing, block.pixels)
+    split = jax.tree.map(lambda a: a.reshape(b // some, some, *a.shape[1:]), parts)
+    return jax.lax.map(one, split).reshape(b, -1)
 
 
 TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
