@@ -94,7 +94,7 @@ def batch_part(iterations: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         particles = noise_particles(2000, FULL, Path(folder) / "images.npy")
         engines = (make_engine(particles), make_engine(particles, backend=sparse))
-        result["plain"] = dict(zip((1, SEEDS), beside(*engines, CLASSES, SEEDS), strict=True))
+        result["plain"] = dict(zip((1, SEEDS), beside(engines, CLASSES, SEEDS), strict=True))
     for resolution in (24.0, FULL):
         with tempfile.TemporaryDirectory() as folder:
             engine = make_engine(noise_particles(8000, resolution, Path(folder) / "images.npy"))
@@ -138,7 +138,7 @@ def ceilings_part(iterations: int) -> dict:
         v, tiles = int(engine.grid.kxyz.shape[0]), 3
         rng = np.random.default_rng(0)
         values = rng.standard_normal((tiles * TILE, v)).astype(np.complex64)
-        lanes = engine.tables(values)
+        lanes = engine.tables(list(values))
         posteriors = rng.random((engine.block_size, 2 * tiles * TILE), np.float32)
         once, twice = (Accumulator(engine, m * tiles * TILE) for m in (1, 2))
 

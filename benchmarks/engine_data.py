@@ -1,6 +1,7 @@
 """Particles for timing: on disk, of any number, and how the engine's time is taken."""
 
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +73,27 @@ def sweep_seconds(engine: Engine, n_classes: int, seeds: int, repeats: int = 3) 
     return float(np.median([_timed(engine, states) for _ in range(repeats)]))
 
 
-def beside(one: Engine, other: Engine, n_classes: int, seeds: int, repeats: int = 3) -> list[float]:
-    """The same for two engines that take turns, so that both see the same machine."""
-    engines = (one, other)
+def beside(
+    engines: Sequence[Engine], n_classes: int, seeds: int, turns: int = 3
+) -> tuple[float, ...]:
+    """The same for engines that take turns, so that all see the same machine.
+
+    In its turn an engine with fewer particles makes more passes (at most 20), whose mean counts:
+    a short one alone is at the mercy of what else the machine does.
+    """
     states = [random_states(engine, n_classes, seeds) for engine in engines]
     for engine, own in zip(engines, states, strict=True):
-        sweep(engine, engine.blocks(), own, 0.0)
+        _timed(engine, own)
+    most = max(engine.particles.n for engine in engines)
+    passes = [min(20, most // engine.particles.n) for engine in engines]
     taken = [
-        [_timed(engine, own) for engine, own in zip(engines, states, strict=True)]
-        for _ in range(repeats)
+        [
+            sum(_timed(engine, own) for _ in range(n)) / n
+            for engine, own, n in zip(engines, states, passes, strict=True)
+        ]
+        for _ in range(turns)
     ]
-    return np.median(taken, 0).tolist()
+    return tuple(np.median(taken, 0).tolist())
 
 
 def _timed(engine: Engine, states: list[RunState]) -> float:

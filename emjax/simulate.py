@@ -18,7 +18,8 @@ from emjax.imaging.grids import (
     to_fourier,
 )
 from emjax.imaging.particles import chunks, contrast
-from emjax.imaging.projector import make_slices, shift_phases, slice_volume
+from emjax.imaging.phases import shift_phases
+from emjax.imaging.projector import make_slices, slice_volume
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,12 @@ class Backend(Protocol):
         """
         ...
 
-    def make_tables(self, values: Complex[np.ndarray, "t w v"], device: Any) -> Tables: ...  # noqa: D102
+    def make_tables(
+        self, tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+    ) -> Tables:
+        """What slicing needs of the coefficients of TILE classes each."""
+        ...
+
     def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...  # noqa: D102
     def empty_sums(self, n_tiles: int, n_voxels: int, device: Any, old: Any) -> Any:
         """Sums before the first block, in the memory of an earlier pass where it serves."""
@@ -173,12 +178,10 @@ class Engine:
         devices = jax.local_devices()
         return devices[lane % len(devices)]
 
-    def tables(self, values: Complex[np.ndarray, "c v"]) -> list[Tables]:
+    def tables(self, values: Sequence[Complex[np.ndarray, " v"]]) -> list[Tables]:
         """Tables of the coefficients of all classes for each lane; a device has them once."""
-        n_tiles = -(-values.shape[0] // TILE)
-        if rest := n_tiles * TILE - len(values):
-            values = np.pad(values, ((0, rest), (0, 0)))
-        tiles = values.reshape(n_tiles, TILE, -1)
+        filled = [*values, *[np.zeros_like(values[0])] * (-len(values) % TILE)]
+        tiles = [filled[i : i + TILE] for i in range(0, len(filled), TILE)]
         devices = [self.device(lane) for lane in range(LANES)]
         made = {device: self.backend.make_tables(tiles, device) for device in set(devices)}
         return [made[device] for device in devices]

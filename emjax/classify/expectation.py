@@ -61,7 +61,7 @@ def sweep(
     own = [slice(int(e) - s.run.n_classes, int(e)) for s, e in zip(states, ends, strict=True)]
     # One volume at a time, so that other numbers of classes do not compile anew.
     values = [np.asarray(slicing_values(v, grid)) for s in states for v in s.volumes]
-    tables = engine.tables(np.stack(values))
+    tables = engine.tables(values)
     tallies = [
         Tally(
             part.start,

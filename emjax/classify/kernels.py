@@ -74,11 +74,11 @@ def make_block(
 
 
 def make_tables(
-    values: Complex[np.ndarray, "t w v"], device: Any
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
 ) -> list[tuple[Float[Array, "v w"], Float[Array, "v w"]]]:
     """Real and imaginary parts of a tile of classes each."""
-    parts = [(np.real(tile).T.copy(), np.imag(tile).T.copy()) for tile in values]
-    return jax.device_put(parts, device)
+    rows = (np.stack(tile, 1) for tile in tiles)
+    return jax.device_put([(r.real.copy(), r.imag.copy()) for r in rows], device)
 
 
 def log_likelihoods(

@@ -130,13 +130,16 @@ def make_block(
     )
 
 
-def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> Float[np.ndarray, "t v 2 w"]:
+def make_tables(
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+) -> Float[np.ndarray, "t v 2 w"]:
     """Coefficients of tiles of classes, those of a voxel side by side."""
-    n_tiles, width, n_voxels = values.shape
-    out = np.empty((n_tiles, n_voxels, 2, width), np.float32)
-    for tile, own in zip(out, values, strict=True):
+    n_voxels = len(tiles[0][0])
+    out = np.empty((len(tiles), n_voxels, 2, TILE), np.float32)
+    for table, tile in zip(out, tiles, strict=True):
+        values = np.stack(tile)
         for some in portions(n_voxels):
-            tile[some, 0], tile[some, 1] = own.real[:, some].T, own.imag[:, some].T
+            table[some, 0], table[some, 1] = values.real[:, some].T, values.imag[:, some].T
     return out
 
 

@@ -129,11 +129,12 @@ def _merge(
     return transposed.indices.astype(np.int32), transposed.indptr.astype(np.int32), merged
 
 
-def make_tables(values: Complex[np.ndarray, "t w v"], device: Any) -> list[Float[Array, "v _"]]:
+def make_tables(
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+) -> list[Float[Array, "v _"]]:
     """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
-    return [
-        jax.device_put(np.concatenate([part.real.T, part.imag.T], 1), device) for part in values
-    ]
+    rows = (np.stack(tile, 1) for tile in tiles)
+    return [jax.device_put(np.concatenate([r.real, r.imag], 1), device) for r in rows]
 
 
 def log_likelihoods(block: Block, tables: Sequence[Float[Array, "v _"]]) -> np.ndarray:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.imaging.phases import sine
+
 
 class CTF(eqx.Module):
     """Parameters of the contrast transfer functions of n particles."""
@@ -53,4 +55,4 @@ def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Floa
     aberration = 1e7 * ctf.spherical_aberration[:, None]
     chi = chi - 0.5 * jnp.pi * aberration * wavelength**3 * k2**2 + ctf.phase_shift[:, None]
     # √(1−w²)·sin χ + w·cos χ for one sine.
-    return jnp.sin(chi + jnp.arcsin(ctf.amplitude_contrast)[:, None])
+    return sine(chi + jnp.arcsin(ctf.amplitude_contrast)[:, None])

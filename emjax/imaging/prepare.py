@@ -31,11 +31,11 @@ from emjax.imaging.grids import (
 )
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.particles import Particles, chunks, weights_of
+from emjax.imaging.phases import shift_phases
 from emjax.imaging.projector import (
     empty_table,
     insert_images,
     make_slices,
-    shift_phases,
     slice_volume,
     table_rows,
 )

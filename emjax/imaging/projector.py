@@ -79,20 +79,6 @@ def insert_weights(
     return jnp.zeros(n_voxels, weights.dtype).at[slices.voxels].add(values)
 
 
-def shift_phases(
-    shifts: Float[Array, "n 2"], grid: FourierGrid, extent: float | Float[Array, ""]
-) -> Complex[Array, "n p"]:
-    """Phase factors exp(−2πi k·shift / extent), NumPy's sign, that centre a particle.
-
-    Args:
-        shifts: origins x, y in Å as RELION writes them (the particle lies at minus the origin).
-        grid: pixels.
-        extent: box size × pixel size in Å.
-    """
-    angle = jnp.outer(shifts[:, 0], grid.kx) + jnp.outer(shifts[:, 1], grid.ky)
-    return jnp.exp(-2j * jnp.pi * angle / extent)
-
-
 def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
     """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred."""
     edge = grid.padding * grid.radius + 2

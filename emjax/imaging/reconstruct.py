@@ -17,7 +17,8 @@ from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
 from emjax.imaging.grids import FourierGrid, images_to_pixels, make_grid
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
-from emjax.imaging.projector import empty_table, insert_images, shift_phases
+from emjax.imaging.phases import shift_phases
+from emjax.imaging.projector import empty_table, insert_images
 from emjax.imaging.symmetry import parse_point_group, symmetrise_table
 
 CHUNK_PIXELS = 1_000_000

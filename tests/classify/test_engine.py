@@ -63,7 +63,7 @@ def test_neighbours_have_similar_views():
 def log_likelihoods(engine, values):
     """Of the first block and all classes; its rows."""
     rows, block = next(iter(engine.blocks()))
-    found = engine.log_likelihoods(rows, block, engine.tables(np.asarray(values)))
+    found = engine.log_likelihoods(rows, block, engine.tables(list(np.asarray(values))))
     return rows, block, np.asarray(found)
 
 
@@ -175,7 +175,7 @@ columns = np.random.default_rng(0).random((200, 3), dtype=np.float32)
 def found():
     engine = make_engine(particles, block_pixels=8_000, backend=sparse)
     blocks = [block for _, block in engine.blocks()]
-    tables = engine.tables(np.ones((3, engine.grid.kxyz.shape[0]), np.complex64))
+    tables = engine.tables([np.ones(engine.grid.kxyz.shape[0], np.complex64)] * 3)
     ell = [engine.log_likelihoods(r, b, tables) for r, b in zip(engine.layout, blocks)]
     sums = insert_columns(engine, columns)
     devices = {d for block in blocks for d in block.pixels.devices()}

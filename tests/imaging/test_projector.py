@@ -22,7 +22,6 @@ from emjax.imaging.projector import (
     insert_slices,
     insert_weights,
     make_slices,
-    shift_phases,
     slice_volume,
     table_rows,
 )
@@ -148,14 +147,3 @@ def test_slices_are_transforms_of_projections_at_rzryrz(box_size):
         expected = np.asarray(images_to_pixels(image[None], grid.kx, grid.ky)[0])
         # Trilinear interpolation without padding, of a particle within 0.6 of the box.
         assert np.linalg.norm(pixels - expected) < 0.05 * np.linalg.norm(expected)
-
-
-def test_shift_moves_the_particle_to_the_centre():
-    """RELION's origin is minus where the particle lies."""
-    d, pixel_size = 16, 2.0
-    image = np.zeros((1, d, d))
-    image[0, d // 2 - 1, d // 2 + 3] = 1  # the particle lies at x = 3, y = −1 pixels
-    origin = jnp.asarray([[-3.0, 1.0]]) * pixel_size
-    pixels = images_to_pixels(jnp.asarray(image), GRID.kx, GRID.ky)
-    centred = pixels * shift_phases(origin, GRID, d * pixel_size)
-    np.testing.assert_allclose(centred, 1, atol=1e-12)
