@@ -121,19 +121,21 @@ CLONES void log_likelihoods(grid g, particles all, int64_t n_tiles, float *room,
 }
 
 /* starts[v]: entries of the voxels before v, starts[v] to starts[v + 1] being its own, one for each
-   particle that touches it. Room: as above; last: [v]. */
-CLONES void count_entries(grid g, particles all, float *room, int32_t *last, int32_t *starts) {
+   particle that touches it. Room: as above; marks: zeros [2][v]. */
+CLONES void count_entries(grid g, particles all, float *room, uint8_t *marks, int32_t *starts) {
     pixels q = lay_out(room, g.p);
+    const int32_t *r00 = q.row[0], *r10 = q.row[1], *r01 = q.row[2], *r11 = q.row[3];
+    uint8_t *restrict touched = marks, *restrict counts = marks + g.n_voxels;
     memset(starts, 0, (g.n_voxels + 1) * sizeof *starts);
-    memset(last, -1, g.n_voxels * sizeof *last);
-    for (int32_t i = 0; i < all.n; i++) {
+    for (int64_t i = 0; i < all.n; i++) {
         locate(g, all, i, q);
-        for (int64_t j = 0; j < g.p; j++)
-            for (int c = 0; c < 8; c++) {
-                int64_t v = q.row[c / 2][j] + (int64_t)(c & 1);
-                starts[v + 1] += last[v] != i;
-                last[v] = i;
-            }
+        for (int64_t j = 0; j < g.p; j++) {
+            memset(touched + r00[j], 1, 2), memset(touched + r10[j], 1, 2);
+            memset(touched + r01[j], 1, 2), memset(touched + r11[j], 1, 2);
+        }
+        for (int64_t v = 0; v < g.n_voxels; v++) counts[v] += touched[v], touched[v] = 0;
+        if (i % 255 == 254 || i == all.n - 1) /* as far as a byte counts */
+            for (int64_t v = 0; v < g.n_voxels; v++) starts[v + 1] += counts[v], counts[v] = 0;
     }
     for (int64_t v = 0; v < g.n_voxels; v++) starts[v + 1] += starts[v];
 }

@@ -82,8 +82,9 @@ class Block:
     def starts(self) -> Int[np.ndarray, " u"]:
         """Entries of voxel v when the block is inserted: starts[v] to starts[v + 1]."""
         assert _library is not None
-        starts, last = (np.empty(self.n_voxels + 1, np.int32) for _ in range(2))
-        arrays = (self.room, last, starts)
+        marks = np.zeros((2, self.n_voxels), np.uint8)
+        starts = np.empty(self.n_voxels + 1, np.int32)
+        arrays = (self.room, marks, starts)
         _library.count_entries(*self.arguments(), *(a.ctypes.data for a in arrays))
         return starts
 
