@@ -4,7 +4,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Float16, Int
@@ -109,13 +109,13 @@ def chunks(n: int, size: int) -> Iterator[Int[np.ndarray, " m"]]:
         yield np.arange(start, min(start + size, n))
 
 
-@eqx.filter_jit
+@jax.jit
 def contrast(ctf: CTF, grid: FourierGrid, extent: float | Float[Array, ""]) -> Float[Array, "n p"]:
     """CTF of each particle at the grid's pixels."""
     return evaluate_ctf(ctf, grid.kx / extent, grid.ky / extent)
 
 
-@eqx.filter_jit
+@jax.jit
 def pixel_weights(
     ctf: CTF,
     scale: Float[Array, " n"],
@@ -135,11 +135,11 @@ def weights_of(particles: Particles, grid: FourierGrid) -> Float[Array, "n p"]:
     A cropped volume has (d/n)³ of the voxels, so its unnormalised transform is smaller by that.
     """
     density = (particles.stack_box_size / particles.box_size) ** 3
-    return density * pixel_weights(
+    return pixel_weights(
         particles.ctf,
-        jnp.asarray(particles.scale),
-        jnp.asarray(particles.group),
-        jnp.asarray(particles.noise_power),
+        particles.scale * density,
+        particles.group,
+        particles.noise_power,
         grid,
-        jnp.float32(particles.extent),
+        np.float32(particles.extent),
     )
