@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emjax.imaging.ctf import CTF
-from emjax.imaging.grids import half_plane, images_to_pixels
+from emjax.imaging.grids import half_plane, half_spectra, spectra_to_pixels
 from emjax.imaging.particles import contrast
 from emjax.imaging.prepare import grid_for
 from emjax.simulate import coloured_noise, phantom, project, simulate
@@ -83,7 +83,7 @@ def test_ctf_is_applied():
 
     def pixels(which: CTF) -> np.ndarray:
         image = jnp.asarray(project(volume, states, poses, shifts, which, 6.0))
-        return np.asarray(images_to_pixels(image, grid.kx, grid.ky))[0]
+        return spectra_to_pixels(half_spectra(np.asarray(image)), grid.kx, grid.ky)[0]
 
     def values(which: CTF) -> np.ndarray:
         return np.asarray(contrast(CTF(*map(jnp.asarray, vars(which).values())), grid, 192.0))[0]
@@ -97,7 +97,7 @@ def test_noise_is_coloured_and_of_unit_variance():
     assert noise.dtype == np.float32
     assert noise.std() == pytest.approx(1, abs=1e-6)
     kx, ky = half_plane(15)
-    pixels = np.asarray(images_to_pixels(jnp.asarray(noise), jnp.asarray(kx), jnp.asarray(ky)))
+    pixels = spectra_to_pixels(half_spectra(noise), kx, ky)
     power, radius = (np.abs(pixels) ** 2).mean(0), np.hypot(kx, ky)
     law = 1 + 4 * (1 - radius / 16).clip(0) ** 2
     # 400 images: each pixel's power is known to 5 %.

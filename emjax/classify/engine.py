@@ -11,7 +11,6 @@ What a block holds, and how it slices and inserts, is the matter of a backend: `
 on CPUs), `kernels` (Pallas, on GPUs) and `sparse` (plain JAX, anywhere).
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,7 @@ from emjax.classify import kernels, native, sparse
 from emjax.classify.sparse import TILE
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, coarsen, fetch_pages, forget_pages, weights_of
+from emjax.machine import cores
 
 BLOCK_PIXELS = 400_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
@@ -281,8 +281,7 @@ def block_size(n: int, grid: FourierGrid, block_pixels: int) -> int:
 
 def threads_at_hand() -> int:
     """Lanes that can work at the same time on this machine."""
-    known = hasattr(os, "sched_getaffinity")
-    return min(LANES, len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1)
+    return min(LANES, cores())
 
 
 def in_lanes(

@@ -8,7 +8,10 @@ Nyquist are left out of images, and volumes keep what trilinear slices up to the
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import scipy.fft
 from jaxtyping import Array, Complex, Float, Int, Num
+
+from emjax.machine import cores
 
 
 class FourierGrid(eqx.Module):
@@ -96,19 +99,33 @@ def make_grid(
     return FourierGrid(kx, ky, voxels, rows, box_size, radius, padding)
 
 
-def images_to_pixels(
-    images: Float[Array, "m d d"], kx: Int[Array, " p"], ky: Int[Array, " p"]
-) -> Complex[Array, "m p"]:
+def half_spectra(images: Float[np.ndarray, "m d d"]) -> Complex[np.ndarray, "m d h"]:
+    """Transforms of images without their mean, origin at the corner, kx ≥ 0, on all cores.
+
+    SciPy's take half the time of XLA's on a CPU. A large common offset would cost single precision
+    its digits.
+    """
+    return scipy.fft.rfft2(images - images.mean((1, 2), keepdims=True), workers=cores())
+
+
+def spectra_to_pixels(
+    spectra: Complex[np.ndarray, "m d h"],
+    kx: Int[Array | np.ndarray, " p"],
+    ky: Int[Array | np.ndarray, " p"],
+) -> Complex[np.ndarray, "m p"]:
     """Fourier coefficients of images, origin at the box centre, at the given frequencies."""
-    d = images.shape[-1]
-    turns = ((kx + ky) * (d // 2) % d).astype(images.dtype) / d
-    return jnp.fft.rfft2(images)[:, ky % d, kx] * jnp.exp(2j * jnp.pi * turns)
+    m, d, h = spectra.shape
+    kx, ky = np.asarray(kx), np.asarray(ky)
+    turns = (kx + ky) * (d // 2) % d / d
+    pixels = spectra.reshape(m, -1).take(ky % d * h + kx, axis=1)
+    pixels *= np.exp(2j * np.pi * turns)
+    return pixels
 
 
 def pixels_to_images(
     pixels: Complex[Array, "m p"], kx: Int[Array, " p"], ky: Int[Array, " p"], box_size: int
 ) -> Float[Array, "m d d"]:
-    """Real images of given Fourier coefficients, zero elsewhere; inverse of `images_to_pixels`."""
+    """Real images of given Fourier coefficients, zero elsewhere; inverse of `spectra_to_pixels`."""
     half = jnp.zeros((pixels.shape[0], box_size, box_size // 2 + 1), pixels.dtype)
     half = half.at[:, ky % box_size, kx].set(pixels)
     half = half.at[:, -ky % box_size, 0].add(jnp.where(kx == 0, pixels.conj(), 0))

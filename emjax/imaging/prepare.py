@@ -7,6 +7,7 @@ for (an array in memory, or a memory-mapped file).
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import zip_longest
 
 import equinox as eqx
@@ -23,9 +24,10 @@ from emjax.imaging.grids import (
     cropped_box_size,
     gridding,
     half_plane,
-    images_to_pixels,
+    half_spectra,
     make_grid,
     shell_means,
+    spectra_to_pixels,
     to_fourier,
     to_real,
 )
@@ -77,24 +79,40 @@ def filter_radius(box_size: int, pixel_size: float, filter_resolution: float) ->
     return radius
 
 
-@eqx.filter_jit
-def _crop(
-    images: Float[Array, "m d d"],
+@jax.jit
+def _centre(
+    pixels: Complex[Array, "m p"],
     shifts: Float[Array, "m 2"],
     grid: FourierGrid,
     extent: Float[Array, ""],
-) -> tuple[Complex[Array, "m p"], Float[Array, "m s"]]:
-    """Centred Fourier pixels, and the mean power of each image over all shells below Nyquist."""
-    box_size = images.shape[-1]
-    # A large common offset would cost float32 its digits.
-    images = images - jnp.mean(images, (1, 2), keepdims=True)
+) -> Complex[Array, "m p"]:
+    return pixels * shift_phases(shifts, grid, extent)
+
+
+def _add_power(
+    power: Float[np.ndarray, "g s"],
+    spectra: Complex[np.ndarray, "m d h"],
+    group: Int[np.ndarray, " m"],
+) -> None:
+    """Add the images' mean power in the shells below Nyquist to that of their groups."""
+    order, starts, counts = _by_shell(spectra.shape[1])
+    parts = spectra.view(spectra.real.dtype).reshape(len(spectra), -1)
+    for g in np.unique(group):
+        own = parts[group == g] if group.min() < group.max() else parts
+        total = np.einsum("mk,mk->k", own, own)  # real and imaginary parts in turns
+        total = total[::2] + total[1::2]
+        power[g, 1:] += np.add.reduceat(total[order], starts) / counts
+
+
+@cache
+def _by_shell(box_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of a half spectrum by shell, from 1 to d/2 − 1; where each shell begins; its size."""
     kx, ky = half_plane(box_size // 2 - 1)
-    pixels = images_to_pixels(images, jnp.asarray(kx), jnp.asarray(ky))
     shells = np.round(np.hypot(kx, ky)).astype(int)
-    counts = np.maximum(np.bincount(shells, minlength=box_size // 2), 1)
-    power = jnp.zeros((images.shape[0], box_size // 2)).at[:, shells].add(jnp.abs(pixels) ** 2)
-    kept = images_to_pixels(images, grid.kx, grid.ky) * shift_phases(shifts, grid, extent)
-    return kept, power / counts
+    order = np.argsort(shells, kind="stable")
+    counts = np.bincount(shells)[1:]
+    places = (ky % box_size * (box_size // 2 + 1) + kx)[order]
+    return places, np.cumsum(counts) - counts, counts
 
 
 def crop_images(
@@ -136,18 +154,19 @@ def crop_images(
                 f" {'only one value' if finite[bad[0]] else 'NaN or infinity'},"
                 " expected finite, varying pixels"
             )
+        spectra = half_spectra(images)
+        if power is None:
+            power = np.zeros((int(group.max()) + 1, images.shape[-1] // 2))
+        _add_power(power, spectra, group[rows])
+        pixels = spectra_to_pixels(spectra, grid.kx, grid.ky)
         # The last chunk is filled up, so that one compiled program serves all.
-        whole = images if len(rows) == size else np.resize(images, (size, *images.shape[1:]))
-        pixels, each = _crop(
-            jnp.asarray(whole),
-            jnp.asarray(shifts[np.resize(rows, size)], jnp.float32),
+        pixels = _centre(
+            pixels if len(rows) == size else np.resize(pixels, (size, pixels.shape[1])),
+            shifts[np.resize(rows, size)].astype(np.float32),
             grid,
-            jnp.float32(images.shape[-1] * pixel_size),
+            np.float32(images.shape[-1] * pixel_size),
         )
         out[rows] = np.asarray(pixels)[: len(rows)]
-        if power is None:
-            power = np.zeros((int(group.max()) + 1, each.shape[1]))
-        np.add.at(power, group[rows], np.asarray(each, np.float64)[: len(rows)])
         progress(int(rows[-1]) + 1, n)
     assert power is not None
     return power / np.maximum(np.bincount(group, minlength=len(power)), 1)[:, None]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
-from emjax.imaging.grids import FourierGrid, images_to_pixels, make_grid
+from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
 from emjax.imaging.phases import shift_phases
@@ -102,7 +102,7 @@ def reconstruct(
         images[: len(part)] = read(members[h][part])
         columns = {k: np.asarray(v)[rows].astype(np.float32) for k, v in vars(ctf).items()}
         pixels, weights = _whitened(
-            jnp.asarray(images),
+            jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
             jnp.asarray(shifts[rows], jnp.float32),
             CTF(**{k: jnp.asarray(v) for k, v in columns.items()}),
             jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
@@ -123,7 +123,7 @@ def reconstruct(
 
 @eqx.filter_jit
 def _whitened(
-    images: Float[Array, "m d d"],
+    pixels: Complex[Array, "m p"],
     shifts: Float[Array, "m 2"],
     ctf: CTF,
     scale: Float[Array, " m"],
@@ -133,9 +133,7 @@ def _whitened(
     extent: Float[Array, ""],
 ) -> tuple[Complex[Array, "m p"], Float[Array, "m p"]]:
     """Centred, whitened pixels, and the weights of their slices."""
-    # A large common offset would cost float32 its digits.
-    images = images - jnp.mean(images, (1, 2), keepdims=True)
-    pixels = images_to_pixels(images, grid.kx, grid.ky) * shift_phases(shifts, grid, extent)
+    pixels = pixels * shift_phases(shifts, grid, extent)
     whiten = jnp.sqrt(2 / noise)[:, grid.pixel_shells]
     return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.imaging.grids import images_to_pixels, make_grid
+from emjax.imaging.grids import half_spectra, make_grid, spectra_to_pixels
 from emjax.imaging.phases import phase_factors, shift_phases, sine
 
 
@@ -45,10 +45,10 @@ def test_shift_moves_the_particle_to_the_centre():
     image = np.zeros((1, d, d))
     image[0, d // 2 - 1, d // 2 + 3] = 1  # the particle lies at x = 3, y = −1 pixels
     origin = np.array([[-3.0, 1.0]]) * pixel_size
-    pixels = images_to_pixels(jnp.asarray(image, jnp.float32), grid.kx, grid.ky)
+    pixels = spectra_to_pixels(half_spectra(image.astype(np.float32)), grid.kx, grid.ky)
     centred = pixels * shift_phases(jnp.asarray(origin), grid, d * pixel_size)
     np.testing.assert_allclose(centred, 1, atol=2e-6)
     with jax.enable_x64(True):
-        pixels = images_to_pixels(jnp.asarray(image), grid.kx, grid.ky)
+        pixels = spectra_to_pixels(half_spectra(image), grid.kx, grid.ky)
         centred = pixels * shift_phases(jnp.asarray(origin), grid, d * pixel_size)
         np.testing.assert_allclose(centred, 1, atol=1e-12)
