@@ -78,7 +78,7 @@ def make_tables(
 ) -> list[tuple[Float[Array, "v w"], Float[Array, "v w"]]]:
     """Real and imaginary parts of a tile of classes each."""
     rows = (np.stack(tile, 1) for tile in tiles)
-    return jax.device_put([(r.real.copy(), r.imag.copy()) for r in rows], device)
+    return jax.device_put([(np.real(r).copy(), np.imag(r).copy()) for r in rows], device)
 
 
 def log_likelihoods(

@@ -139,8 +139,9 @@ def make_tables(
     out = np.empty((len(tiles), n_voxels, 2, TILE), np.float32)
     for table, tile in zip(out, tiles, strict=True):
         values = np.stack(tile)
+        re, im = np.real(values), np.imag(values)
         for some in portions(n_voxels):
-            table[some, 0], table[some, 1] = values.real[:, some].T, values.imag[:, some].T
+            table[some, 0], table[some, 1] = re[:, some].T, im[:, some].T
     return out
 
 

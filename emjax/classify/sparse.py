@@ -134,7 +134,7 @@ def make_tables(
 ) -> list[Float[Array, "v _"]]:
     """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
     rows = (np.stack(tile, 1) for tile in tiles)
-    return [jax.device_put(np.concatenate([r.real, r.imag], 1), device) for r in rows]
+    return [jax.device_put(np.concatenate([np.real(r), np.imag(r)], 1), device) for r in rows]
 
 
 def log_likelihoods(block: Block, tables: Sequence[Float[Array, "v _"]]) -> np.ndarray:

@@ -105,7 +105,8 @@ def half_spectra(images: Float[np.ndarray, "m d d"]) -> Complex[np.ndarray, "m d
     SciPy's take half the time of XLA's on a CPU. A large common offset would cost single precision
     its digits.
     """
-    return scipy.fft.rfft2(images - images.mean((1, 2), keepdims=True), workers=cores())
+    centred = images - images.mean((1, 2), keepdims=True)
+    return np.asarray(scipy.fft.rfft2(centred, workers=cores()))
 
 
 def spectra_to_pixels(
@@ -118,7 +119,7 @@ def spectra_to_pixels(
     kx, ky = np.asarray(kx), np.asarray(ky)
     turns = (kx + ky) * (d // 2) % d / d
     pixels = spectra.reshape(m, -1).take(ky % d * h + kx, axis=1)
-    pixels *= np.exp(2j * np.pi * turns)
+    pixels *= np.exp(2j * np.pi * turns).astype(pixels.dtype)
     return pixels
 
 

@@ -43,7 +43,8 @@ from emjax.imaging.projector import (
 )
 from emjax.imaging.symmetry import symmetrise_sums
 
-CHUNK = 512
+CHUNK = 512  # prepared images at a time
+READ_PIXELS = 2_000_000  # of images from the stack at a time, so few that they stay in the cache
 # Pixels' worth of trust in the shape that the noise of all groups shares.
 COMMON_PIXELS = 50
 
@@ -96,7 +97,7 @@ def _add_power(
 ) -> None:
     """Add the images' mean power in the shells below Nyquist to that of their groups."""
     order, starts, counts = _by_shell(spectra.shape[1])
-    parts = spectra.view(spectra.real.dtype).reshape(len(spectra), -1)
+    parts = spectra.view(np.real(spectra).dtype).reshape(len(spectra), -1)
     for g in np.unique(group):
         own = parts[group == g] if group.min() < group.max() else parts
         total = np.einsum("mk,mk->k", own, own)  # real and imaginary parts in turns
@@ -142,7 +143,7 @@ def crop_images(
         ValueError: where an image holds NaN or infinity, or nothing but one value.
     """
     n = len(shifts)
-    size = min(CHUNK, n)
+    size = min(n, max(8, READ_PIXELS // read(np.arange(1)).size))
     power: np.ndarray | None = None
     for rows, images in read_ahead(read, list(chunks(n, size))):
         low, high = images.min((1, 2)), images.max((1, 2))

@@ -120,6 +120,7 @@ def test_groups_have_noise_of_their_own(simulation, prepare):
 def test_a_chunk_more_or_less_changes_nothing(simulation, prepare, prepared, monkeypatch):
     first = prepared[0]
     monkeypatch.setattr("emjax.imaging.prepare.CHUNK", 96)
+    monkeypatch.setattr("emjax.imaging.prepare.READ_PIXELS", 70 * BOX**2)
     second = prepare(simulation)[0]
     # Sums of other lengths, in float32.
     np.testing.assert_allclose(second.images, first.images, rtol=1e-3, atol=1e-3)
