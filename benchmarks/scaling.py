@@ -4,7 +4,7 @@ Usage: python benchmarks/scaling.py [--check] [--only PART ...] [--quick]
 Parts: linear (2,000, 20,000 and 200,000 synthetic particles of 64 pixels in turns, all frequencies,
 K = 4, one seed and ten, at most 4 GB for each number), bits (alone, in a batch, after a restart, on
 1 and 4 devices, with both backends), prepare (the pass over a stack of 256 pixels, beside reading
-alone; wall time, no page of it in memory). CPU seconds but for the last.
+alone; wall time, no page of it in memory unless TMPDIR is memory). CPU seconds but for the last.
 --quick: up to 20,000. --check: exit 1 where a bar is missed.
 """
 
@@ -33,9 +33,10 @@ def linear(numbers: Sequence[int]) -> dict:
 
     from emjax.classify.engine import make_engine
 
+    numbers = sorted(numbers)
     with tempfile.TemporaryDirectory() as folder:
         engines = []
-        for n in sorted(numbers, reverse=True):
+        for n in reversed(numbers):
             particles = noise_particles(n, RESOLUTION, Path(folder) / f"{n}.npy")
             engines.append(make_engine(particles, MEMORY_GB))
             if len(engines) == 1:
@@ -44,7 +45,9 @@ def linear(numbers: Sequence[int]) -> dict:
                 peak = peak_gigabytes()
         engines = engines[::-1]
         taken = {
-            seeds: [1000 * s / n for s, n in zip(beside(engines, CLASSES, seeds), numbers)]
+            seeds: [
+                1000 * s / n for s, n in zip(beside(engines, CLASSES, seeds), numbers, strict=True)
+            ]
             for seeds in SEEDS
         }
         kept = engines[-1].n_kept / len(engines[-1].layout)

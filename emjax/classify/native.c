@@ -22,6 +22,8 @@ typedef int32_t bits __attribute__((vector_size(16), aligned(4), may_alias));
 #define CLONES
 #endif
 
+const int64_t version = 2; /* of the functions' arguments, as in native.py */
+
 typedef struct {
     int64_t p, edge, n_voxels;
     const float *plane;     /* [2][p] frequencies */

@@ -22,6 +22,7 @@ from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 
 AHEAD = 8  # as in native.c
+VERSION = 2  # of its functions' arguments
 
 _Pointer = ctypes.c_void_p
 
@@ -50,6 +51,12 @@ def _load() -> ctypes.CDLL | None:
     if not path.exists():
         return None
     library = ctypes.CDLL(str(path))
+    # An older one would write where it must not.
+    if (
+        not hasattr(library, "version")
+        or ctypes.c_int64.in_dll(library, "version").value != VERSION
+    ):
+        raise ImportError(f"{path} is of another version than emjax; make env builds it anew")
     library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
     library.count_entries.argtypes = [_Grid, _Particles, *3 * [_Pointer]]
     library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *6 * [_Pointer]]

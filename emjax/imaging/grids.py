@@ -100,11 +100,8 @@ def make_grid(
 
 
 def half_spectra(images: Float[np.ndarray, "m d d"]) -> Complex[np.ndarray, "m d h"]:
-    """Transforms of images without their mean, origin at the corner, kx ≥ 0, on all cores.
-
-    SciPy's take half the time of XLA's on a CPU. A large common offset would cost single precision
-    its digits.
-    """
+    """Transforms of images without their mean, origin at the corner, kx ≥ 0, on all cores."""
+    # A large common offset would cost single precision its digits.
     centred = images - images.mean((1, 2), keepdims=True)
     return np.asarray(scipy.fft.rfft2(centred, workers=cores()))
 

@@ -11,7 +11,7 @@ from emjax.errors import InputError
 LARGEST_PIXEL = 1e4
 """Å."""
 _CTF_RANGES = {
-    "voltage": (1, 10_000, "an acceleration voltage in kV"),
+    "voltage": (10, 10_000, "an acceleration voltage in kV"),
     "spherical_aberration": (-100, 100, "a spherical aberration in mm"),
     "amplitude_contrast": (0, 1, "an amplitude contrast from 0 to 1"),
     "defocus_u": (-1e6, 1e6, "a defocus in Å"),

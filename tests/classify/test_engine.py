@@ -228,6 +228,35 @@ def test_backends_agree(prepared):
     np.testing.assert_allclose(a.denominator, b.denominator, atol=2e-6 * np.max(b.denominator))
 
 
+def test_particles_that_the_cache_cannot_hold_together_give_the_same(prepared, monkeypatch):
+    engine = make_engine(prepared[0], particle_limit=70, backend=sparse)
+    values = slicing_values(random_volumes(engine, 3), engine.grid)
+    _, block, at_once = log_likelihoods(engine, values)
+    monkeypatch.setattr(sparse, "CACHED_PIXELS", 5 * block.pixels.shape[1])
+    own = sparse._log_likelihoods.__wrapped__(block, engine.tables(list(np.asarray(values)))[0][0])
+    np.testing.assert_allclose(own[:, :3], at_once[:, :3], rtol=1e-5, atol=1e-4)
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [1, 255, 256, 300])
+def test_entries_are_counted_one_for_each_particle_at_a_voxel(prepared, n):
+    particles = prepared[0].take(np.arange(n))
+    grid = particles.grid
+    block = native.make_block(particles, np.ones(particles.images.shape), n, grid, None)
+    voxels = np.asarray(make_slices(jnp.asarray(particles.rotations), grid).voxels)
+    own = [np.unique(v) for v in voxels.reshape(n, -1)]
+    counts = np.bincount(np.concatenate(own), minlength=block.n_voxels)
+    # A point on a cell's face may take the neighbours on either side of it.
+    assert np.abs(np.diff(block.starts) - counts).sum() < 1e-3 * counts.sum()
+
+
+@needs_compiler
+def test_a_library_of_another_version_is_refused(monkeypatch):
+    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    with pytest.raises(ImportError, match="make env"):
+        native._load()
+
+
 # JAX 0.11 warns that it will leave Triton for Mosaic.
 @pytest.mark.filterwarnings("ignore:The Pallas Triton backend:DeprecationWarning")
 def test_kernels_compile_to_gpu_code(prepared, monkeypatch):

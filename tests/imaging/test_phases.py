@@ -38,6 +38,12 @@ def test_phase_factors():
     np.testing.assert_allclose(found, np.exp(1j * angles.astype(float)), atol=5e-6)
 
 
+def test_shifts_of_many_boxes_keep_their_phases():
+    grid = make_grid(16, 5)
+    far = shift_phases(jnp.asarray([[32_000.0, -64_000.0]]), grid, 32.0)
+    np.testing.assert_allclose(far, 1, atol=1e-5)
+
+
 def test_shift_moves_the_particle_to_the_centre():
     """RELION's origin is minus where the particle lies."""
     d, pixel_size = 16, 2.0

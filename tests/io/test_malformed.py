@@ -225,6 +225,7 @@ CASES: dict[str, tuple[Callable[[Bench], object], str]] = {
     "tomography": (lambda b: b.star(rlnTomoParticleName=list("abcd")), "single particles"),
     "no flat pixel size": (lambda b: b.star(None, rlnOpticsGroup=None), "found no pixel size"),
     "voltage of 300000": (lambda b: b.optics(rlnVoltage=[300000.0]), "voltage in kV"),
+    "voltage of 1 kV": (lambda b: b.optics(rlnVoltage=[1.0]), "voltage: found 1"),
     "voltage 0": (lambda b: b.optics(rlnVoltage=[0.0]), "voltage: found 0"),
     "contrast of 10": (lambda b: b.optics(rlnAmplitudeContrast=[10.0]), "contrast from 0 to 1"),
     "defocus angle huge": (lambda b: b.value("rlnDefocusAngle", 3, "1e300"), "row 4.*an angle"),

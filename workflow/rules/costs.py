@@ -61,8 +61,9 @@ def minutes(cost: Cost, attempt: int) -> int:
 def prepare(facts: Facts) -> Cost:
     """Reading all images at 100 MB a second, and what follows on the cropped ones."""
     seconds = facts.n * (4e-8 * facts.box_size**2 + 7e-7 * facts.pixels)
-    # The particle file as text; a few copies of 512 images.
-    memory = 2000 + 2e-3 * facts.n + 512 * 24e-6 * facts.box_size**2
+    # The particle file as text, eight images, 512 prepared ones with their places, and maps.
+    memory = 2000 + 2e-3 * facts.n + 3e-4 * facts.box_size**2
+    memory += 512 * 18e-5 * facts.pixels + 8e-5 * (2 * facts.radius + 4) ** 3
     return Cost(memory, seconds, seconds)
 
 
