@@ -143,8 +143,9 @@ def crop_images(
         ValueError: where an image holds NaN or infinity, or nothing but one value.
     """
     n = len(shifts)
-    size = min(n, max(8, READ_PIXELS // read(np.arange(1)).size))
-    power: np.ndarray | None = None
+    box_size = read(np.arange(1)).shape[-1]
+    size = min(n, max(8, READ_PIXELS // box_size**2))
+    power = np.zeros((int(group.max()) + 1, box_size // 2))
     for rows, images in read_ahead(read, list(chunks(n, size))):
         low, high = images.min((1, 2)), images.max((1, 2))
         finite = np.isfinite(low) & np.isfinite(high)
@@ -156,8 +157,6 @@ def crop_images(
                 " expected finite, varying pixels"
             )
         spectra = half_spectra(images)
-        if power is None:
-            power = np.zeros((int(group.max()) + 1, images.shape[-1] // 2))
         _add_power(power, spectra, group[rows])
         pixels = spectra_to_pixels(spectra, grid.kx, grid.ky)
         # The last chunk is filled up, so that one compiled program serves all.
@@ -165,11 +164,10 @@ def crop_images(
             pixels if len(rows) == size else np.resize(pixels, (size, pixels.shape[1])),
             shifts[np.resize(rows, size)].astype(np.float32),
             grid,
-            np.float32(images.shape[-1] * pixel_size),
+            np.float32(box_size * pixel_size),
         )
         out[rows] = np.asarray(pixels)[: len(rows)]
         progress(int(rows[-1]) + 1, n)
-    assert power is not None
     return power / np.maximum(np.bincount(group, minlength=len(power)), 1)[:, None]
 
 
