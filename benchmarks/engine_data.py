@@ -1,16 +1,18 @@
 """Particles for timing: on disk, of any number, and how the engine's time is taken."""
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from emjax.classify.em3d import iterate
 from emjax.classify.engine import Engine
 from emjax.classify.expectation import sweep
-from emjax.classify.runs import Run, RunState
+from emjax.classify.runs import Em3dOptions, Run, RunState, make_scene
 from emjax.imaging.ctf import CTF
+from emjax.imaging.masks import sphere
 from emjax.imaging.particles import Particles
 from emjax.imaging.prepare import cropped_particles, grid_for
 
@@ -69,34 +71,49 @@ def random_states(engine: Engine, n_classes: int, seeds: int) -> list[RunState]:
 def sweep_seconds(engine: Engine, n_classes: int, seeds: int, repeats: int = 3) -> float:
     """CPU seconds of one pass (E-step and insertion) for some runs, median after a first one."""
     states = random_states(engine, n_classes, seeds)
+    one_pass(engine, states)
+    return float(np.median([_timed(one_pass, engine, states) for _ in range(repeats)]))
+
+
+Work = Callable[[Engine, list[RunState]], object]
+
+
+def one_pass(engine: Engine, states: list[RunState]) -> None:
+    """E-step and insertion of all particles."""
     sweep(engine, engine.blocks(), states, 0.0)
-    return float(np.median([_timed(engine, states) for _ in range(repeats)]))
+
+
+def one_iteration(engine: Engine, states: list[RunState]) -> None:
+    """A pass, and the maps of all classes solved, filtered and masked."""
+    d = engine.grid.box_size
+    mean_map = np.random.default_rng(0).normal(0, 1e-4, (d, d, d)).astype(np.float32)
+    iterate(engine, make_scene(mean_map, sphere(d)), states, Em3dOptions())
 
 
 def beside(
-    engines: Sequence[Engine], n_classes: int, seeds: int, turns: int = 3
+    engines: Sequence[Engine], n_classes: int, seeds: int, work: Work = one_pass, turns: int = 3
 ) -> tuple[float, ...]:
-    """The same for engines that take turns, so that all see the same machine.
+    """CPU seconds of some work by engines that take turns, so that all see the same machine.
 
-    In its turn an engine with fewer particles makes more passes (at most 20), whose mean counts:
-    a short one alone is at the mercy of what else the machine does.
+    In its turn an engine with fewer particles works more often (at most 20 times), and the mean
+    counts: a short time alone is at the mercy of what else the machine does.
     """
     states = [random_states(engine, n_classes, seeds) for engine in engines]
     for engine, own in zip(engines, states, strict=True):
-        _timed(engine, own)
+        work(engine, own)
     most = max(engine.particles.n for engine in engines)
-    passes = [min(20, most // engine.particles.n) for engine in engines]
+    times = [min(20, most // engine.particles.n) for engine in engines]
     taken = [
         [
-            sum(_timed(engine, own) for _ in range(n)) / n
-            for engine, own, n in zip(engines, states, passes, strict=True)
+            sum(_timed(work, engine, own) for _ in range(n)) / n
+            for engine, own, n in zip(engines, states, times, strict=True)
         ]
         for _ in range(turns)
     ]
     return tuple(np.median(taken, 0).tolist())
 
 
-def _timed(engine: Engine, states: list[RunState]) -> float:
+def _timed(work: Work, engine: Engine, states: list[RunState]) -> float:
     before = cpu_seconds()
-    sweep(engine, engine.blocks(), states, 0.0)
+    work(engine, states)
     return cpu_seconds() - before

@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/scaling.py [--check] [--only PART ...] [--quick]
 Parts: linear (2,000, 20,000 and 200,000 synthetic particles of 64 pixels in turns, all frequencies,
-K = 4, one seed and ten, at most 4 GB for each number), bits (alone, in a batch, after a restart, on
+K = 4, one seed and ten, at most 4 GB for each number; a pass is E-step and insertion, an iteration
+solves the maps too), bits (alone, in a batch, after a restart, on
 1 and 4 devices, with both backends), prepare (the pass over a stack of 256 pixels, beside reading
 alone; wall time, no page of it in memory unless TMPDIR is memory). CPU seconds but for the last.
 --quick: up to 20,000. --check: exit 1 where a bar is missed.
@@ -28,8 +29,15 @@ RESOLUTION, MEMORY_GB = 12.4, 4.0
 
 
 def linear(numbers: Sequence[int]) -> dict:
-    """CPU milliseconds a particle and pass for each number of seeds, and the most memory held."""
-    from engine_data import beside, noise_particles, peak_gigabytes, sweep_seconds
+    """CPU ms a particle for each number of seeds, of a pass and of an iteration; most memory."""
+    from engine_data import (
+        beside,
+        noise_particles,
+        one_iteration,
+        one_pass,
+        peak_gigabytes,
+        sweep_seconds,
+    )
 
     from emjax.classify.engine import make_engine
 
@@ -45,9 +53,11 @@ def linear(numbers: Sequence[int]) -> dict:
                 peak = peak_gigabytes()
         engines = engines[::-1]
         taken = {
-            seeds: [
-                1000 * s / n for s, n in zip(beside(engines, CLASSES, seeds), numbers, strict=True)
+            f"{name} of {seeds * CLASSES} classes": [
+                1000 * s / n
+                for s, n in zip(beside(engines, CLASSES, seeds, work), numbers, strict=True)
             ]
+            for name, work in (("pass", one_pass), ("iteration", one_iteration))
             for seeds in SEEDS
         }
         kept = engines[-1].n_kept / len(engines[-1].layout)
@@ -151,11 +161,11 @@ def rows_of(parts: list[str], quick: bool) -> list[tuple[str, str, str, bool | N
     if "linear" in parts:
         numbers = NUMBERS[:2] if quick else NUMBERS
         found = _process("linear", json.dumps(numbers))
-        for seeds, taken in found["ms"].items():
+        for work, taken in found["ms"].items():
             each = ", ".join(f"{n:,}: {ms:.3f}" for n, ms in zip(numbers, taken, strict=True))
             spread = max(taken) / min(taken) - 1
             rows.append((
-                f"{CLASSES * int(seeds)} classes, CPU ms a particle and pass of {each}",
+                f"a {work}, CPU ms a particle of {each}".replace("a i", "an i"),
                 f"{100 * spread:.0f} % apart", "≤ 20 %", spread <= 0.2,
             ))  # fmt: skip
         kept, most = f"{100 * found['kept']:.0f} %", found["gb"]
