@@ -29,9 +29,9 @@ class Row(NamedTuple):
 
 def classify_case(case, n_classes: int, seeds, focus=None, **options):
     """Results of all seeds of one number of classes, and the CPU seconds they took together."""
-    from emjax.classify.em3d import classify
-    from emjax.classify.engine import make_engine
-    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.iterations import classify
+    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.engine.passes import make_engine
     from emjax.imaging.masks import resample_mask
 
     inside = None if focus is None else resample_mask(focus, case.particles.box_size)
@@ -205,9 +205,9 @@ def null(quick: bool) -> list[Row]:
 
 def held_out_choice(case, n_classes: int, initial: str) -> int:
     """Number of classes that held-out particles ask for, as a campaign judges it."""
-    from emjax.classify.basis_operators import make_pixel_operators
-    from emjax.classify.evidence_maps import fit_halves, judge_maps
-    from emjax.classify.runs import Em3dOptions, make_scene
+    from emjax.classify.em3d.evidence import fit_halves, judge_maps
+    from emjax.classify.em3d.runs import Em3dOptions, make_scene
+    from emjax.classify.subspace.operators import make_pixel_operators
 
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)
     options, blocks = Em3dOptions(initial=initial), np.asarray(case.micrograph).astype(str)
@@ -282,9 +282,9 @@ def symmetry(quick: bool) -> list[Row]:
     """Symmetric phantoms of two states, every pose moved into one asymmetric unit."""
     import subspace_data as data
 
-    from emjax.classify.em3d import classify
-    from emjax.classify.engine import make_engine
-    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.iterations import classify
+    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.engine.passes import make_engine
     from emjax.imaging.fsc import volume_fsc
     from emjax.imaging.grids import resample
     from emjax.imaging.symmetry import expand_poses, symmetry_rotations

@@ -59,9 +59,9 @@ def campaign(seeds: int, iterations: int) -> dict:
     from engine_data import cpu_seconds
     from sklearn.metrics import adjusted_rand_score
 
-    from emjax.classify.em3d import classify
-    from emjax.classify.engine import make_engine
-    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.iterations import classify
+    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.engine.passes import make_engine
 
     case = data.read_case("spliceosome")
     options = Em3dOptions(
@@ -87,8 +87,8 @@ def batch_part(iterations: int) -> dict:
     """CPU seconds a pass of one seed and of ten, at 24 Å and with all frequencies, N = 8000."""
     from engine_data import beside, noise_particles, sweep_seconds
 
-    from emjax.classify import sparse
-    from emjax.classify.engine import make_engine
+    from emjax.classify.engine import sparse
+    from emjax.classify.engine.passes import make_engine
 
     result = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def ceilings_part(iterations: int) -> dict:
     """What one core can do, and what E- and M-step do; operations and bytes a CPU second."""
     from engine_data import cpu_seconds, noise_particles
 
-    from emjax.classify.engine import TILE, Accumulator, make_engine
+    from emjax.classify.engine.passes import TILE, Accumulator, make_engine
 
     def rate(work, amount: float) -> float:
         work()
@@ -177,9 +177,9 @@ def half_part(iterations: int) -> dict:
     import subspace_data as data
     from sklearn.metrics import adjusted_rand_score
 
-    from emjax.classify.em3d import classify
-    from emjax.classify.engine import make_engine
-    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.iterations import classify
+    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.engine.passes import make_engine
 
     case = data.read_case("spliceosome")
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)

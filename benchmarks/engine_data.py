@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from emjax.classify.em3d import iterate
-from emjax.classify.engine import Engine
-from emjax.classify.expectation import sweep
-from emjax.classify.runs import Em3dOptions, Run, RunState, make_scene
+from emjax.classify.em3d.expectation import sweep
+from emjax.classify.em3d.iterations import iterate
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, make_scene
+from emjax.classify.engine.passes import Engine
 from emjax.imaging.ctf import CTF
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import Particles

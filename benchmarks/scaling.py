@@ -39,7 +39,7 @@ def linear(numbers: Sequence[int]) -> dict:
         sweep_seconds,
     )
 
-    from emjax.classify.engine import make_engine
+    from emjax.classify.engine.passes import make_engine
 
     numbers = sorted(numbers)
     with tempfile.TemporaryDirectory() as folder:
@@ -68,10 +68,10 @@ def bits(backend_name: str) -> dict:
     """Hashes of the run of seed 0: alone, in a batch, and taken up again after 2 iterations."""
     import jax
 
-    from emjax.classify import native, sparse
-    from emjax.classify.em3d import classify
-    from emjax.classify.engine import make_engine
-    from emjax.classify.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.iterations import classify
+    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
+    from emjax.classify.engine import native, sparse
+    from emjax.classify.engine.passes import make_engine
     from emjax.imaging.masks import sphere
     from emjax.imaging.prepare import estimate
 

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emjax.classify import som_ecm, som_xmipp
-from emjax.classify.som import SomOptions, train_maps
-from emjax.classify.som_components import find_components
-from emjax.classify.som_images import MaskedPixels, circular_mask
-from emjax.classify.som_quality import explained_variance
+from emjax.classify.som import ecm, xmipp
+from emjax.classify.som.components import find_components
+from emjax.classify.som.images import MaskedPixels, circular_mask
+from emjax.classify.som.kerdensom import SomOptions, train_maps
+from emjax.classify.som.quality import explained_variance
 from emjax.simulate_images import rotating_domain
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
@@ -57,15 +57,15 @@ def trajectory(quick: bool) -> None:
     with jax.enable_x64(True):
         data = jnp.asarray(reference["X"].astype(float))
         laplacian = jnp.asarray(options.grid.laplacian)
-        state = som_xmipp.XmippMap(
+        state = xmipp.XmippMap(
             jnp.asarray(reference["V0"]), jnp.asarray(float(reference["init_sigma"]))
         )
         for regularisation in options.schedule[: 2 if quick else None]:
-            state, trace = som_xmipp.anneal(
+            state, trace = xmipp.anneal(
                 data, state, laplacian, jnp.asarray(regularisation), max_iterations=200
             )
             sigma.append(np.asarray(trace.sigma)[: int(trace.iterations)])
-        memberships = som_xmipp.memberships(data, state)[0]
+        memberships = xmipp.memberships(data, state)[0]
     found = np.concatenate(sigma)
     deviation = np.abs(found / reference["sigma"][: len(found)] - 1).max()
     row(f"xmipp: σ over {len(found)} iterations", f"{deviation:.1e}", "≤ 1e-6", deviation <= 1e-6)
@@ -82,16 +82,16 @@ def ascent(quick: bool) -> None:
         for seed in range(5 if quick else 20):
             rng = np.random.default_rng(seed)
             data = rng.standard_normal((300, 6)) * rng.uniform(0.5, 3, 6)
-            blocks = som_ecm.Blocks.create(jnp.asarray(data))
-            codes = som_ecm.Codes(jnp.asarray(rng.standard_normal((1, 25, 6))), jnp.ones(1) * 3)
+            blocks = ecm.Blocks.create(jnp.asarray(data))
+            codes = ecm.Codes(jnp.asarray(rng.standard_normal((1, 25, 6))), jnp.ones(1) * 3)
             theta = jnp.asarray(10.0 ** rng.uniform(0, 3))
-            codes, trace = som_ecm.anneal(
+            codes, trace = ecm.anneal(
                 blocks, codes, laplacian, theta, max_iterations=100, tolerance=0.0
             )
             steps = np.diff(np.asarray(trace.objective)[:, 0])
             rise = max(rise, steps.max() / np.abs(trace.objective).max())
-            sums = som_ecm.expect(blocks, codes)
-            vectors = som_ecm.maximise(sums, laplacian, theta).vectors
+            sums = ecm.expect(blocks, codes)
+            vectors = ecm.maximise(sums, laplacian, theta).vectors
             system = jnp.diag(sums.membership[0]) + theta * laplacian
             gap = jnp.linalg.norm(system @ vectors[0] - sums.moment[0])
             residual = max(residual, float(gap / jnp.linalg.norm(sums.moment)))
@@ -173,14 +173,14 @@ def speed(quick: bool) -> None:
     for _ in range(3):
         numpy_iteration(data, codes, 1.0, 200.0)
     plain = (time.process_time() - start) / 3
-    blocks = som_ecm.Blocks.create(jnp.asarray(data))
+    blocks = ecm.Blocks.create(jnp.asarray(data))
     laplacian = jnp.asarray(SomOptions().grid.laplacian, jnp.float32)
-    start_codes = som_ecm.Codes(jnp.asarray(np.stack([codes] * 10)), jnp.ones(10))
+    start_codes = ecm.Codes(jnp.asarray(np.stack([codes] * 10)), jnp.ones(10))
     settings = {"max_iterations": 20, "tolerance": 0.0}
     theta = jnp.float32(200)
-    jax.block_until_ready(som_ecm.anneal(blocks, start_codes, laplacian, theta, **settings))
+    jax.block_until_ready(ecm.anneal(blocks, start_codes, laplacian, theta, **settings))
     start = time.process_time()
-    jax.block_until_ready(som_ecm.anneal(blocks, start_codes, laplacian, theta, **settings))
+    jax.block_until_ready(ecm.anneal(blocks, start_codes, laplacian, theta, **settings))
     ours = (time.process_time() - start) / 200
     found = f"{1000 * plain:.1f} ms, emjax {1000 * ours:.2f} ms ({plain / ours:.0f} times)"
     row("CPU of an iteration and seed in plain NumPy", found, "≥ 5 times", plain / ours >= 5)

@@ -1,1 +1,1 @@
-"""Classifications of aligned particles: em3d, subspace, som."""
+"""Classifications of aligned particles: em3d, subspace and som, and the engine under them."""

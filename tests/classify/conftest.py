@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emjax.classify.engine import make_engine
-from emjax.classify.runs import make_scene
+from emjax.classify.em3d.runs import make_scene
+from emjax.classify.engine.passes import make_engine
 from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
 from emjax.simulate import phantom, simulate
 

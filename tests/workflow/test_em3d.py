@@ -10,7 +10,7 @@ import pytest
 from _em3d import Iterations
 from settings import complete, load_schema
 
-from emjax.classify.runs import Em3dOptions, Run, RunState
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunState
 from emjax.io.labels import read_labels
 from emjax.io.particles import read_particles
 from emjax.io.volume import read_volume

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from emjax.classify.runs import Run, RunState
+from emjax.classify.em3d.runs import Run, RunState
 from tests.campaigns import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))

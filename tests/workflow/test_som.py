@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import starfile
 
-from emjax.classify.som_images import circular_mask
+from emjax.classify.som.images import circular_mask
 from emjax.io.labels import read_labels
 from emjax.io.mrc import read_header
 from emjax.io.particles import read_particles

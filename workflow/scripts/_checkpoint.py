@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emjax.classify.runs import Run, RunState
+from emjax.classify.em3d.runs import Run, RunState
 from emjax.io.atomic import remove_unfinished
 from emjax.io.checkpoint import load_checkpoint, save_checkpoint
 

@@ -9,7 +9,7 @@ import numpy as np
 from _checkpoint import Checkpoint
 from _job import Job
 
-from emjax.classify.runs import Em3dOptions, Run, RunState, Scene, make_scene
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene, make_scene
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 from emjax.io.particles import ParticleSet, write_particles

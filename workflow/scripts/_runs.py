@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.classify.runs import RunResult, Scene
+from emjax.classify.em3d.runs import RunResult, Scene
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.particles import Particles
 from emjax.io.atomic import write_json, write_npy, write_tsv

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.classify.som import SomOptions, SomRun
-from emjax.classify.som_images import MaskedPixels, circular_mask, class_averages
-from emjax.classify.som_quality import explained_variance, node_table
+from emjax.classify.som.images import MaskedPixels, circular_mask, class_averages
+from emjax.classify.som.kerdensom import SomOptions, SomRun
+from emjax.classify.som.quality import explained_variance, node_table
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles, chunks
 from emjax.io.atomic import write_json, write_npy, write_tsv

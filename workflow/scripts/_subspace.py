@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from emjax.classify.basis_operators import PixelOperators
-from emjax.classify.pose_error import PoseError, nuisance_coefficients
-from emjax.classify.subspace_analysis import SubspaceOptions
-from emjax.classify.subspace_volumes import (
+from emjax.classify.subspace.analysis import SubspaceOptions
+from emjax.classify.subspace.operators import PixelOperators
+from emjax.classify.subspace.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.subspace.volumes import (
     components_from_coordinates,
     components_from_maps,
     components_from_states,

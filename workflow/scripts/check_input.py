@@ -50,8 +50,8 @@ with job(snakemake) as work:
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
     # Cropping needs JAX, which reading does without.
-    from emjax.classify.coarse import start_radius
-    from emjax.classify.engine import lowest_frequency
+    from emjax.classify.em3d.coarse import start_radius
+    from emjax.classify.engine.passes import lowest_frequency
     from emjax.imaging.grids import cropped_box_size
     from emjax.imaging.prepare import filter_radius
 

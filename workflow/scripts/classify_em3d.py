@@ -11,9 +11,9 @@ from _job import job
 from _prepared import load_prepared
 from _runs import write_run
 
-from emjax.classify.em3d import classify
-from emjax.classify.engine import make_engine
-from emjax.classify.runs import Em3dOptions, Run
+from emjax.classify.em3d.iterations import classify
+from emjax.classify.em3d.runs import Em3dOptions, Run
+from emjax.classify.engine.passes import make_engine
 from emjax.io.atomic import read_json
 from emjax.io.volume import write_volume
 

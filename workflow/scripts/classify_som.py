@@ -8,8 +8,8 @@ from _job import job
 from _prepared import load_prepared
 from _som import mask_of, som_options, write_map
 
-from emjax.classify.som import train_maps
-from emjax.classify.som_images import MaskedPixels
+from emjax.classify.som.images import MaskedPixels
+from emjax.classify.som.kerdensom import train_maps
 from emjax.imaging.inplane import upright_images
 from emjax.io.atomic import read_json
 

@@ -11,22 +11,22 @@ from _job import job
 from _prepared import load_prepared
 from _subspace import pose_derivatives, read_mask, write_optimum
 
-from emjax.classify.basis import Basis
-from emjax.classify.basis_operators import make_pixel_operators
-from emjax.classify.subspace import (
+from emjax.classify.subspace.basis import Basis
+from emjax.classify.subspace.mixture import (
     Statistics,
     assign,
     posteriors_and_gain,
     run_campaign,
 )
-from emjax.classify.subspace_optima import (
+from emjax.classify.subspace.operators import make_pixel_operators
+from emjax.classify.subspace.optima import (
     distinct_optima,
     information,
     seed_array,
     seed_table,
 )
-from emjax.classify.subspace_polish import polish
-from emjax.classify.subspace_volumes import class_coefficients, to_maps
+from emjax.classify.subspace.polish import polish
+from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.io.atomic import read_json, write_npy, write_tsv
 
 with job(snakemake) as work:

@@ -9,10 +9,10 @@ from _em3d import first_maps, read_scene
 from _job import job
 from _prepared import load_prepared
 
-from emjax.classify.basis_operators import make_pixel_operators
-from emjax.classify.evidence_maps import fit_halves, judge_maps
+from emjax.classify.em3d.evidence import fit_halves, judge_maps
+from emjax.classify.em3d.runs import Em3dOptions, Run
 from emjax.classify.evidence_record import evidence_curve, map_evidence_record
-from emjax.classify.runs import Em3dOptions, Run
+from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.io.atomic import read_json, write_json, write_tsv
 
 with job(snakemake) as work:

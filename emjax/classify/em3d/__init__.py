@@ -1,0 +1,1 @@
+"""3D classification without alignment by expectation-maximisation."""

@@ -1,0 +1,113 @@
+"""The first iterations without the finest frequencies.
+
+Noise is strongest where the pixels are finest, and it is there that first maps from random
+particles differ most. Half of the pixels find the classes from more seeds, and all pixels then
+refine them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.classify.em3d.initial import check_given
+from emjax.classify.em3d.maximization import lowpass
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene
+from emjax.classify.engine.passes import Engine
+from emjax.imaging.grids import resample
+from emjax.imaging.masks import resample_mask
+
+LEAST_SHELLS = 8  # fewer are not worth a stage of their own
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The particles and what all runs share, at the same frequencies."""
+
+    engine: Engine
+    scene: Scene
+
+
+def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
+    """Where `start_resolution` puts the first iterations; None where it leaves nothing out.
+
+    Raises:
+        ValueError: where the resolution is not between those of the filters.
+    """
+    engine, scene = whole.engine, whole.scene
+    extent, lowest = engine.particles.extent, engine.lowest_frequency
+    radius = start_radius(options.start_resolution, extent, engine.grid.radius, lowest)
+    if radius is None:
+        return None
+    engine.forget_blocks()  # theirs make room
+    coarser = engine.coarser(radius)
+    box_size = coarser.grid.box_size
+    mean = resample(np.asarray(_lowpass(scene.mean_map, whole, radius)), box_size)
+    masks = (scene.solvent_mask, scene.focus_mask)
+    solvent, focus = (resample_mask(np.asarray(mask), box_size) for mask in masks)
+    return Stage(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
+
+
+def _lowpass(volume: Float[Array, "d d d"], whole: Stage, radius: int) -> Float[Array, "d d d"]:
+    """The volume up to the frequencies that slices up to a radius touch: one shell more."""
+    return lowpass(volume[None], whole.engine.grid, jnp.float32(radius + 1.5))[0]
+
+
+def start_radius(
+    start_resolution: float | str | None, extent: float, highest: int, lowest: float
+) -> int | None:
+    """The highest frequency of the first iterations in Fourier pixels; None for all of them.
+
+    Args:
+        start_resolution: in Å; auto, half of the pixels; None, off.
+        extent: length of the box in Å.
+        highest: frequency that the particles have.
+        lowest: frequency that is not ignored.
+
+    Raises:
+        ValueError: where the resolution is not between those of the filters.
+    """
+    if start_resolution is None:
+        return None
+    if isinstance(start_resolution, str):
+        half_of_pixels = int(((highest**2 + lowest**2) / 2) ** 0.5)
+        return half_of_pixels if half_of_pixels - lowest >= LEAST_SHELLS else None
+    radius = int(extent / start_resolution + 1e-6)
+    least = max(int(lowest) + 1, 4)
+    if not least <= radius < highest:
+        raise ValueError(
+            f"start_resolution: found {start_resolution:g} Å, expected coarser than the filter's"
+            f" {extent / highest:.1f} Å and at most {extent / least:.1f} Å"
+        )
+    return radius
+
+
+def coarsen_maps(
+    given: dict[Run, np.ndarray] | None, whole: Stage, coarse: Stage
+) -> dict[Run, np.ndarray]:
+    """First maps of the runs, checked, on the coarse box."""
+    return {
+        run: _on_box(np.asarray(check_given(maps, run, whole.scene)), coarse.engine.grid.box_size)
+        for run, maps in (given or {}).items()
+    }
+
+
+def to_all_frequencies(states: Sequence[RunState], coarse: Stage, whole: Stage) -> list[RunState]:
+    """Runs that go on from the maps found without the finest frequencies, with the mean map's."""
+    mean = whole.scene.mean_map * whole.scene.solvent_mask
+    finest = np.asarray(mean - _lowpass(mean, whole, coarse.engine.grid.radius))
+    return [
+        replace(
+            state,
+            volumes=_on_box(state.volumes, whole.engine.grid.box_size) + finest,
+            converged=False,
+            coarse=False,
+        )
+        for state in states
+    ]
+
+
+def _on_box(volumes: Float[np.ndarray, "k d d d"], box_size: int) -> Float[np.ndarray, "k e e e"]:
+    return np.stack([resample(v, box_size) for v in volumes])

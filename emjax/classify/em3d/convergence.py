@@ -1,0 +1,144 @@
+"""What an iteration changed, its record, and whether a run has converged."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from emjax.classify.em3d.runs import Em3dOptions, RunState, Scene, Tally, clipped_fraction
+
+
+def rms_change(
+    volumes: Float[np.ndarray, "k d d d"],
+    previous: Float[np.ndarray, "k d d d"],
+    class_weights: Float[np.ndarray, " k"],
+    scene: Scene,
+) -> float:
+    """RMS change of the class maps over the RMS of the mean map, weighted by class size."""
+    change = np.sqrt(np.mean((volumes - previous) ** 2, (1, 2, 3)))
+    reference = np.sqrt(np.mean(np.asarray(scene.mean_map * scene.solvent_mask) ** 2))
+    return float(np.sum(class_weights * change) / reference)
+
+
+def advance(
+    state: RunState,
+    tally: Tally,
+    volumes: Float[np.ndarray, "k d d d"],
+    fsc: Float[np.ndarray, "k s"],
+    scene: Scene,
+    options: Em3dOptions,
+    stage: str = "full",
+) -> RunState:
+    """The state after an iteration, with its record and the stopping rules applied.
+
+    Only iterations over all particles, once the annealing has ended, can converge: fewer than
+    `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
+    is below `rms_convergence`. Coarse ones converge by themselves.
+
+    Args:
+        state: before it.
+        tally: of the pass.
+        volumes: masked maps of the M-step.
+        fsc: of their half-maps.
+        scene: the mean map and masks at the iteration's frequencies.
+        options: of the classification.
+        stage: online · coarse · full.
+    """
+    seen = tally.labels >= 0
+    n, k = int(seen.sum()), state.run.n_classes
+    weights = (tally.mass / n).astype(np.float32)
+    both = seen & (state.labels >= 0) if len(state.labels) else np.zeros_like(seen)
+    switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
+    rms = rms_change(volumes, state.volumes, weights, scene)
+    similarity = options.similarity(state.iteration + 1)
+    record = {
+        "iteration": state.iteration + 1,
+        "stage": stage,
+        "particles": n,
+        "log_likelihood": tally.log_likelihood / n,
+        "class_similarity": similarity,
+        "switched": switched,
+        "rms_change": rms,
+        "class_sizes": np.bincount(tally.labels[seen], minlength=k).tolist(),
+        "class_mass": tally.mass.tolist(),
+        "ess_histogram": tally.ess.tolist(),
+        "fsc": np.round(fsc, 4).tolist(),
+    }
+    flow = state.flow
+    before = stage != "online" and any(h["stage"] == stage for h in state.history)
+    if stage == "full" and before:
+        pairs = state.labels[both] * k + tally.labels[both]
+        flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
+    recent = [h["rms_change"] for h in state.history[-1:] if h["stage"] == stage] + [rms]
+    settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
+    still = before and switched < options.switch_convergence
+    labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
+    return replace(
+        state,
+        volumes=volumes,
+        class_weights=weights,
+        labels=labels,
+        iteration=state.iteration + 1,
+        converged=stage != "online" and similarity == 0 and (still or settled),
+        history=(*state.history, record),
+        flow=flow,
+    )
+
+
+def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
+    """The record of a run with its classes in another order."""
+    of_classes = ("class_sizes", "class_mass", "fsc")
+    history = tuple(
+        record | {name: [record[name][k] for k in order] for name in of_classes}
+        for record in state.history
+    )
+    flow = tuple(table[np.ix_(order, order)] for table in state.flow)
+    return replace(state, history=history, flow=flow)
+
+
+def least_particles(n: int) -> float:
+    """Particles that a class must hold not to be dead: 10, or 0.1 % of all."""
+    return max(10.0, 0.001 * n)
+
+
+def dead_classes(class_mass: Float[np.ndarray, " k"], n: int) -> list[int]:
+    """Classes (0-based) with fewer particles than a class must hold."""
+    return [int(k) for k in np.flatnonzero(class_mass < least_particles(n))]
+
+
+def warnings_of(
+    state: RunState,
+    class_mass: Float[np.ndarray, " k"],
+    n: int,
+    scene: Scene,
+    options: Em3dOptions,
+) -> tuple[str, ...]:
+    """Named warnings of a finished run."""
+    found = []
+    k, least = state.run.n_classes, least_particles(n)
+    if k * least > n:
+        found.append(
+            f"n_classes: {k} classes are more than {n} particles can fill; with fewer than"
+            f" {least:.0f} a class is dead"
+        )
+    found += [
+        f"class {k + 1} is dead: {class_mass[k]:.0f} of {n} particles"
+        for k in dead_classes(class_mass, n)
+    ]
+    focus = np.asarray(scene.focus_mask)
+    clipped = clipped_fraction(focus, np.asarray(scene.solvent_mask))
+    # Soft edges overlap a little; without a focus mask it is 1 everywhere.
+    if focus.min() < 1 and clipped > 0.01:
+        found.append(
+            f"masks.focus: {100 * clipped:.0f} % of it lies outside the solvent mask and has no"
+            " effect"
+        )
+    switched = state.history[-1]["switched"] if state.history else 0.0
+    if state.converged and switched >= options.switch_convergence > 0:
+        found.append(
+            f"rms_convergence stopped it while {100 * switched:.1f} % of the particles changed"
+            " class in the end: classes that differ little may have been growing apart; 0 lets them"
+        )
+    if not state.converged:
+        found.append(f"not converged after {state.iteration} iterations")
+    return tuple(found)

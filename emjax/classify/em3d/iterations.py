@@ -1,0 +1,261 @@
+"""3D classification without alignment: expectation-maximisation over K volumes at fixed poses.
+
+Images F_i, slices P_i with CTF, scale and noise in their weights: ℓ_ik = −½|F_i − P_i M(V_k)|²,
+posteriors p_ik ∝ π_k exp((1−β)·ℓ_ik), M(V) = S·(F·V + (1−F)·V̄) with solvent mask S, focus mask F
+and mean map V̄. Every run (a number of classes and a seed) has its own columns in the engine's one
+pass; nothing a run computes depends on the other runs of its batch.
+
+Source: Scheres et al., Nat. Methods 4 (2007) 27; online EM: Cappé & Moulines, J. R. Stat. Soc. B 71
+(2009) 593; Punjani et al., Nat. Methods 14 (2017) 290.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.classify.em3d.coarse import Stage, coarse_stage, coarsen_maps, to_all_frequencies
+from emjax.classify.em3d.convergence import advance, dead_classes, renumber, warnings_of
+from emjax.classify.em3d.expectation import insert_columns, sweep
+from emjax.classify.em3d.initial import start_runs
+from emjax.classify.em3d.maximization import mask_volumes, solve_classes
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunResult, RunState, Scene, Tally
+from emjax.classify.engine.passes import Engine, Sums
+
+Listener = Callable[[Sequence[RunState]], None]
+
+
+def classify(
+    engine: Engine,
+    scene: Scene,
+    runs: Sequence[Run],
+    options: Em3dOptions,
+    *,
+    initial_volumes: dict[Run, Float[np.ndarray, "k d d d"]] | None = None,
+    resume: Sequence[RunState] | None = None,
+    on_iteration: Listener = lambda states: None,
+    everyone: Engine | None = None,
+) -> list[RunResult]:
+    """Classify the engine's particles once for every run, all runs in one pass an iteration.
+
+    Args:
+        engine: operators of the particles.
+        scene: mean map and masks.
+        runs: numbers of classes and seeds.
+        options: of the classification.
+        initial_volumes: first maps of each run, for `input`.
+        resume: states of an interrupted call with the same runs, as `on_iteration` got them.
+        on_iteration: called with all states after the online stage and after each full iteration.
+        everyone: all particles, where `engine` holds a limited number of them; the last pass
+            assigns these.
+
+    Returns:
+        A result a run, in the order of `runs`; not converging is a result, not an error.
+    """
+    whole = Stage(engine, scene)
+    states = list(resume or [])
+    if not states or states[0].coarse:
+        coarse = coarse_stage(whole, options)
+        if states and not coarse:
+            raise ValueError("resume: found runs in a coarse stage, which these options leave out")
+        first = coarse or whole
+        if not states:
+            given = coarsen_maps(initial_volumes, whole, coarse) if coarse else initial_volumes
+            states = start_runs(first.engine, first.scene, runs, options, given)
+            states = [replace(s, coarse=coarse is not None) for s in states]
+            if options.online_epochs:
+                states = online(first.engine, first.scene, states, options)
+                on_iteration(states)
+        states = _settle(first, states, options, on_iteration)
+        if coarse:
+            states = to_all_frequencies(states, coarse, whole)
+        del coarse, first  # their blocks make room
+    states = _settle(whole, states, options, on_iteration)
+    return finish(everyone or engine, scene, states, options)
+
+
+def _settle(
+    stage: Stage, states: list[RunState], options: Em3dOptions, on_iteration: Listener
+) -> list[RunState]:
+    """Iterations over all particles until every run has converged, or had as many as it may."""
+    while any(_unfinished(s, options) for s in states):
+        states = iterate(stage.engine, stage.scene, states, options)
+        on_iteration(states)
+    return states
+
+
+def _unfinished(state: RunState, options: Em3dOptions) -> bool:
+    done = sum(h["stage"] == state.stage for h in state.history)
+    return not state.converged and done < options.full_iterations
+
+
+def online(
+    engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
+) -> list[RunState]:
+    """Online EM: an M-step after each mini-batch, on sums that forget at the learning rate.
+
+    Mini-batches are consecutive blocks of the engine's shuffled order, about 1000 particles a
+    class, so runs of one K see the same ones whatever else the batch of runs holds.
+    """
+    by_classes = sorted(range(len(states)), key=lambda i: states[i].run.n_classes)
+    done = list(states)
+    for k, members in groupby(by_classes, key=lambda i: states[i].run.n_classes):
+        indices = list(members)
+        for part in engine.portions([k] * len(indices)):
+            own = indices[part]
+            group = _online_group(engine, scene, [states[i] for i in own], options, k)
+            for i, state in zip(own, group, strict=True):
+                done[i] = state
+    return done
+
+
+def _online_group(
+    engine: Engine, scene: Scene, states: list[RunState], options: Em3dOptions, k: int
+) -> list[RunState]:
+    per_batch = max(1, round(options.online_batch_per_class * k / engine.block_size))
+    n_blocks = len(engine.layout)
+    # A batch has all views of both half-sets.
+    starts = np.arange(0, n_blocks, 2 * engine.together)
+    n_batches = min(len(starts), max(1, n_blocks // per_batch))
+    batches = [
+        np.arange(part[0], min(part[-1] + 2 * engine.together, n_blocks))
+        for part in np.array_split(starts, n_batches)
+    ]
+    n_iterations = options.online_epochs * n_batches
+    running: Sums | None = None
+    for iteration in range(1, n_iterations + 1):
+        batch = batches[(iteration - 1) % n_batches]
+        blocks = ((engine.layout[i], engine.block(i)) for i in batch.tolist())
+        similarity = options.similarity(states[0].iteration + 1)
+        sums, tallies = sweep(engine, blocks, states, similarity, options.hard)
+        rate = 1.0 if running is None else options.rate(iteration, n_iterations)
+        seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
+        blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
+        states = [
+            _maximize(s, t, blended, engine, scene, options, "online")
+            for s, t in zip(states, tallies, strict=True)
+        ]
+        running = blended
+    return states
+
+
+@jax.jit
+def _blend(
+    running: Sums, sums: Sums, rate: float | Float[Array, ""], factor: float | Float[Array, ""]
+) -> Sums:
+    """(1−η)·running + η·factor·sums; the factor scales a mini-batch to all particles."""
+    return jax.tree.map(lambda a, b: (1 - rate) * a + rate * factor * b, running, sums)
+
+
+def iterate(
+    engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
+) -> list[RunState]:
+    """One full iteration of every run that has not converged; the others stay as they are."""
+    updated: dict[Run, RunState] = {}
+    active = [s for s in states if _unfinished(s, options)]
+    # Runs are at different iterations; only where they still anneal can they not share a pass.
+    betas = {s.run: options.similarity(s.iteration + 1) for s in active}
+    for similarity in sorted(set(betas.values())):
+        group = [s for s in active if betas[s.run] == similarity]
+        for part in engine.portions([s.run.n_classes for s in group]):
+            own = group[part]
+            sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
+            for state, tally in zip(own, tallies, strict=True):
+                updated[state.run] = _maximize(
+                    state, tally, sums, engine, scene, options, state.stage
+                )
+    return [updated.get(s.run, s) for s in states]
+
+
+def _maximize(
+    state: RunState,
+    tally: Tally,
+    sums: Sums,
+    engine: Engine,
+    scene: Scene,
+    options: Em3dOptions,
+    stage: str,
+) -> RunState:
+    """M-step of one run, its record and stopping rules, and the policy for dead classes."""
+    columns = slice(tally.start, tally.start + state.run.n_classes)
+    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
+    volumes = np.array(mask_volumes(maps, scene))
+    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage)
+    n = int((tally.labels >= 0).sum())
+    if options.dead_class == "reseed" and (dead := dead_classes(tally.mass, n)):
+        state = _reseed(state, dead, np.asarray(halves), scene)
+    return state
+
+
+def _reseed(
+    state: RunState, dead: list[int], halves: Float[np.ndarray, "2 k d d d"], scene: Scene
+) -> RunState:
+    """Give dead classes a new start: they and the largest class take its two half-maps."""
+    volumes, weights = state.volumes.copy(), state.class_weights.copy()
+    for k in dead:
+        largest = int(np.argmax(weights))
+        split = np.asarray(mask_volumes(jnp.asarray(halves[:, largest]), scene))
+        volumes[largest], volumes[k] = split
+        weights[k] = weights[largest] = weights[largest] / 2
+    return replace(state, volumes=volumes, class_weights=weights, converged=False)
+
+
+def finish(
+    engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
+) -> list[RunResult]:
+    """Final posteriors without annealing, and the maps they give, weighted and from labels."""
+    parts = engine.portions([s.run.n_classes for s in states])
+    return [r for part in parts for r in _finish(engine, scene, states[part], options)]
+
+
+def _finish(
+    engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
+) -> list[RunResult]:
+    sums, tallies = sweep(engine, engine.blocks(), states, 0.0, options.hard, keep_posteriors=True)
+    labels = [
+        np.eye(s.run.n_classes, dtype=np.float32)[t.labels]
+        for s, t in zip(states, tallies, strict=True)
+    ]
+    hard_sums = insert_columns(engine, np.concatenate(labels, 1))
+    return [
+        _result(state, tally, sums, hard_sums, engine, scene, options)
+        for state, tally in zip(states, tallies, strict=True)
+    ]
+
+
+def _result(
+    state: RunState,
+    tally: Tally,
+    sums: Sums,
+    hard_sums: Sums,
+    engine: Engine,
+    scene: Scene,
+    options: Em3dOptions,
+) -> RunResult:
+    n, k = engine.particles.n, state.run.n_classes
+    columns = slice(tally.start, tally.start + k)
+    maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
+    hard_maps, _, _ = solve_classes(hard_sums, columns, scene, engine.grid, options)
+    sizes = np.bincount(tally.labels, minlength=k)
+    order = np.argsort(-sizes, kind="stable") if options.reorder_by_size else np.arange(k)
+    state = renumber(state, order)
+    assert tally.posteriors is not None
+    return RunResult(
+        run=state.run,
+        converged=state.converged,
+        log_likelihood=tally.log_likelihood / n,
+        posteriors=tally.posteriors[:, order],
+        labels=np.argsort(order)[tally.labels].astype(np.int32),
+        volumes=np.asarray(mask_volumes(maps, scene))[order],
+        half_maps=np.asarray(halves)[:, order],
+        hard_maps=np.asarray(hard_maps)[order],
+        fsc=np.asarray(fsc)[order],
+        ess_histogram=tally.ess,
+        history=state.history,
+        flow=state.flow,
+        warnings=warnings_of(state, tally.mass[order], n, scene, options),
+    )

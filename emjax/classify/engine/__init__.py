@@ -1,0 +1,1 @@
+"""One pass of the data for every class of every run: blocks, slicing, insertion."""

@@ -1,0 +1,1 @@
+"""KerDenSOM: self-organising maps of aligned images."""

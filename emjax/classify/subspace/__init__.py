@@ -1,0 +1,1 @@
+"""Classes in the coordinates of a basis of volumes, and what held-out particles say of them."""

@@ -1,0 +1,107 @@
+"""Which of a thousand seeds found the same answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from emjax.classify.subspace.mixture import Campaign, Statistics
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """An answer that one or more seeds reached."""
+
+    row: int  # run of the best likelihood among them
+    members: Int[np.ndarray, " m"]  # rows of all runs that reached it
+    log_likelihood: float
+
+
+def information(statistics: Statistics) -> Float[np.ndarray, "q q"]:
+    """Mean G: the metric in which a distance between coordinates is what an image can see."""
+    mean = np.asarray(statistics.features[:, statistics.n_components :]).mean(0, dtype=np.float64)
+    square = np.zeros((statistics.n_components,) * 2)
+    rows, columns = np.tril_indices(statistics.n_components)
+    square[rows, columns] = square[columns, rows] = mean
+    return square
+
+
+def distinct_optima(
+    campaign: Campaign,
+    metric: Float[np.ndarray, "q q"],
+    tolerance: float = 0.02,
+    likelihood_tolerance: float = 1e-3,
+) -> list[Optimum]:
+    """Group the runs that agree up to the order of their classes, the best likelihood first.
+
+    Args:
+        campaign: runs of one number of classes.
+        metric: from `information`.
+        tolerance: mean squared distance of matched classes over the spread of the classes.
+        likelihood_tolerance: runs whose likelihoods differ by more, relative, are different.
+    """
+    factor = np.linalg.cholesky(metric + 1e-9 * np.trace(metric) * np.eye(len(metric)))
+    seen = campaign.coordinates @ factor  # squared distances here are distances in the metric
+    order = np.argsort(-campaign.log_likelihood, kind="stable")
+    optima: list[list[int]] = []
+    for run in order:
+        for group in reversed(optima):
+            first = group[0]
+            gap = campaign.log_likelihood[first] - campaign.log_likelihood[run]
+            if gap > max(5.0, likelihood_tolerance * abs(campaign.log_likelihood[first])):
+                continue
+            if _distance(seen[first], seen[run], campaign.class_weights[first]) < tolerance:
+                group.append(int(run))
+                break
+        else:
+            optima.append([int(run)])
+    return [
+        Optimum(group[0], np.array(group), float(campaign.log_likelihood[group[0]]))
+        for group in optima
+    ]
+
+
+def seed_table(campaign: Campaign, optima: list[Optimum], n: int) -> dict[str, np.ndarray]:
+    """Columns of likelihood.tsv, a row a seed: likelihood of a particle, and the optimum reached.
+
+    Args:
+        campaign: runs of one number of classes.
+        optima: of its runs; 1 is the best.
+        n: number of particles.
+    """
+    optimum = np.zeros(len(campaign.seeds), int)
+    for number, found in enumerate(optima, 1):
+        optimum[found.members] = number
+    return {
+        "n_classes": np.full(len(optimum), campaign.n_classes),
+        "seed": campaign.seeds,
+        "log_likelihood": campaign.log_likelihood / n,
+        "iterations": campaign.iterations,
+        "converged": campaign.converged,
+        "optimum": optimum,
+    }
+
+
+def seed_array(campaigns: Sequence[Campaign]) -> Float[np.ndarray, "r k f"]:
+    """Every run as rows of seeds.npy: coordinates of each class, then its weight.
+
+    Args:
+        campaigns: in the order of the rows; smaller numbers of classes are filled up with NaN.
+    """
+    most, q = max(c.n_classes for c in campaigns), campaigns[0].coordinates.shape[-1]
+    array = np.full((sum(len(c.seeds) for c in campaigns), most, q + 1), np.nan, np.float32)
+    start = 0
+    for campaign in campaigns:
+        own = array[start : start + len(campaign.seeds), : campaign.n_classes]
+        own[..., :q], own[..., q] = campaign.coordinates, campaign.class_weights
+        start += len(campaign.seeds)
+    return array
+
+
+def _distance(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
+    spread = np.sum(weights[:, None] * (a - weights @ a) ** 2)
+    cost = weights[:, None] * np.sum((a[:, None] - b[None]) ** 2, -1)
+    rows, columns = linear_sum_assignment(cost)
+    return float(cost[rows, columns].sum() / max(spread, 1e-12))

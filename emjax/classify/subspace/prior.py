@@ -1,0 +1,109 @@
+"""What stays fixed while volumes climb the likelihood: prior, mask, majorant; and the step itself.
+
+Q's curvature Σ w² E couples voxels through interpolation. Since the weights t of a pixel are
+positive and add up to one, the diagonal Σ w² t bounds it (Jensen), so A⁻¹∇Q climbs.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCSR
+from jaxtyping import Array, Complex, Float
+
+from emjax.classify.subspace.operators import COLUMNS, PixelBlock, PixelOperators
+from emjax.imaging.grids import (
+    FourierGrid,
+    add_friedel_mates,
+    gridding,
+    shell_means,
+    to_fourier,
+    to_real,
+)
+
+
+class Setting(eqx.Module):
+    """What stays fixed over the iterations for c volumes."""
+
+    window: Float[Array, "d d d"]  # mask / gridding
+    majorant: Float[Array, " v"]  # Σ w² t by voxel, mates added
+    precision: Float[Array, "c v"]  # of the prior of each volume
+    nuisance: Complex[Array, "m v"]
+    grid: FourierGrid
+
+
+def make_setting(
+    operators: PixelOperators,
+    folds: tuple[int, ...] | None,
+    mean: Complex[Array, " v"],
+    mask: Float[np.ndarray, "d d d"],
+    nuisance: Complex[Array, "m v"] | None,
+    variances: tuple[float, ...],
+) -> Setting:
+    """Setting of a fit.
+
+    Args:
+        operators: of the particles.
+        folds: particles to fit; all where None.
+        mean: coefficients of the mean map, whose power in a shell is the unit of the prior.
+        mask: inside which the volumes may differ from where they start.
+        nuisance: fixed volumes.
+        variances: prior variance of each volume.
+    """
+    grid, dtype = operators.grid, mean.real.dtype
+    majorant = jnp.zeros(mean.shape[0], dtype)
+    for _, block in operators.blocks(folds):
+        majorant = majorant + _squared_weights(block)
+    power = shell_means(jnp.abs(mean) ** 2, grid)
+    power = jnp.maximum(power, 1e-6 * jnp.max(power))[grid.voxel_shells]
+    return Setting(
+        window=jnp.asarray(mask / gridding(grid.box_size), dtype),
+        majorant=add_friedel_mates(majorant, grid),
+        precision=(1 / (jnp.asarray(variances)[:, None] * power)).astype(dtype),
+        nuisance=jnp.zeros((0, mean.shape[0]), mean.dtype) if nuisance is None else nuisance,
+        grid=grid,
+    )
+
+
+@eqx.filter_jit
+def _squared_weights(block: PixelBlock) -> Float[Array, " v"]:
+    """Σ over pixels of w² t, from Wᵀ (w t by voxel) times the pixels' w."""
+    weights = jnp.sum(block.slicing[0].reshape(-1, 8), 1)
+    columns = jnp.broadcast_to(weights[:, None], (len(weights), COLUMNS))
+    return (BCSR(block.adjoint, shape=(block.n_voxels, len(weights))) @ columns)[:, 0]
+
+
+@jax.jit
+def _penalty_sum(volumes, precision, on_plane):
+    # Rows on the plane x = 0 stand there with their mates.
+    weight = jnp.where(on_plane, 0.5, 1.0)
+    return 0.5 * jnp.sum(weight * precision * jnp.abs(volumes) ** 2)
+
+
+def penalty(volumes: Complex[Array, "c v"], setting: Setting) -> float:
+    """−log of the prior of the volumes, without its constant."""
+    return float(_penalty_sum(volumes, setting.precision, setting.grid.kxyz[:, 0] == 0))
+
+
+@eqx.filter_jit
+def ascent_step(
+    gradient: Complex[Array, "c v"],
+    volumes: Complex[Array, "c v"],
+    second: Float[Array, "c c"],
+    setting: Setting,
+) -> Complex[Array, "c v"]:
+    """F[mask/gc · F⁻¹[A⁻¹(∇Q − V/prior)]]: the preconditioned ascent direction inside the mask.
+
+    Args:
+        gradient: ∇Q with mates added.
+        volumes: where it was taken.
+        second: mean over particles of E[e eᵀ]; poses do not depend on it, so A = second × Σ w².
+        setting: of the fit.
+    """
+    total = gradient - setting.precision * volumes
+    identity = jnp.eye(len(volumes), dtype=total.real.dtype)
+    system = second.astype(identity.dtype) * setting.majorant[:, None, None]
+    system = system + identity * (setting.precision.T[:, None, :] + 1e-12)
+    solved = jnp.linalg.solve(system, jnp.stack([total.real.T, total.imag.T], -1))
+    step = jax.lax.complex(solved[..., 0], solved[..., 1]).T
+    return to_fourier(to_real(step, setting.grid) * setting.window, setting.grid)

@@ -1,0 +1,179 @@
+"""From coordinates to maps and back: class volumes, starts for other methods, given components."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
+from emjax.classify.subspace.mixture import (
+    CampaignOptions,
+    Statistics,
+    latent_mix,
+    run_campaign,
+    turn,
+)
+from emjax.classify.subspace.operators import (
+    PixelBlock,
+    PixelOperators,
+    from_table,
+    insert_residuals,
+    slice_table,
+    to_table,
+)
+from emjax.classify.subspace.pose_error import project_statistics
+from emjax.classify.subspace.prior import ascent_step, make_setting
+from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
+from emjax.imaging.prepare import slicing_values
+
+
+def class_coefficients(
+    basis: Basis, coordinates: Float[np.ndarray, "k q"]
+) -> Complex[Array, "k v"]:
+    """V_k = μ + Σ z_kj B_j as coefficients to slice, in the first q components of the basis."""
+    z = jnp.asarray(coordinates, basis.mean.real.dtype)
+    return basis.mean + z @ basis.components[: z.shape[1]]
+
+
+def to_maps(values: Complex[Array, "k v"], grid: FourierGrid) -> Float[np.ndarray, "k d d d"]:
+    """Real-space maps of coefficients to slice."""
+    return np.asarray(to_real(values, grid) * jnp.asarray(gridding(grid.box_size)))
+
+
+def variability_volumes(
+    operators: PixelOperators,
+    mean_map: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    n_classes: int,
+    n_components: int = 4,
+    seed: int = 0,
+    iterations: int = 12,
+) -> Float[np.ndarray, "k d d d"]:
+    """Starting maps for a classification: the mixture in the basis of the particles' variability.
+
+    Args:
+        operators: of the particles.
+        mean_map: unmasked, on the cropped box.
+        mask: where classes may differ: the solvent mask, or the focus mask inside it.
+        n_classes: maps wanted.
+        n_components: of the basis.
+        seed: of the random starts; the best of 32 is taken.
+        iterations: of the basis fit.
+    """
+    basis, statistics = fit_variability(operators, mean_map, mask, n_components, iterations)
+    return volumes_of(basis, statistics, operators.grid, n_classes, seed)
+
+
+def fit_variability(
+    operators: PixelOperators,
+    mean_map: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    n_components: int = 4,
+    iterations: int = 12,
+) -> tuple[Basis, Statistics]:
+    """Basis and statistics that the starts of every run, whatever its K and seed, are made from."""
+    mean = slicing_values(jnp.asarray(mean_map * mask), operators.grid)
+    basis = fit_basis(operators, mean, mask, BasisOptions(n_components, iterations))
+    return basis, project_statistics(operators, basis)[0]
+
+
+def volumes_of(
+    basis: Basis, statistics: Statistics, grid: FourierGrid, n_classes: int, seed: int
+) -> Float[np.ndarray, "k d d d"]:
+    """Maps of the best of 32 mixtures started from one seed."""
+    seeds = range(32 * seed, 32 * seed + 32)
+    campaign = run_campaign(statistics, n_classes, seeds, CampaignOptions(max_iterations=100))
+    return to_maps(class_coefficients(basis, campaign.coordinates[campaign.best()]), grid)
+
+
+def components_from_maps(
+    maps: Float[np.ndarray, "q e e e"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
+) -> Complex[Array, "q v"]:
+    """Components that another program found (3DVA's series), as a basis or as where to start one.
+
+    Raises:
+        ValueError: where a map has another box, or is empty inside the mask.
+    """
+    if maps.shape[1:] != mask.shape:
+        raise ValueError(f"components: found a box of {maps.shape[1:]}, expected {mask.shape}")
+    norms = np.sqrt(np.sum((maps * mask) ** 2, (1, 2, 3)))
+    if norms.min() <= 0:
+        raise ValueError(f"components: map {int(norms.argmin()) + 1} is empty inside the mask")
+    scaled = maps / norms[:, None, None, None] * norms.max()
+    return slicing_values(jnp.asarray(scaled * mask, jnp.float32), grid)
+
+
+def components_from_states(
+    maps: Float[np.ndarray, "k d d d"], mask: Float[np.ndarray, "d d d"], grid: FourierGrid
+) -> Complex[Array, "q v"]:
+    """Principal differences of maps of states (cryoDRGN, recovar, earlier classes)."""
+    if len(maps) < 2:
+        raise ValueError(f"states: found {len(maps)} map, expected at least 2")
+    inside = (maps * mask).reshape(len(maps), -1)
+    _, values, vectors = np.linalg.svd(inside - inside.mean(0), full_matrices=False)
+    keep = values > 1e-6 * values[0]
+    parts = (values[keep, None] * vectors[keep] / np.sqrt(len(maps))).reshape(-1, *mask.shape)
+    return slicing_values(jnp.asarray(parts, jnp.float32), grid)
+
+
+def components_from_coordinates(
+    operators: PixelOperators,
+    mean: Complex[Array, " v"],
+    coordinates: Float[np.ndarray, "n q"],
+    mask: Float[np.ndarray, "d d d"],
+    iterations: int = 8,
+) -> Complex[Array, "q v"]:
+    """Volumes that best explain the images by coordinates found elsewhere (3DVA, cryoDRGN).
+
+    Args:
+        operators: of the particles.
+        mean: coefficients of the masked mean map.
+        coordinates: of each particle.
+        mask: where the components live.
+        iterations: ascending steps of the linear regression.
+
+    Raises:
+        ValueError: where a coordinate is the same for all particles, or not finite.
+    """
+    spread = coordinates.std(0)
+    if not (np.isfinite(spread) & (spread > 0)).all():
+        bad = int(np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))[0]) + 1
+        raise ValueError(f"coordinates: component {bad} has the spread {spread[bad - 1]:g}")
+    n, q = coordinates.shape
+    unit = np.concatenate([np.ones((n, 1)), (coordinates - coordinates.mean(0)) / spread], 1)
+    unit = unit.astype(mean.real.dtype)
+    setting = make_setting(operators, None, mean, mask, None, (4.0,) * (q + 1))
+    volumes = jnp.concatenate([mean[None], jnp.zeros((q, len(mean)), mean.dtype)])
+    second = jnp.asarray(unit.T @ unit / n)
+    for _ in range(iterations):
+        table = to_table(volumes)
+        gradient = jnp.zeros_like(table)
+        for rows, block in operators.blocks():
+            factors = np.zeros((len(block.present), q + 1), unit.dtype)
+            factors[: len(rows)] = unit[rows]
+            gradient = gradient + _regression_gradient(block, table, jnp.asarray(factors))
+        total = add_friedel_mates(from_table(gradient, q + 1), operators.grid)
+        volumes = volumes + ascent_step(total, volumes, second, setting)
+    return volumes[1:]
+
+
+@eqx.filter_jit
+def _regression_gradient(
+    block: PixelBlock, table: Float[Array, "v w"], factors: Float[Array, "b c"]
+) -> Float[Array, "v w"]:
+    slices = slice_table(block, table, factors.shape[1])
+    residual = block.pixels.reshape(len(slices), -1) - jnp.einsum("bc,bct->bt", factors, slices)
+    return insert_residuals(block, factors[:, :, None] * residual[:, None])
+
+
+def calibrate(
+    basis: Basis, statistics: Statistics, iterations: int = 50
+) -> tuple[Basis, Statistics]:
+    """Scale and turn a given basis so that its coordinates have unit variance in these particles.
+
+    Returns:
+        The basis and its statistics; its span stays what it was.
+    """
+    mix = latent_mix(statistics, iterations)
+    components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
+    return Basis(basis.mean, components), turn(statistics, mix)
