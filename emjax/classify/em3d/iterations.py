@@ -10,8 +10,11 @@ Source: Scheres et al., Nat. Methods 4 (2007) 27; online EM: Cappé & Moulines, 
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +27,12 @@ from emjax.classify.em3d.expectation import insert_columns, sweep
 from emjax.classify.em3d.initial import start_runs
 from emjax.classify.em3d.maximization import mask_volumes, solve_classes
 from emjax.classify.em3d.runs import Em3dOptions, Run, RunResult, RunState, Scene, Tally
-from emjax.classify.engine.passes import Engine, Sums
+from emjax.classify.engine.passes import Engine, Sums, threads_at_hand
+
+SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 
 Listener = Callable[[Sequence[RunState]], None]
+Result = TypeVar("Result")
 
 
 def classify(
@@ -135,10 +141,10 @@ def _online_group(
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
         seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
-        states = [
-            _maximize(s, t, blended, engine, scene, options, "online")
-            for s, t in zip(states, tallies, strict=True)
-        ]
+        maximize = partial(
+            _maximize, sums=blended, engine=engine, scene=scene, options=options, stage="online"
+        )
+        states = _at_once(engine, maximize, states, tallies)
         running = blended
     return states
 
@@ -164,11 +170,22 @@ def iterate(
         for part in engine.portions([s.run.n_classes for s in group]):
             own = group[part]
             sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
-            for state, tally in zip(own, tallies, strict=True):
-                updated[state.run] = _maximize(
-                    state, tally, sums, engine, scene, options, state.stage
-                )
+            maximize = partial(_maximize, sums=sums, engine=engine, scene=scene, options=options)
+            updated |= {s.run: s for s in _at_once(engine, maximize, own, tallies)}
     return [updated.get(s.run, s) for s in states]
+
+
+def _at_once(
+    engine: Engine,
+    work: Callable[[RunState, Tally], Result],
+    states: Sequence[RunState],
+    tallies: Sequence[Tally],
+) -> list[Result]:
+    """Work on the runs, some at the same time: as many as fit in an eighth of the memory."""
+    gigabytes = SOLVING_BYTES * engine.grid.box_size**3 / 1e9
+    fitting = max(1, int(engine.max_memory_gb / 8 / gigabytes))
+    with ThreadPoolExecutor(min(threads_at_hand(), fitting)) as pool:
+        return list(pool.map(work, states, tallies))
 
 
 def _maximize(
@@ -178,13 +195,13 @@ def _maximize(
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-    stage: str,
+    stage: str | None = None,
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
     volumes = np.array(mask_volumes(maps, scene))
-    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage)
+    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage or state.stage)
     n = int((tally.labels >= 0).sum())
     if options.dead_class == "reseed" and (dead := dead_classes(tally.mass, n)):
         state = _reseed(state, dead, np.asarray(halves), scene)
@@ -221,10 +238,10 @@ def _finish(
         for s, t in zip(states, tallies, strict=True)
     ]
     hard_sums = insert_columns(engine, np.concatenate(labels, 1))
-    return [
-        _result(state, tally, sums, hard_sums, engine, scene, options)
-        for state, tally in zip(states, tallies, strict=True)
-    ]
+    result = partial(
+        _result, sums=sums, hard_sums=hard_sums, engine=engine, scene=scene, options=options
+    )
+    return _at_once(engine, result, states, tallies)
 
 
 def _result(
