@@ -41,7 +41,7 @@ help:  ## this list
 	@touch $@
 
 env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ## the environment in .venv; ACCELERATOR=cuda12 or cuda13 for a GPU
-	@$(PYTHON) -c 'import jax; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}))'
+	@$(PYTHON) -c 'import jax; from emjax.classify.engine.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())'
 
 data/demo/particles.star: | .venv/emjax-ready
 	@echo "Simulating the demo's particles into data/demo"

@@ -72,7 +72,7 @@ class Consensus:
     intersections: columns of intersections.tsv.
     classes: columns of stability.tsv.
     matching: columns of matching.tsv.
-    linkage, coss_linkage: SciPy's (n-1, 4) over the kept intersections.
+    linkage: SciPy's (n-1, 4) over the kept intersections.
     elbows: rules, recommended number, the number chosen, and why.
     ari, ami: agreement of every pair of runs.
     """
@@ -83,13 +83,11 @@ class Consensus:
     classes: dict[str, np.ndarray]
     matching: dict[str, np.ndarray]
     linkage: Float[np.ndarray, "merges 4"]
-    coss_linkage: Float[np.ndarray, "merges 4"]
     elbows: dict
     labels: Int[np.ndarray, " n"]
     class_posterior: Float[np.ndarray, " n"]
     posteriors: Float[np.ndarray, "n g"]
     stability: Float[np.ndarray, " n"]
-    intersection_of: Int[np.ndarray, " n"]
     ari: Float[np.ndarray, "r r"]
     ami: Float[np.ndarray, "r r"]
 
@@ -153,13 +151,11 @@ def build_consensus(
         classes=tabulate_classes(runs, crossed, sizes, assigned, fit, model, options.fdr, rng),
         matching=tabulate_matching(runs, assigned, rng),
         linkage=linkages[0],
-        coss_linkage=linkages[1],
         elbows=elbows | describe_choice(choice, assigned.posteriors.shape[1], options.n_classes),
         labels=assigned.labels,
         class_posterior=assigned.own,
         posteriors=assigned.posteriors,
         stability=assigned.stability,
-        intersection_of=crossed.of_particle,
         ari=ari,
         ami=ami,
     )

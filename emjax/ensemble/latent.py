@@ -38,10 +38,6 @@ class Votes:
     def column_weights(self) -> Float[np.ndarray, " c"]:
         return np.repeat(self.run_weights, self.n_classes)
 
-    @property
-    def run_of_column(self) -> Int[np.ndarray, " c"]:
-        return np.repeat(np.arange(len(self.n_classes)), self.n_classes)
-
 
 @dataclass(frozen=True)
 class LatentClasses:

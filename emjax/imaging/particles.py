@@ -19,11 +19,11 @@ class Particles:
 
     `images` hold the independent Fourier pixels of the centred images times √(2/S), S the noise
     power: a residual has unit variance in its real and in its imaginary part, and the
-    log-likelihood of a particle is −½ Σ|F − s·C·P·V·√(2/S)|². They may be memory-mapped, and on
-    disk in half precision; `take` gives single precision.
+    log-likelihood of a particle is −½ Σ|F − s·C·P·V·√(2/S)|². They may be memory-mapped, of more
+    particles and pixels than these, and on disk in half precision; `take` reads them.
     """
 
-    images: Complex[np.ndarray, "n p"] | Float16[np.ndarray, "n p 2"]
+    images: Complex[np.ndarray, "m p"] | Float16[np.ndarray, "m p 2"]
     rotations: Float[np.ndarray, "n 3 3"]
     ctf: CTF  # NumPy arrays of n
     scale: Float[np.ndarray, " n"]
@@ -34,6 +34,7 @@ class Particles:
     voxel_size: float  # Å, of the cropped volumes
     radius: int  # the highest frequency kept, in Fourier pixels
     stack_box_size: int  # of the images in the stack
+    rows: Int[np.ndarray, " n"] | None = None  # of the images, for each particle; None, all
     pixels: Int[np.ndarray, " q"] | None = None  # of the images' that `take` gives; None, all
 
     @property
@@ -51,24 +52,31 @@ class Particles:
         """Pixels and voxels of the cropped box."""
         return make_grid(self.box_size, self.radius)
 
-    def take(self, rows: Int[np.ndarray, " m"]) -> "Particles":
-        """Some of the particles, in the order given."""
+    def subset(self, rows: Int[np.ndarray, " m"]) -> "Particles":
+        """Some of the particles, in the order given; no image is read."""
         ctf = CTF(**{name: np.asarray(value)[rows] for name, value in vars(self.ctf).items()})
-        images = self.images[rows]
-        if self.pixels is not None:
-            images = images[:, self.pixels]
-        if images.dtype == np.float16:
-            images = images.astype(np.float32).view(np.complex64)[..., 0]
         return replace(
             self,
-            images=images,
-            pixels=None,
+            rows=self.image_rows(rows),
             rotations=self.rotations[rows],
             ctf=ctf,
             scale=self.scale[rows],
             group=self.group[rows],
             half=self.half[rows],
         )
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> "Particles":
+        """Some of the particles, in the order given, with their images in single precision."""
+        images = self.images[self.image_rows(rows)]
+        if self.pixels is not None:
+            images = images[:, self.pixels]
+        if images.dtype == np.float16:
+            images = images.astype(np.float32).view(np.complex64)[..., 0]
+        return replace(self.subset(rows), images=images, rows=None, pixels=None)
+
+    def image_rows(self, rows: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+        """Where the images of some of the particles lie."""
+        return rows if self.rows is None else self.rows[rows]
 
 
 def coarsen(particles: Particles, radius: int) -> Particles:
@@ -86,8 +94,9 @@ def coarsen(particles: Particles, radius: int) -> Particles:
     )
 
 
-def fetch_pages(images: np.ndarray, rows: Int[np.ndarray, " m"]) -> None:
+def fetch_pages(particles: Particles, rows: Int[np.ndarray, " m"]) -> None:
     """Have images on disk read in the background, all at once: one after another takes longer."""
+    images, rows = particles.images, particles.image_rows(rows)
     if not (isinstance(images, np.memmap) and hasattr(mmap, "MADV_WILLNEED")):
         return
     file, page = images.base, mmap.ALLOCATIONGRANULARITY
@@ -97,8 +106,9 @@ def fetch_pages(images: np.ndarray, rows: Int[np.ndarray, " m"]) -> None:
             file.madvise(mmap.MADV_WILLNEED, whole, start + images.strides[0] - whole)
 
 
-def forget_pages(images: np.ndarray) -> None:
+def forget_pages(particles: Particles) -> None:
     """Pages of a file that were read count as memory of the process until it gives them back."""
+    images = particles.images
     if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         images.base.madvise(mmap.MADV_DONTNEED)
 

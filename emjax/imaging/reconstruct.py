@@ -29,14 +29,13 @@ class Reconstruction:
     """Maps of one class at full box; half-maps unmasked and unfiltered.
 
     `fsc` is that of the half-maps in the largest sphere; `fsc_masked` that inside the mask,
-    corrected for what the mask itself correlates, `fsc_uncorrected` without the correction.
+    corrected for what the mask itself correlates.
     """
 
     volume: Float[np.ndarray, "d d d"]
     half_maps: tuple[Float[np.ndarray, "d d d"], Float[np.ndarray, "d d d"]]
     fsc: Float[np.ndarray, " s"]
     fsc_masked: Float[np.ndarray, " s"]
-    fsc_uncorrected: Float[np.ndarray, " s"]
 
 
 def choose_padding(box_size: int) -> int:
@@ -164,7 +163,7 @@ def _solve(
         numerator += own
         denominator += weight
     pair = half_maps[0], half_maps[1]
-    fsc_masked, uncorrected = corrected_fsc(pair, mask)
+    fsc_masked, _ = corrected_fsc(pair, mask)
     # Shells of the padded transform are finer than those of the FSC.
     fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
     level = _shell_means(denominator, shells)
@@ -176,7 +175,6 @@ def _solve(
         pair,
         volume_fsc(pair[0] * round_mask, pair[1] * round_mask),
         fsc_masked,
-        uncorrected,
     )
 
 

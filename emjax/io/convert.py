@@ -87,7 +87,7 @@ def convert(
     original = _original(source, passthrough, to_cs)
     changed: tuple[str, ...] = ()
     if original is not None:
-        result, changed = _restored(read, _read(original), box_size)
+        result, changed = _restored(read, _read(original))
     else:
         result = _translated(read, to_cs, box_size)
     written = [target]
@@ -162,7 +162,7 @@ def fields_of(source: Source) -> dict[str, np.ndarray]:
     return fields | {renamed[name]: np.asarray(v, np.float64) for name, v in columns.items()}
 
 
-def _restored(read: Source, original: Source, box_size: int) -> tuple[Source, tuple[str, ...]]:
+def _restored(read: Source, original: Source) -> tuple[Source, tuple[str, ...]]:
     """The original's particles that are still there, in the new order, with what changed."""
     ours, theirs = uids(read), uids(original)
     order = np.argsort(theirs)

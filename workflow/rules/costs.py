@@ -1,8 +1,9 @@
 """What the heavy jobs of a campaign cost, from the number of particles, box and resolution.
 
 The rules ask a cluster for this; `make dry-run` tells it before anything is computed. Seconds are
-those of one core (benchmarks/RESULTS.md, Speed and scale); a job is given four times what they come
-to on two, so that a slow or shared machine is enough.
+those of one core with the compiled engine, somewhat more than benchmarks/RESULTS.md measured; a job
+is given four times what they come to on two, so that a slow or shared machine, or one without a
+compiler, is enough.
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from settings import em3d_batches
 
 TILE = 16  # classes that are sliced and inserted together
+BASE_MB = 2000  # Python, JAX, compiled code
+TABLE_MB = 2e-3  # a particle's row of the particle file, as text
 
 
 class Facts(NamedTuple):
@@ -29,9 +32,24 @@ class Facts(NamedTuple):
         return math.pi / 2 * self.radius**2
 
     @property
+    def voxels(self) -> float:
+        """Independent Fourier voxels of a map."""
+        return 2 / 3 * math.pi * (self.radius + 2) ** 3
+
+    @property
+    def map_voxels(self) -> int:
+        """Voxels of a map in its cropped box."""
+        return (2 * self.radius + 4) ** 3
+
+    @property
     def images_mb(self) -> float:
         """All prepared images in single precision."""
         return self.n * self.pixels * 8e-6
+
+    @property
+    def always_mb(self) -> float:
+        """What every job holds."""
+        return BASE_MB + TABLE_MB * self.n
 
 
 class Cost(NamedTuple):
@@ -61,28 +79,36 @@ def minutes(cost: Cost, attempt: int) -> int:
 def prepare(facts: Facts) -> Cost:
     """Reading all images at 100 MB a second, and what follows on the cropped ones."""
     seconds = facts.n * (4e-8 * facts.box_size**2 + 7e-7 * facts.pixels)
-    # The particle file as text, eight images, 512 prepared ones with their places, and maps.
-    memory = 2000 + 2e-3 * facts.n + 3e-4 * facts.box_size**2
-    memory += 512 * 18e-5 * facts.pixels + 8e-5 * (2 * facts.radius + 4) ** 3
+    # Eight images, 512 prepared ones with their places, and maps.
+    memory = facts.always_mb + 3e-4 * facts.box_size**2
+    memory += 512 * 18e-5 * facts.pixels + 8e-5 * facts.map_voxels
     return Cost(memory, seconds, seconds)
 
 
-def em3d(facts: Facts, config: dict[str, Any], columns: int, copies: float = 0) -> Cost:
-    """Classifications with so many classes together; `copies` of the images in memory besides."""
+def em3d(facts: Facts, config: dict[str, Any], columns: int) -> Cost:
+    """Classifications with so many classes together."""
     limit = 1024 * config["max_memory_gb"]
-    voxels = 2 / 3 * math.pi * (facts.radius + 2) ** 3
+    options = config["runs"]["em3d"]
     tiles = -(-columns // TILE)
+    # Neither a run nor a tile is divided.
+    widest = -(-max(options["n_classes"]) // TILE)
+    blocks = min(16 * facts.images_mb, limit / 2)
+    if options["initial"] == "variability":
+        blocks = max(blocks, min(17 * facts.images_mb, limit))
+    tile = TILE * 140e-6 * facts.voxels
     memory = (
-        2000
-        + copies * facts.images_mb
-        + min(16 * facts.images_mb, limit / 2)
-        + min(tiles * TILE * voxels * 80e-6, limit / 4)
-        + columns * (8e-6 * facts.n + 40e-6 * (2 * facts.radius + 4) ** 3)
+        facts.always_mb
+        + blocks
+        + min(tiles * tile, max(limit / 4, widest * tile))
+        + 280e-6 * facts.voxels  # entries of the blocks being inserted
+        + limit / 8  # maps being solved
+        + columns * (12e-6 * facts.n + 40e-6 * facts.map_voxels)
     )
-    seconds = facts.n * facts.pixels * (5e-8 + 7e-8 * tiles)
-    options = config["runs"]["em3d"] or {"full_iterations": 25, "online_epochs": 0}
+    if options["initial"] == "pca":
+        memory += options["pca_reconstructions"] * (4e-6 * facts.n + 16e-6 * facts.map_voxels)
+    seconds = facts.n * facts.pixels * (4e-8 + 3e-8 * tiles) + 4.5e-8 * columns * facts.map_voxels
     passes = options["full_iterations"] + options["online_epochs"] + 3
-    if start := options.get("start_resolution"):
+    if start := options["start_resolution"]:
         pixels = 0.5 if start == "auto" else (config["filter_resolution"] / start) ** 2
         passes += options["full_iterations"] * pixels
     return Cost(memory, seconds, passes * seconds)
@@ -90,18 +116,22 @@ def em3d(facts: Facts, config: dict[str, Any], columns: int, copies: float = 0) 
 
 def subspace(facts: Facts, config: dict[str, Any]) -> Cost:
     """Fitting a basis, its recipes and held-out folds; operators are kept pixel by pixel."""
-    limit = 1024 * config["max_memory_gb"]
-    operators = min(16 * facts.images_mb, limit)
+    operators = min(17 * facts.images_mb, 1024 * config["max_memory_gb"])
+    # Statistics with the derivatives that pose errors follow; these, and components, as maps.
+    memory = facts.always_mb + operators + 3e-3 * facts.n + 1e-3 * facts.map_voxels
     seconds = facts.n * facts.pixels * 14e-8
-    return Cost(2000 + 2 * facts.images_mb + operators, seconds, 120 * seconds)
+    return Cost(memory, seconds, 120 * seconds)
 
 
 def judge(facts: Facts, config: dict[str, Any]) -> Cost:
     """Classifying each half-set alone, one after the other, for the held-out evidence."""
     options = config["runs"]["em3d"]
-    columns = 1 + options["evidence_seeds"] * sum(options["n_classes"])
-    cost = em3d(facts, config, columns, copies=1)
-    return cost._replace(memory_mb=max(cost.memory_mb, subspace(facts, config).memory_mb))
+    numbers = sum(options["n_classes"])
+    cost = em3d(facts, config, 1 + options["evidence_seeds"] * numbers)
+    # One run of each number starts from the variability besides.
+    again = 0 if options["initial"] == "variability" else em3d(facts, config, numbers).seconds
+    memory = max(cost.memory_mb, subspace(facts, config).memory_mb)
+    return cost._replace(memory_mb=memory, seconds=cost.seconds + again)
 
 
 def jobs(facts: Facts, config: dict[str, Any]) -> Iterator[tuple[str, Cost]]:

@@ -1,4 +1,4 @@
-"""The files of a rebalancing (DESIGN: rebalance/), of consensus classes or of given ones."""
+"""The files of a rebalancing, of consensus classes or of given ones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The files of one run (DESIGN: runs/<run>/)."""
+"""The files of one run."""
 
 from pathlib import Path
 from typing import Any

@@ -13,7 +13,7 @@ from _runs import write_run
 
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.em3d.runs import Em3dOptions, Run
-from emjax.classify.engine.passes import make_engine
+from emjax.classify.engine.passes import describe_backend, make_engine
 from emjax.io.atomic import read_json
 from emjax.io.volume import write_volume
 
@@ -39,6 +39,7 @@ with job(snakemake) as work:
     else:
         iterations.remove()
     written = iterations if options.write_each_iteration else None
+    work.say(f"engine: {describe_backend()}")
     highpass, limit = options.highpass_resolution, options.particle_limit
     results = classify(
         make_engine(particles, memory, 0, highpass, limit),
@@ -56,6 +57,7 @@ with job(snakemake) as work:
         "options": params.options,
         "input_checksum": facts["checksum"],
         "devices": [str(device) for device in jax.devices()],
+        "engine": describe_backend(),
         "seconds": checkpoint.seconds / len(runs),
     }
     suffixes = sorted({Path(path).suffix for path in snakemake.output.labels})

@@ -72,7 +72,7 @@ def fit_halves(
         options: of the classifications.
         blocks: micrograph of each particle, which stays whole.
         initial_volumes: first maps, for `input`.
-        max_memory_gb: for the operators.
+        max_memory_gb: for the engine of one half-set.
 
     Returns:
         By the half-set that the maps have not seen, and by number of classes.
@@ -87,7 +87,7 @@ def fit_halves(
     for unseen in (1, 2):
         rows = np.flatnonzero(particles.half != unseen)
         own = split_halves(np.zeros(len(rows), np.int8), names[rows].astype(str), 0)
-        part = replace(particles.take(rows), half=own)
+        part = replace(particles.subset(rows), half=own)
         engine = make_engine(
             part, max_memory_gb, 0, options.highpass_resolution, options.particle_limit
         )
@@ -96,6 +96,7 @@ def fit_halves(
             # Where every random start is stuck at K, K + 1 would win; this start rarely is.
             again = [Run(k, 0) for k in sorted({*n_classes} - {1})]
             found += classify(engine, scene, again, replace(options, initial="variability"))
+        engine.forget_blocks()
         fits[unseen] = _best_of(found)
     return fits
 

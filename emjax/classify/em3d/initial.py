@@ -25,7 +25,7 @@ def start_runs(
     """States before the first iteration.
 
     Args:
-        engine: operators of the particles.
+        engine: the particles in blocks.
         scene: mean map and masks.
         runs: numbers of classes and seeds.
         options: of the classification.
@@ -144,17 +144,16 @@ def _principal_components(
     engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
 ) -> list[Float[Array, "k d d d"]]:
     """`pca`: a Gaussian mixture over the leading components of many subsets' maps."""
-    tables: dict[int, Float[np.ndarray, "m v"]] = {}
-    maps = []
-    for run in runs:
-        if run.seed not in tables:
-            rng = np.random.default_rng((run.seed, 0))
-            size, number = options.particles_per_reconstruction, options.pca_reconstructions
-            columns = _subsets(rng, engine.particles.n, size, number)
-            volumes = mask_volumes(_maps(engine, scene, columns, options), scene)
-            tables[run.seed] = np.asarray(volumes).reshape(number, -1)
-        maps.append(_mixture_means(tables[run.seed], run, scene, options.pca_components))
-    return maps
+    maps: dict[Run, Float[Array, "k d d d"]] = {}
+    size, number = options.particles_per_reconstruction, options.pca_reconstructions
+    for seed in sorted({run.seed for run in runs}):
+        columns = _subsets(np.random.default_rng((seed, 0)), engine.particles.n, size, number)
+        volumes = mask_volumes(_maps(engine, scene, columns, options), scene)
+        table = np.asarray(volumes).reshape(number, -1)
+        for run in runs:
+            if run.seed == seed:
+                maps[run] = _mixture_means(table, run, scene, options.pca_components)
+    return [maps[run] for run in runs]
 
 
 def _mixture_means(

@@ -49,13 +49,14 @@ def classify(
     """Classify the engine's particles once for every run, all runs in one pass an iteration.
 
     Args:
-        engine: operators of the particles.
+        engine: the particles in blocks.
         scene: mean map and masks.
         runs: numbers of classes and seeds.
         options: of the classification.
         initial_volumes: first maps of each run, for `input`.
         resume: states of an interrupted call with the same runs, as `on_iteration` got them.
-        on_iteration: called with all states after the online stage and after each full iteration.
+        on_iteration: called with all states after the online stage and after each iteration over
+            all particles.
         everyone: all particles, where `engine` holds a limited number of them; the last pass
             assigns these.
 

@@ -1,9 +1,9 @@
 """Slicing and inserting compiled for the processor: operators are made on the way, never stored.
 
 `native.c` computes where a particle's pixels lie from its pose each time it is used, which is
-cheaper than to read that from memory. A block is so small that its price is its images. Without a
-C compiler at installation it is missing, and `sparse` gives the same answers (float32 sums in
-another order).
+cheaper than to read that from memory. A block is so small that its price is its images. Where
+no C compiler served at installation it is missing, and `sparse` gives the same answers (float32
+sums in another order).
 """
 
 import ctypes

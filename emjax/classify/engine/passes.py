@@ -44,6 +44,8 @@ Result = TypeVar("Result")
 class Backend(Protocol):
     """Functions of a module that slices and inserts blocks of particles."""
 
+    __name__: str
+
     def gigabytes(self, n: int, grid: FourierGrid) -> float: ...  # noqa: D102
     def make_block(
         self,
@@ -86,6 +88,15 @@ def choose_backend() -> Backend:
     return kernels if jax.default_backend() == "gpu" else sparse
 
 
+def describe_backend() -> str:
+    """Its name, and what is slower with it."""
+    backend = choose_backend()
+    name = backend.__name__.split(".")[-1]
+    if backend is not sparse or jax.default_backend() != "cpu":
+        return name
+    return f"{name}, three times slower than compiled: no C compiler served when emjax was built"
+
+
 @dataclass(frozen=True)
 class BlockRows:
     """Which particles a block holds (at most its size; the rest is padding)."""
@@ -125,7 +136,7 @@ class Engine:
         """Groups of columns that share a pass: their tables and sums fit in a quarter of memory.
 
         Args:
-            widths: columns of each run; a run is not divided.
+            widths: columns of each run; neither a run nor a tile is divided, fit or not.
         """
         gigabytes = COLUMN_BYTES * int(self.grid.kxyz.shape[0]) / 1e9
         most = max(TILE, int(self.max_memory_gb / 4 / gigabytes) // TILE * TILE)
@@ -143,7 +154,7 @@ class Engine:
             return self._blocks[index]
         coming = index + 1
         if coming < len(self.layout) and coming not in self._blocks:
-            fetch_pages(self.particles.images, self.layout[coming].rows)
+            fetch_pages(self.particles, self.layout[coming].rows)
         rows = self.layout[index].rows
         padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
         part = self.particles.take(padded)
@@ -151,7 +162,7 @@ class Engine:
         weights[len(rows) :] = 0
         if self.lowest_frequency:
             weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
-        forget_pages(self.particles.images)
+        forget_pages(self.particles)
         device = self.device(self.layout[index].lane)
         made = self.backend.make_block(part, weights, len(rows), self.grid, device)
         if index < self.n_kept:
@@ -271,8 +282,8 @@ def block_size(n: int, grid: FourierGrid, block_pixels: int) -> int:
 
     Args:
         n: particles of the larger half-set; no block is twice as large.
-        grid: a block has at least as many pixels as there are voxels.
-        block_pixels: and about so many.
+        grid: a block has about as many pixels as there are voxels,
+        block_pixels: or as these where they are more.
     """
     pixels, voxels = int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
     wanted = min(max(block_pixels, voxels) // pixels, n)

@@ -1,4 +1,4 @@
-"""The whole subspace analysis: bases judged by held-out particles, then the campaign on all.
+"""The whole subspace analysis: bases judged by held-out particles, then the chosen one on all.
 
 Candidates are tried from the simplest up: one basis in the mask, the same inside the region that
 varies, and with components of each class. Each is fitted on every fold alone and scored on the

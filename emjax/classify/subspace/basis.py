@@ -10,7 +10,6 @@ Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611; Punjani & Fleet, J. 
 (2021) 107702; parameter expansion: Liu, Rubin & Wu, Biometrika 85 (1998) 755.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
 from emjax.classify.subspace.operators import (
     PixelBlock,
     PixelOperators,
@@ -27,7 +27,6 @@ from emjax.classify.subspace.operators import (
     slice_table,
     to_table,
 )
-from emjax.classify.subspace.prior import Setting, ascent_step, make_setting, penalty
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, shell_means, to_fourier, to_real
 
 
@@ -37,7 +36,6 @@ class BasisOptions:
 
     n_components: int = 8
     iterations: int = 20
-    tolerance: float = 0.0  # stop where the objective gains less, in units of one a particle
     mean_prior: float = 4.0  # prior variance over the mean map's power in the shell
     component_prior: float = 0.05
     seed: int = 0
@@ -173,7 +171,6 @@ def fit_basis(
     folds: tuple[int, ...] | None = None,
     nuisance: Complex[Array, "m v"] | None = None,
     components: Complex[Array, "q v"] | None = None,
-    on_iteration: Callable[[int, float], None] = lambda iteration, objective: None,
 ) -> Basis:
     """Fit mean and components; the penalised log-likelihood rises at every iteration.
 
@@ -185,7 +182,6 @@ def fit_basis(
         folds: particles to fit; all where None.
         nuisance: fixed volumes whose coordinates are marginalised, scaled to unit prior width.
         components: where to start from, instead of random volumes.
-        on_iteration: called with the iteration and the objective.
     """
     prior = (options.mean_prior,) + (options.component_prior,) * options.n_components
     setting = make_setting(operators, folds, mean, mask, nuisance, prior)
@@ -197,7 +193,7 @@ def fit_basis(
     volumes = jnp.concatenate([mean[None], components])
     gradient, second, objective = _pass(operators, folds, volumes, setting)
     history = [objective]
-    for iteration in range(1, options.iterations + 1):
+    for _ in range(options.iterations):
         step = ascent_step(gradient, volumes, jnp.asarray(second / n), setting)
         size = 1.0
         while True:
@@ -210,12 +206,8 @@ def fit_basis(
             size /= 2
         if new[2] < objective:
             break
-        gained = new[2] - objective
         volumes, (gradient, second, objective) = trial, new
         history.append(objective)
-        on_iteration(iteration, objective)
-        if gained < options.tolerance * n:
-            break
     return order_components(operators, volumes, tuple(history))
 
 

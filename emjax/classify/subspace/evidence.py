@@ -69,7 +69,6 @@ class Choice:
 
     numbers: tuple[int, ...]
     gains: tuple[Interval, ...]  # over the simplest candidate
-    steps: tuple[Interval, ...]  # over the candidate before
     chosen: int
     reason: str
 
@@ -91,8 +90,6 @@ def choose_number(
         what: the word for the reason: classes, components.
     """
     total = [block_interval(g - gains[0], blocks) for g in gains]
-    steps = [Interval(0.0, 0.0, 0.0)]
-    steps += [block_interval(b - a, blocks) for a, b in zip(gains, gains[1:])]
     best = int(np.argmax([t.value for t in total]))
     least = least_gain(gains.shape[1])
     chosen = 0
@@ -114,7 +111,7 @@ def choose_number(
             f"{numbers[chosen]} {what} raise the held-out log-likelihood by {value.value:.0f}"
             f" ({value.low:.0f} … {value.high:.0f}); no more of them raises it further"
         )
-    return Choice(tuple(numbers), tuple(total), tuple(steps), int(numbers[chosen]), reason)
+    return Choice(tuple(numbers), tuple(total), int(numbers[chosen]), reason)
 
 
 def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
@@ -158,8 +155,6 @@ class Evidence:
     classes: Choice
     per_class: tuple[Interval, ...]  # loss without each class, by size (one fit a quarter)
     spread: Spread | None  # None with one class
-    component_gains: Float[np.ndarray, "m n"]
-    class_gains: Float[np.ndarray, "k n"]
     log_likelihood: float  # of all held-out particles at the choice, baseline included
 
     @property
@@ -238,8 +233,6 @@ def held_out_evidence(
         classes=classes,
         per_class=_class_losses(tasks, fits[row], gains[row], kept, scored, own),
         spread=_measure_spread(tasks, fits[row], gains[row], kept, scored, own),
-        component_gains=component,
-        class_gains=gains,
         log_likelihood=offset + float(gains[row].sum()),
     )
 

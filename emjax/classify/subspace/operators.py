@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from emjax.classify.engine.sparse import slicing_entries
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, weights_of
+from emjax.imaging.particles import Particles, forget_pages, weights_of
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
 COLUMNS = 8  # products with other widths are several times slower
@@ -43,6 +43,7 @@ class PixelOperators:
     block_size: int
     layout: list[tuple[int, Int[np.ndarray, " _"]]]
     keep: bool
+    spare_gb: float  # of the memory allowed, what the blocks leave
     _blocks: dict[int, PixelBlock] = field(default_factory=dict)
 
     def blocks(
@@ -91,7 +92,9 @@ def make_pixel_operators(
     ]
     wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
     gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
-    return PixelOperators(particles, grid, folds, size, layout, gigabytes <= max_memory_gb)
+    keep = gigabytes <= max_memory_gb
+    spare = max_memory_gb - gigabytes if keep else max_memory_gb
+    return PixelOperators(particles, grid, folds, size, layout, keep, spare)
 
 
 def make_pixel_block(
@@ -100,6 +103,7 @@ def make_pixel_block(
     """Operators of the particles `rows`, padded to `size` particles of zero weight."""
     present = np.arange(size) < len(rows)
     part = particles.take(np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]))
+    forget_pages(particles)
     voxels, values, pixels = slicing_entries(
         jnp.asarray(part.images), weights_of(part, grid), jnp.asarray(part.rotations), grid
     )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
 from emjax.classify.subspace.operators import (
     PixelBlock,
     PixelOperators,
@@ -21,7 +22,6 @@ from emjax.classify.subspace.operators import (
     to_table,
 )
 from emjax.classify.subspace.pose_error import marginal_likelihoods
-from emjax.classify.subspace.prior import Setting, ascent_step, make_setting, penalty
 from emjax.imaging.grids import add_friedel_mates
 
 

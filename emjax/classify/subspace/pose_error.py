@@ -7,6 +7,7 @@ from (g, G) by a Schur complement marginalises the error. First derivatives suff
 21 second ones keep the number of classes from growing on the curvature that is left.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -46,31 +47,40 @@ def derivative_volumes(
         width: prior standard deviations.
         order: 1 for 6 volumes, 2 for 6 and the 21 second derivatives.
     """
-    first = _tangents(volume, voxel_size, width)
-    if order == 1:
-        return first.astype(np.float32)
-    second = [_tangents(part, voxel_size, width) for part in first]
-    curved = []
-    for a, b in combinations_with_replacement(range(6), 2):
-        mixed = 0.5 * (second[a][b] + second[b][a])
-        # ½u² has standard deviation √½; its mean is part of the mean map already.
-        curved.append(mixed * (np.sqrt(0.5) if a == b else 1.0))
-    return np.concatenate([first, np.stack(curved)]).astype(np.float32)
+    first = list(_tangents(volume, voxel_size, width))
+    pairs = list(combinations_with_replacement(range(6), 2)) if order == 2 else []
+    volumes = np.zeros((6 + len(pairs), *volume.shape), np.float32)
+    volumes[:6] = first
+    for a in range(6 if pairs else 0):
+        for b, second in enumerate(_tangents(first[a], voxel_size, width)):
+            # ½u² has standard deviation √½; its mean is part of the mean map already. Of two
+            # different ones the order hardly matters: the mean of both.
+            factor = np.sqrt(0.5) if a == b else 0.5
+            volumes[6 + pairs.index((min(a, b), max(a, b)))] += factor * second
+    return volumes
 
 
-def _tangents(volume: np.ndarray, voxel_size: float, width: PoseError) -> np.ndarray:
+def _tangents(volume: np.ndarray, voxel_size: float, width: PoseError) -> Iterator[np.ndarray]:
+    """One after another, in double precision: in a large box all of them take gigabytes."""
     d = volume.shape[0]
     frequency = np.fft.fftfreq(d, 1 / d)
     # The highest frequency of an even box has no sign, so it has no derivative.
     frequency[np.abs(frequency) * 2 == d] = 0
     spectrum = np.fft.fftn(volume.astype(np.float64))
-    axes = np.meshgrid(frequency, frequency, frequency, indexing="ij")
-    dz, dy, dx = (np.fft.ifftn(2j * np.pi / d * k * spectrum).real for k in axes)
-    centred = np.arange(d) - d // 2
-    z, y, x = np.meshgrid(centred, centred, centred, indexing="ij")
-    shifts = np.stack([dx, dy, dz]) * (width.shift / voxel_size)
-    turns = np.stack([y * dz - z * dy, z * dx - x * dz, x * dy - y * dx])
-    return np.concatenate([shifts, turns * np.deg2rad(width.rotation)])
+    dx, dy, dz = (
+        np.fft.ifftn(2j * np.pi / d * _along(frequency, axis) * spectrum).real for axis in (2, 1, 0)
+    )
+    for shift in (dx, dy, dz):
+        yield shift * (width.shift / voxel_size)
+    x, y, z = (_along(np.arange(d) - d // 2, axis) for axis in (2, 1, 0))
+    angle = np.deg2rad(width.rotation)
+    yield (y * dz - z * dy) * angle
+    yield (z * dx - x * dz) * angle
+    yield (x * dy - y * dx) * angle
+
+
+def _along(values: np.ndarray, axis: int) -> np.ndarray:
+    return values.reshape([-1 if i == axis else 1 for i in range(3)])
 
 
 def nuisance_coefficients(
@@ -83,7 +93,7 @@ def nuisance_coefficients(
 ) -> Complex[Array, "m v"]:
     """Coefficients to slice of the derivatives of the masked map."""
     volumes = derivative_volumes(volume * mask, voxel_size, width, order)
-    return slicing_values(jnp.asarray(volumes), grid)
+    return jnp.stack([slicing_values(volume, grid) for volume in volumes])
 
 
 def derivative_orders(count: int) -> Float[np.ndarray, " u"]:

@@ -116,7 +116,9 @@ def enrich_by_class(
 def _class_components(
     operators, members, volume, mask, options, nuisance
 ) -> Complex[Array, "e v"] | None:
-    own = make_pixel_operators(operators.particles.take(members))
+    own = make_pixel_operators(
+        operators.particles.subset(members), max_memory_gb=operators.spare_gb
+    )
     basis = fit_basis(own, volume, mask, options, nuisance=nuisance)
     refined = refit_in_region(own, basis, mask, options, nuisance=nuisance)
     if refined is None:

@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.mixture import (
     CampaignOptions,
     Statistics,
-    latent_mix,
     run_campaign,
-    turn,
 )
 from emjax.classify.subspace.operators import (
     PixelBlock,
@@ -22,7 +21,6 @@ from emjax.classify.subspace.operators import (
     to_table,
 )
 from emjax.classify.subspace.pose_error import project_statistics
-from emjax.classify.subspace.prior import ascent_step, make_setting
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
 from emjax.imaging.prepare import slicing_values
 
@@ -38,30 +36,6 @@ def class_coefficients(
 def to_maps(values: Complex[Array, "k v"], grid: FourierGrid) -> Float[np.ndarray, "k d d d"]:
     """Real-space maps of coefficients to slice."""
     return np.asarray(to_real(values, grid) * jnp.asarray(gridding(grid.box_size)))
-
-
-def variability_volumes(
-    operators: PixelOperators,
-    mean_map: Float[np.ndarray, "d d d"],
-    mask: Float[np.ndarray, "d d d"],
-    n_classes: int,
-    n_components: int = 4,
-    seed: int = 0,
-    iterations: int = 12,
-) -> Float[np.ndarray, "k d d d"]:
-    """Starting maps for a classification: the mixture in the basis of the particles' variability.
-
-    Args:
-        operators: of the particles.
-        mean_map: unmasked, on the cropped box.
-        mask: where classes may differ: the solvent mask, or the focus mask inside it.
-        n_classes: maps wanted.
-        n_components: of the basis.
-        seed: of the random starts; the best of 32 is taken.
-        iterations: of the basis fit.
-    """
-    basis, statistics = fit_variability(operators, mean_map, mask, n_components, iterations)
-    return volumes_of(basis, statistics, operators.grid, n_classes, seed)
 
 
 def fit_variability(
@@ -164,16 +138,3 @@ def _regression_gradient(
     slices = slice_table(block, table, factors.shape[1])
     residual = block.pixels.reshape(len(slices), -1) - jnp.einsum("bc,bct->bt", factors, slices)
     return insert_residuals(block, factors[:, :, None] * residual[:, None])
-
-
-def calibrate(
-    basis: Basis, statistics: Statistics, iterations: int = 50
-) -> tuple[Basis, Statistics]:
-    """Scale and turn a given basis so that its coordinates have unit variance in these particles.
-
-    Returns:
-        The basis and its statistics; its span stays what it was.
-    """
-    mix = latent_mix(statistics, iterations)
-    components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
-    return Basis(basis.mean, components), turn(statistics, mix)

@@ -249,6 +249,26 @@ def test_entries_are_counted_one_for_each_particle_at_a_voxel(prepared, n):
     assert np.abs(np.diff(block.starts) - counts).sum() < 1e-3 * counts.sum()
 
 
+def test_a_subset_gives_what_its_particles_alone_give(prepared, tmp_path):
+    rows = np.flatnonzero(prepared[0].half == 1)[::2]
+    np.save(tmp_path / "images.npy", prepared[0].images)
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    half = prepared[0].half[::-1].copy()[rows]
+    found = []
+    for part in (replace(prepared[0], images=images).subset(rows), prepared[0].take(rows)):
+        engine = make_engine(replace(part, half=half), 1e-6, block_pixels=15_000)
+        assert engine.n_kept == 0
+        found.append(insert_columns(engine, np.ones((len(rows), 1), np.float32)))
+    assert np.array_equal(found[0].numerator, found[1].numerator)
+
+
+def test_where_nothing_is_compiled_it_is_said(monkeypatch):
+    monkeypatch.setattr(native, "available", lambda: False)
+    assert "no C compiler" in passes.describe_backend()
+    monkeypatch.setattr(native, "available", lambda: True)
+    assert passes.describe_backend() == "native"
+
+
 @needs_compiler
 def test_a_library_of_another_version_is_refused(monkeypatch):
     monkeypatch.setattr(native, "VERSION", native.VERSION + 1)

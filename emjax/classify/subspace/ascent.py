@@ -1,4 +1,4 @@
-"""What stays fixed while volumes climb the likelihood: prior, mask, majorant; and the step itself.
+"""The ascending M-step: prior, mask and majorant that stay fixed, and the step itself.
 
 Q's curvature Σ w² E couples voxels through interpolation. Since the weights t of a pixel are
 positive and add up to one, the diagonal Σ w² t bounds it (Jensen), so A⁻¹∇Q climbs.
