@@ -1,6 +1,5 @@
 # The campaign's options, where its files go, and what a job costs.
 import fcntl
-import os
 import shlex
 import sys
 from importlib.metadata import version
@@ -18,12 +17,6 @@ from settings import (
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)
-
-# Jobs in environments of their own (--sdm conda) find emjax beside the workflow.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(workflow.current_basedir).parents[1])]
-    + list(filter(None, [os.environ.get("PYTHONPATH")]))
-)
 
 # Part of every rule's params: a new version re-runs what the old one made.
 EMJAX_VERSION = version("emjax")
