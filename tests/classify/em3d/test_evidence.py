@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from emjax.classify.em3d import evidence
 from emjax.classify.em3d.evidence import ClassMaps, fit_halves, judge_maps
 from emjax.classify.em3d.runs import Em3dOptions
+from emjax.classify.engine.passes import make_engine
 from emjax.classify.evidence_record import map_evidence_record
 from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.classify.subspace.pose_error import PoseError, derivative_volumes
@@ -23,6 +25,22 @@ def judge(particles, mean, scene, **arguments):
     fits = fit_halves(particles, scene, [2, 3], 2, OPTIONS)
     masked = mean.volume * mean.solvent_mask
     return judge_maps(make_pixel_operators(particles), fits, masked, **arguments)
+
+
+def test_no_half_of_the_images_is_held_in_memory(prepared, scene, monkeypatch):
+    particles, given = prepared[0], np.stack([np.asarray(scene.mean_map)] * 2)
+    seen = []
+
+    def watched(part, *arguments):
+        seen.append(part)
+        return make_engine(part, *arguments)
+
+    monkeypatch.setattr(evidence, "make_engine", watched)
+    short = replace(OPTIONS, initial="input", full_iterations=1, start_resolution=None)
+    fit_halves(particles, scene, [2], 1, short, initial_volumes=given)
+    assert len(seen) == 2 and all(part.images is particles.images for part in seen)
+    both = np.concatenate([part.rows for part in seen])
+    assert np.array_equal(np.sort(both), np.arange(particles.n))
 
 
 def test_gains_are_those_of_the_images(prepared):
