@@ -94,7 +94,7 @@ def describe_backend() -> str:
     name = backend.__name__.split(".")[-1]
     if backend is not sparse or jax.default_backend() != "cpu":
         return name
-    return f"{name}, three to four times slower than compiled: no C compiler served when emjax was built"
+    return f"{name}, a third of the speed or less: no C compiler served when emjax was built"
 
 
 @dataclass(frozen=True)
