@@ -64,7 +64,7 @@ report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, rep
 test: .venv/emjax-dev-ready  ## all tests
 	@$(PYTHON) -m pytest -n $(CORES) --dist loadfile
 
-quick: .venv/emjax-dev-ready  ## the quick tests (under 3 minutes)
+quick: .venv/emjax-dev-ready  ## the quick tests (about 3 minutes)
 	@$(PYTHON) -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
 lint: .venv/emjax-dev-ready  ## formatting, style, types, import contract, workflow

@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d.expectation import sweep
 from emjax.classify.em3d.iterations import iterate
-from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, make_scene
+from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene, make_scene
 from emjax.classify.engine.passes import Engine
 from emjax.imaging.ctf import CTF
 from emjax.imaging.masks import sphere
@@ -85,9 +86,13 @@ def one_pass(engine: Engine, states: list[RunState]) -> None:
 
 def one_iteration(engine: Engine, states: list[RunState]) -> None:
     """A pass, and the maps of all classes solved, filtered and masked."""
-    d = engine.grid.box_size
+    iterate(engine, _scene(engine.grid.box_size), states, Em3dOptions())
+
+
+@cache
+def _scene(d: int) -> Scene:
     mean_map = np.random.default_rng(0).normal(0, 1e-4, (d, d, d)).astype(np.float32)
-    iterate(engine, make_scene(mean_map, sphere(d)), states, Em3dOptions())
+    return make_scene(mean_map, sphere(d))
 
 
 def beside(

@@ -94,6 +94,7 @@ def fit_halves(
         found = list(classify(engine, scene, runs, options, initial_volumes=given))
         if given is None and options.initial != "variability":
             # Where every random start is stuck at K, K + 1 would win; this start rarely is.
+            engine.forget_blocks()  # their memory is for the operators of the start
             again = [Run(k, 0) for k in sorted({*n_classes} - {1})]
             found += classify(engine, scene, again, replace(options, initial="variability"))
         engine.forget_blocks()
