@@ -139,7 +139,7 @@ def ceilings_part(iterations: int) -> dict:
         rng = np.random.default_rng(0)
         values = rng.standard_normal((tiles * TILE, v)).astype(np.complex64)
         lanes = engine.tables(list(values))
-        posteriors = rng.random((engine.block_size, 2 * tiles * TILE), np.float32)
+        posteriors = rng.random((engine.layout.block_size, 2 * tiles * TILE), np.float32)
         once, twice = (Accumulator(engine, m * tiles * TILE) for m in (1, 2))
 
         def e_step():

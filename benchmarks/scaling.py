@@ -60,7 +60,7 @@ def linear(numbers: Sequence[int]) -> dict:
             for name, work in (("pass", one_pass), ("iteration", one_iteration))
             for seeds in SEEDS
         }
-        kept = engines[-1].n_kept / len(engines[-1].layout)
+        kept = engines[-1].n_kept / len(engines[-1].layout.blocks)
         return {"ms": taken, "gb": peak, "kept": kept}
 
 

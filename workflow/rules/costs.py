@@ -102,10 +102,10 @@ def em3d(facts: Facts, config: dict[str, Any], columns: int) -> Cost:
         + min(tiles * tile, max(limit / 4, widest * tile))
         + 280e-6 * facts.voxels  # entries of the blocks being inserted
         + limit / 8  # maps being solved
-        + columns * (12e-6 * facts.n + 40e-6 * facts.map_voxels)
+        + columns * (6e-6 * facts.n + 40e-6 * facts.map_voxels)
     )
     if options["initial"] == "pca":
-        memory += options["pca_reconstructions"] * (4e-6 * facts.n + 16e-6 * facts.map_voxels)
+        memory += options["pca_reconstructions"] * (1e-6 * facts.n + 16e-6 * facts.map_voxels)
     seconds = facts.n * facts.pixels * (4e-8 + 3e-8 * tiles) + 4.5e-8 * columns * facts.map_voxels
     passes = options["full_iterations"] + options["online_epochs"] + 3
     if start := options["start_resolution"]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from emjax.classify.em3d.runs import RunState, Tally
-from emjax.classify.engine.passes import Accumulator, Block, BlockRows, Engine, Sums, in_lanes
+from emjax.classify.engine.layout import BlockRows
+from emjax.classify.engine.passes import Accumulator, Block, Engine, Sums, in_lanes
 from emjax.imaging.prepare import slicing_values
 
 
@@ -121,12 +122,14 @@ def _count(
         tally.posteriors[rows] = p
 
 
-def insert_columns(engine: Engine, columns: Float[np.ndarray, "n c"]) -> Sums:
+def insert_columns(
+    engine: Engine, columns: Float[np.ndarray, "n c"] | Bool[np.ndarray, "n c"]
+) -> Sums:
     """Sums of all particles with given weights, one column a map."""
     accumulator = Accumulator(engine, columns.shape[1])
 
     def work(rows: BlockRows, block: Block) -> None:
-        padded = np.zeros((engine.block_size, columns.shape[1]), np.float32)
+        padded = np.zeros((engine.layout.block_size, columns.shape[1]), np.float32)
         padded[: len(rows.rows)] = columns[rows.rows]
         accumulator.add(rows, block, padded)
 

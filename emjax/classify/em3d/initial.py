@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from sklearn.mixture import GaussianMixture
 
 from emjax.classify.em3d.expectation import insert_columns
@@ -83,20 +83,20 @@ def _state(run: Run, volumes: Array) -> RunState:
 
 
 def _subsets(rng: np.random.Generator, n: int, size: int, number: int) -> np.ndarray:
-    """Weights 1 of random subsets of `size` of n particles, one a column.
+    """Random subsets of `size` of n particles, one a column.
 
     Subsets are never more than half, or those of few particles would all be the same.
     """
-    columns = np.zeros((n, number), np.float32)
+    columns = np.zeros((n, number), bool)
     for k in range(number):
-        columns[rng.choice(n, max(1, min(size, n // 2)), replace=False), k] = 1
+        columns[rng.choice(n, max(1, min(size, n // 2)), replace=False), k] = True
     return columns
 
 
 def _maps(
-    engine: Engine, scene: Scene, columns: Float[np.ndarray, "n c"], options: Em3dOptions
+    engine: Engine, scene: Scene, columns: Bool[np.ndarray, "n c"], options: Em3dOptions
 ) -> Float[Array, "c d d d"]:
-    """Low-passed maps of weighted particles."""
+    """Low-passed maps of subsets of the particles."""
     maps = []
     for part in engine.portions([1] * columns.shape[1]):
         sums = insert_columns(engine, columns[:, part])

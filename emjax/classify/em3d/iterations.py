@@ -123,24 +123,16 @@ def online(
 def _online_group(
     engine: Engine, scene: Scene, states: list[RunState], options: Em3dOptions, k: int
 ) -> list[RunState]:
-    per_batch = max(1, round(options.online_batch_per_class * k / engine.block_size))
-    n_blocks = len(engine.layout)
-    # A batch has all views of both half-sets.
-    starts = np.arange(0, n_blocks, 2 * engine.together)
-    n_batches = min(len(starts), max(1, n_blocks // per_batch))
-    batches = [
-        np.arange(part[0], min(part[-1] + 2 * engine.together, n_blocks))
-        for part in np.array_split(starts, n_batches)
-    ]
-    n_iterations = options.online_epochs * n_batches
+    batches = engine.layout.batches(options.online_batch_per_class * k)
+    n_iterations = options.online_epochs * len(batches)
     running: Sums | None = None
     for iteration in range(1, n_iterations + 1):
-        batch = batches[(iteration - 1) % n_batches]
-        blocks = ((engine.layout[i], engine.block(i)) for i in batch.tolist())
+        batch = batches[(iteration - 1) % len(batches)]
+        blocks = ((engine.layout.blocks[i], engine.block(i)) for i in batch.tolist())
         similarity = options.similarity(states[0].iteration + 1)
         sums, tallies = sweep(engine, blocks, states, similarity, options.hard)
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
-        seen = sum(len(engine.layout[i].rows) for i in batch.tolist())
+        seen = sum(len(engine.layout.blocks[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
         maximize = partial(
             _maximize, sums=blended, engine=engine, scene=scene, options=options, stage="online"
@@ -235,7 +227,7 @@ def _finish(
 ) -> list[RunResult]:
     sums, tallies = sweep(engine, engine.blocks(), states, 0.0, options.hard, keep_posteriors=True)
     labels = [
-        np.eye(s.run.n_classes, dtype=np.float32)[t.labels]
+        t.labels[:, None] == np.arange(s.run.n_classes)
         for s, t in zip(states, tallies, strict=True)
     ]
     hard_sums = insert_columns(engine, np.concatenate(labels, 1))
@@ -262,11 +254,12 @@ def _result(
     order = np.argsort(-sizes, kind="stable") if options.reorder_by_size else np.arange(k)
     state = renumber(state, order)
     assert tally.posteriors is not None
+    tally.posteriors[:] = tally.posteriors[:, order]  # of all runs, too large for a second copy
     return RunResult(
         run=state.run,
         converged=state.converged,
         log_likelihood=tally.log_likelihood / n,
-        posteriors=tally.posteriors[:, order],
+        posteriors=tally.posteriors,
         labels=np.argsort(order)[tally.labels].astype(np.int32),
         volumes=np.asarray(mask_volumes(maps, scene))[order],
         half_maps=np.asarray(halves)[:, order],

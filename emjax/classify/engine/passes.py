@@ -22,17 +22,15 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Complex, Float
 
 from emjax.classify.engine import kernels, native, sparse
+from emjax.classify.engine.layout import BLOCK_PIXELS, LANES, BlockRows, Layout, make_layout
 from emjax.classify.engine.sparse import TILE
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, coarsen, fetch_pages, forget_pages, weights_of
 from emjax.machine import cores
 
-BLOCK_PIXELS = 400_000  # pixels in one block of particles
-LANES = 4  # two for each half-set
-SORTED = 512  # particles of a half-set that are ordered by view together
 COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
 
 Block = Any  # of the backend
@@ -97,24 +95,13 @@ def describe_backend() -> str:
     return f"{name}, a third of the speed or less: no C compiler served when emjax was built"
 
 
-@dataclass(frozen=True)
-class BlockRows:
-    """Which particles a block holds (at most its size; the rest is padding)."""
-
-    rows: Int[np.ndarray, " m"]
-    half: int
-    lane: int
-
-
 @dataclass
 class Engine:
     """Particles in blocks, as many of them kept as fit in memory, the rest made when needed."""
 
     particles: Particles
     grid: FourierGrid
-    block_size: int
-    together: int  # blocks of a half-set that have all views between them
-    layout: list[BlockRows]
+    layout: Layout
     max_memory_gb: float
     backend: Backend
     lowest_frequency: float = 0.0
@@ -124,8 +111,8 @@ class Engine:
     @property
     def n_kept(self) -> int:
         """Blocks that stay in memory; half of it is for tables, sums and results."""
-        one = self.backend.gigabytes(self.block_size, self.grid)
-        return min(len(self.layout), int(self.max_memory_gb / 2 / one))
+        one = self.backend.gigabytes(self.layout.block_size, self.grid)
+        return min(len(self.layout.blocks), int(self.max_memory_gb / 2 / one))
 
     @cached_property
     def n_plane(self) -> int:
@@ -152,18 +139,18 @@ class Engine:
         """One block."""
         if index in self._blocks:
             return self._blocks[index]
-        coming = index + 1
-        if coming < len(self.layout) and coming not in self._blocks:
-            fetch_pages(self.particles, self.layout[coming].rows)
-        rows = self.layout[index].rows
-        padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
+        here, coming = self.layout.blocks[index], index + 1
+        if coming < len(self.layout.blocks) and coming not in self._blocks:
+            fetch_pages(self.particles, self.layout.blocks[coming].rows)
+        rows = here.rows
+        padded = np.concatenate([rows, np.repeat(rows[:1], self.layout.block_size - len(rows))])
         part = self.particles.take(padded)
         weights = np.array(weights_of(part, self.grid))
         weights[len(rows) :] = 0
         if self.lowest_frequency:
             weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
         forget_pages(self.particles)
-        device = self.device(self.layout[index].lane)
+        device = self.device(here.lane)
         made = self.backend.make_block(part, weights, len(rows), self.grid, device)
         if index < self.n_kept:
             self._blocks[index] = made
@@ -181,7 +168,7 @@ class Engine:
 
     def blocks(self) -> Iterator[tuple[BlockRows, Block]]:
         """Every block with its rows, in a fixed order."""
-        for index, rows in enumerate(self.layout):
+        for index, rows in enumerate(self.layout.blocks):
             yield rows, self.block(index)
 
     def device(self, lane: int) -> Any:
@@ -225,20 +212,8 @@ def make_engine(
     grid, backend = particles.grid, backend or choose_backend()
     lowest = lowest_frequency(highpass_resolution, particles.extent, particles.radius)
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
-    larger_half = int(np.bincount(particles.half[order]).max())
-    size = block_size(larger_half, grid, block_pixels)
-    together = max(1, min(SORTED, larger_half // 2) // size)
-    halves = [
-        [
-            BlockRows(part, h, 2 * (i % 2) + h - 1)
-            for i, part in enumerate(_blocks_by_view(members, particles.rotations, size, together))
-        ]
-        for h in (1, 2)
-        if len(members := order[particles.half[order] == h])
-    ]
-    longest = max(len(blocks) for blocks in halves)
-    layout = [blocks[i] for i in range(longest) for blocks in halves if i < len(blocks)]
-    return Engine(particles, grid, size, together, layout, max_memory_gb, backend, lowest)
+    layout = make_layout(particles, order, block_pixels)
+    return Engine(particles, grid, layout, max_memory_gb, backend, lowest)
 
 
 def lowest_frequency(highpass_resolution: float | None, extent: float, highest: int) -> float:
@@ -254,40 +229,6 @@ def lowest_frequency(highpass_resolution: float | None, extent: float, highest: 
             f" filter resolution of {extent / highest:.1f} Å"
         )
     return lowest
-
-
-def _blocks_by_view(
-    members: Int[np.ndarray, " m"], rotations: Float[np.ndarray, "n 3 3"], size: int, together: int
-) -> list[Int[np.ndarray, " _"]]:
-    """Blocks of particles, those of some blocks together ordered by view."""
-    groups = np.split(members, range(together * size, len(members), together * size))
-    members = np.concatenate([group[by_view(rotations[group])] for group in groups])
-    return np.split(members, range(size, len(members), size))
-
-
-def by_view(rotations: Float[np.ndarray, "n 3 3"]) -> Int[np.ndarray, " n"]:
-    """Order in which neighbours look along similar directions: slices find each other's voxels.
-
-    Bands of latitude of the half sphere, there and back.
-    """
-    x, y, z = np.where(rotations[:, 2, 2:] < 0, -1, 1).T * rotations[:, 2].T
-    n_bands = max(1, round((len(x) / 8) ** 0.5))  # the shortest way through random points
-    band = np.minimum(np.arccos(np.clip(z, 0, 1)) / (np.pi / 2) * n_bands, n_bands - 1).astype(int)
-    longitude = np.arctan2(y, x)
-    return np.lexsort((np.where(band % 2, -longitude, longitude), band))
-
-
-def block_size(n: int, grid: FourierGrid, block_pixels: int) -> int:
-    """Particles in a block: a power of two times 16, so that few sizes are ever compiled.
-
-    Args:
-        n: particles of the larger half-set; no block is twice as large.
-        grid: a block has about as many pixels as there are voxels,
-        block_pixels: or as these where they are more.
-    """
-    pixels, voxels = int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
-    wanted = min(max(block_pixels, voxels) // pixels, n)
-    return 16 * 2 ** max(0, round(np.log2(max(wanted, 1) / 16)))
 
 
 def threads_at_hand() -> int:

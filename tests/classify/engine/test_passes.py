@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d.expectation import insert_columns
 from emjax.classify.engine import kernels, native, passes, sparse
-from emjax.classify.engine.passes import LANES, Accumulator, block_size, by_view, make_engine
+from emjax.classify.engine.layout import LANES, block_size, by_view
+from emjax.classify.engine.passes import Accumulator, make_engine
 from emjax.classify.engine.sparse import TILE
 from emjax.imaging.grids import add_friedel_mates
 from emjax.imaging.particles import weights_of
@@ -44,9 +45,9 @@ def random_volumes(engine, k, seed=0):
 
 
 def test_every_particle_is_in_one_block_of_its_half(engine):
-    rows = np.concatenate([r.rows for r in engine.layout])
+    rows = np.concatenate([r.rows for r in engine.layout.blocks])
     assert np.array_equal(np.sort(rows), np.arange(engine.particles.n))
-    for block in engine.layout:
+    for block in engine.layout.blocks:
         assert np.all(engine.particles.half[block.rows] == block.half)
 
 
@@ -113,7 +114,9 @@ def test_columns_do_not_depend_on_their_neighbours(engine):
         alone = log_likelihoods(engine, values[k : k + 1])[2][:, 0]
         assert np.array_equal(alone, together[:, k])
 
-    weights = np.random.default_rng(1).random((engine.block_size, TILE + 5), dtype=np.float32)
+    weights = np.random.default_rng(1).random(
+        (engine.layout.block_size, TILE + 5), dtype=np.float32
+    )
 
     def inserted(columns):
         accumulator = Accumulator(engine, columns.shape[1])
@@ -133,7 +136,7 @@ def test_blocks_made_when_needed_give_the_same_bits(engine, prepared):
         block_pixels=15_000,
         backend=engine.backend,
     )
-    assert frugal.n_kept == 0 < half.n_kept < engine.n_kept == len(engine.layout)
+    assert frugal.n_kept == 0 < half.n_kept < engine.n_kept == len(engine.layout.blocks)
     columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
     a = insert_columns(engine, columns)
     for b in (insert_columns(frugal, columns), insert_columns(half, columns)):
@@ -163,7 +166,8 @@ def test_any_number_of_threads_gives_the_same_bits(engine, monkeypatch):
 SEVERAL_DEVICES = """
 import jax, numpy as np
 from emjax.classify.engine import sparse
-from emjax.classify.engine.passes import LANES, Engine, make_engine
+from emjax.classify.engine.layout import LANES
+from emjax.classify.engine.passes import Engine, make_engine
 from emjax.classify.em3d.expectation import insert_columns
 from emjax.simulate import phantom, simulate
 from tests.classify.conftest import BOX, PIXEL, prepare
@@ -175,7 +179,7 @@ def found():
     engine = make_engine(particles, block_pixels=8_000, backend=sparse)
     blocks = [block for _, block in engine.blocks()]
     tables = engine.tables([np.ones(engine.grid.kxyz.shape[0], np.complex64)] * 3)
-    ell = [engine.log_likelihoods(r, b, tables) for r, b in zip(engine.layout, blocks)]
+    ell = [engine.log_likelihoods(r, b, tables) for r, b in zip(engine.layout.blocks, blocks)]
     sums = insert_columns(engine, columns)
     devices = {d for block in blocks for d in block.pixels.devices()}
     return len(devices), np.concatenate(ell), np.asarray(sums.numerator)
@@ -203,7 +207,7 @@ def test_memory_estimate_is_near_the_truth(engine):
         for leaf in jax.tree.leaves(vars(block))
         if hasattr(leaf, "nbytes")
     )
-    padded = len(engine.layout) * engine.block_size
+    padded = len(engine.layout.blocks) * engine.layout.block_size
     assert 0.6 < held / 1e9 / engine.backend.gigabytes(padded, engine.grid) < 1.5
 
 
@@ -283,7 +287,7 @@ def test_kernels_compile_to_gpu_code(prepared, monkeypatch):
     engine = make_engine(prepared[0], particle_limit=40, backend=kernels)
     _, block = next(iter(engine.blocks()))
     sums = kernels.empty_sums(1, engine.grid.kxyz.shape[0], jax.devices()[0])[0]
-    posteriors = jnp.ones((engine.block_size, TILE))
+    posteriors = jnp.ones((engine.layout.block_size, TILE))
     monkeypatch.setattr(kernels, "interpreted", lambda: False)
     arrays, static = eqx.partition(block, eqx.is_array)
 
@@ -309,7 +313,7 @@ def test_a_pose_that_is_no_rotation_stays_inside(prepared):
         block = replace(block, rotations=np.full_like(block.rotations, value))
         native.log_likelihoods(block, np.ones((1, block.n_voxels, 2, TILE), np.float32))
         sums = native.empty_sums(1, block.n_voxels, jax.devices()[0])
-        native.insert(block, np.ones((engine.block_size, TILE), np.float32), sums)
+        native.insert(block, np.ones((engine.layout.block_size, TILE), np.float32), sums)
 
 
 def test_poses_may_lie_in_memory_in_any_order(engine, prepared):
@@ -335,4 +339,4 @@ def test_highpass_ignores_coarse_frequencies(engine, prepared):
 
 def test_particle_limit(prepared):
     limited = make_engine(prepared[0], particle_limit=100)
-    assert sum(len(r.rows) for r in limited.layout) == 100
+    assert sum(len(r.rows) for r in limited.layout.blocks) == 100
