@@ -12,10 +12,10 @@ from emjax.classify.em3d.expectation import sweep
 from emjax.classify.em3d.iterations import iterate
 from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene, make_scene
 from emjax.classify.engine.passes import Engine
+from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.masks import sphere
-from emjax.imaging.particles import Particles
-from emjax.imaging.prepare import cropped_particles, grid_for
+from emjax.imaging.particles import Particles, cropped_particles
 
 BOX_SIZE, PIXEL_SIZE = 64, 6.0
 

@@ -101,7 +101,7 @@ def bits(backend_name: str) -> dict:
 
 def prepare(n: int) -> dict:
     """Gigabytes a second of a stack read alone, and of the pass that prepares it."""
-    from emjax.imaging.prepare import crop_images, grid_for
+    from emjax.imaging.crop import crop_images, grid_for
 
     d, pixel_size, rng = 256, 1.5, np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:

@@ -96,8 +96,8 @@ def name_nuisance() -> dict:
     from scipy.spatial.transform import Rotation
 
     from emjax.classify.subspace.analysis import SubspaceOptions, analyse
-    from emjax.classify.subspace.mixture import latent_means
     from emjax.classify.subspace.operators import make_pixel_operators
+    from emjax.classify.subspace.statistics import latent_means
 
     exact, wrong = (draw_of(name) for name in ("ligand", "ligand_jittered"))
     mask = data.read_volume(data.data_folder() / "spliceosome" / "solvent_mask.mrc")[0]
@@ -252,7 +252,8 @@ def cpu_seconds() -> float:
 
 def scaling(quick: bool) -> dict:
     """Seconds and memory of 1000 seeds × K = 4 in 8 components with synthetic statistics."""
-    from emjax.classify.subspace.mixture import Statistics, pack, run_campaign
+    from emjax.classify.subspace.mixture import run_campaign
+    from emjax.classify.subspace.statistics import Statistics, pack
 
     result = {}
     for n in (100_000,) if quick else (100_000, 1_000_000):

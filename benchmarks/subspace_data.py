@@ -8,17 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.masks import resample_mask
-from emjax.imaging.particles import Particles
-from emjax.imaging.prepare import (
-    MeanMap,
-    crop_images,
-    cropped_particles,
-    estimate,
-    grid_for,
-    split_halves,
-)
+from emjax.imaging.particles import Particles, cropped_particles, split_halves
+from emjax.imaging.prepare import MeanMap, estimate
 from emjax.io.particles import read_particles
 from emjax.io.stack import ImageStacks
 from emjax.io.volume import read_volume

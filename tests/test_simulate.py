@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import half_plane, half_spectra, spectra_to_pixels
 from emjax.imaging.particles import contrast
-from emjax.imaging.prepare import grid_for
 from emjax.simulate import coloured_noise, phantom, project, simulate
 
 FLAT = {"phase_shift": 0.0, "voltage": 300.0, "spherical_aberration": 0.0}

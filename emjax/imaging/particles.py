@@ -12,6 +12,8 @@ from jaxtyping import Array, Complex, Float, Float16, Int
 from emjax.imaging.ctf import CTF, evaluate_ctf
 from emjax.imaging.grids import FourierGrid, cropped_box_size, half_plane, make_grid
 
+CHUNK = 512  # prepared images at a time
+
 
 @dataclass(frozen=True)
 class Particles:
@@ -153,3 +155,62 @@ def weights_of(particles: Particles, grid: FourierGrid) -> Float[Array, "n p"]:
         grid,
         np.float32(particles.extent),
     )
+
+
+def cropped_particles(
+    images: Complex[np.ndarray, "n p"],
+    rotations: Float[np.ndarray, "n 3 3"],
+    ctf: CTF,
+    half: Int[np.ndarray, " n"],
+    group: Int[np.ndarray, " n"],
+    box_size: int,
+    pixel_size: float,
+    radius: int,
+    scale: Float[np.ndarray, " n"] | None = None,
+    noise_power: Float[np.ndarray, "g s"] | None = None,
+) -> Particles:
+    """Particles around an array of cropped images; box and pixel size are those of the stack."""
+    size = cropped_box_size(radius)
+    n = len(rotations)
+    return Particles(
+        images=images,
+        rotations=np.asarray(rotations, np.float32),
+        ctf=CTF(**{k: np.asarray(v, np.float32) for k, v in vars(ctf).items()}),
+        scale=np.ones(n, np.float32) if scale is None else np.asarray(scale, np.float32),
+        group=np.asarray(group, np.int32),
+        half=np.asarray(half, np.int8),
+        noise_power=np.ones((int(group.max()) + 1, radius + 3), np.float32)
+        if noise_power is None
+        else np.asarray(noise_power, np.float32),
+        box_size=size,
+        voxel_size=box_size * pixel_size / size,
+        radius=radius,
+        stack_box_size=box_size,
+    )
+
+
+def split_halves(
+    half: Int[np.ndarray, " n"], identity: np.ndarray, seed: int
+) -> Int[np.ndarray, " n"]:
+    """Half-set 1 or 2 of each particle; those given are kept.
+
+    Copies of one image (symmetry expansion) come into one half.
+
+    Args:
+        half: 1 or 2, 0 where unknown.
+        identity: key of the image of each particle.
+        seed: of the random split.
+
+    Raises:
+        ValueError: where a half-set stays empty.
+    """
+    unique, of_image = np.unique(identity, return_inverse=True)
+    draw = np.random.default_rng(seed).permutation(len(unique)) % 2 + 1
+    # Where a copy has a half, its siblings follow.
+    known = np.zeros(len(unique), np.int8)
+    np.maximum.at(known, of_image, half)
+    result = np.where(known > 0, known, draw)[of_image].astype(np.int8)
+    for h in (1, 2):
+        if not np.any(result == h):
+            raise ValueError(f"half-set {h}: found no particle, expected at least one image")
+    return result

@@ -5,7 +5,9 @@ import pytest
 
 from emjax.classify.em3d.runs import make_scene
 from emjax.classify.engine.passes import make_engine
-from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
+from emjax.imaging.crop import crop_images, grid_for
+from emjax.imaging.particles import cropped_particles, split_halves
+from emjax.imaging.prepare import estimate
 from emjax.simulate import phantom, simulate
 
 BOX, PIXEL = 32, 8.0

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from emjax.imaging.prepare import MeanMap, crop_images, cropped_particles, estimate, grid_for
+from emjax.imaging.crop import crop_images, grid_for
+from emjax.imaging.particles import cropped_particles
+from emjax.imaging.prepare import MeanMap, estimate
 from emjax.simulate import Simulation, phantom, simulate
 
 BOX, PIXEL, FILTER = 32, 6.0, 18.0

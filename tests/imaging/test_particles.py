@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF
-from emjax.imaging.particles import coarsen, fetch_pages, forget_pages
-from emjax.imaging.prepare import cropped_particles, grid_for
+from emjax.imaging.particles import coarsen, cropped_particles, fetch_pages, forget_pages
 
 N, BOX, PIXEL = 20, 24, 4.0
 

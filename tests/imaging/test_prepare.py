@@ -8,18 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emjax.imaging.crop import crop_images, filter_radius, grid_for
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import cropped_box_size, resample
-from emjax.imaging.particles import weights_of
-from emjax.imaging.prepare import (
-    back_project,
-    crop_images,
-    filter_radius,
-    grid_for,
-    shrink_scale,
-    slicing_values,
-    split_halves,
-)
+from emjax.imaging.maps import back_project, slicing_values
+from emjax.imaging.particles import split_halves, weights_of
+from emjax.imaging.prepare import shrink_scale
 from emjax.imaging.projector import make_slices, slice_volume
 
 BOX, PIXEL, FILTER = 32, 6.0, 18.0
@@ -120,7 +114,8 @@ def test_groups_have_noise_of_their_own(simulation, prepare):
 def test_a_chunk_more_or_less_changes_nothing(simulation, prepare, prepared, monkeypatch):
     first = prepared[0]
     monkeypatch.setattr("emjax.imaging.prepare.CHUNK", 96)
-    monkeypatch.setattr("emjax.imaging.prepare.READ_PIXELS", 70 * BOX**2)
+    monkeypatch.setattr("emjax.imaging.maps.CHUNK", 96)
+    monkeypatch.setattr("emjax.imaging.crop.READ_PIXELS", 70 * BOX**2)
     second = prepare(simulation)[0]
     # Sums of other lengths, in float32.
     np.testing.assert_allclose(second.images, first.images, rtol=1e-3, atol=1e-3)

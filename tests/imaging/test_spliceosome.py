@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import resample
-from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for
+from emjax.imaging.particles import cropped_particles
+from emjax.imaging.prepare import estimate
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.particles import ParticleSet, read_particles
 from emjax.io.stack import ImageStacks

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import add_friedel_mates, gridding, make_grid, to_fourier, to_real
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import radii, soft_edge
-from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import insert_slices, insert_weights, make_slices, slice_volume
 from emjax.imaging.symmetry import (
     expand_poses,

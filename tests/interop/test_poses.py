@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
 from emjax.imaging.grids import make_grid, to_fourier
-from emjax.imaging.prepare import slicing_values
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.projector import make_slices, slice_volume
 from emjax.io.cryosparc import matrix_to_pose, pose_to_matrix
 from emjax.io.relion import euler_to_matrix

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emjax.imaging.ctf import CTF
-from emjax.imaging.particles import Particles
-from emjax.imaging.prepare import cropped_particles
+from emjax.imaging.particles import Particles, cropped_particles
 from emjax.io.atomic import read_json, read_tsv
 from emjax.io.particles import ParticleSet, read_particles
 

@@ -16,9 +16,10 @@ from emjax.classify.subspace.volumes import (
     components_from_states,
 )
 from emjax.imaging.grids import resample
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles
-from emjax.imaging.prepare import MeanMap, slicing_values
+from emjax.imaging.prepare import MeanMap
 from emjax.io.atomic import write_json, write_npy
 from emjax.io.coordinates import read_coordinates
 from emjax.io.particles import ParticleSet, write_particles

@@ -52,8 +52,8 @@ with job(snakemake) as work:
     # Cropping needs JAX, which reading does without.
     from emjax.classify.em3d.coarse import start_radius
     from emjax.classify.engine.passes import lowest_frequency
+    from emjax.imaging.crop import filter_radius
     from emjax.imaging.grids import cropped_box_size
-    from emjax.imaging.prepare import filter_radius
 
     radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
     if options := runs["em3d"]:

@@ -12,12 +12,7 @@ from _prepared import load_prepared
 from _subspace import pose_derivatives, read_mask, write_optimum
 
 from emjax.classify.subspace.basis import Basis
-from emjax.classify.subspace.mixture import (
-    Statistics,
-    assign,
-    posteriors_and_gain,
-    run_campaign,
-)
+from emjax.classify.subspace.mixture import assign, posteriors_and_gain, run_campaign
 from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.classify.subspace.optima import (
     distinct_optima,
@@ -26,6 +21,7 @@ from emjax.classify.subspace.optima import (
     seed_table,
 )
 from emjax.classify.subspace.polish import polish
+from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.io.atomic import read_json, write_npy, write_tsv
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from emjax.imaging.prepare import filter_radius
+from emjax.imaging.crop import filter_radius
 from emjax.io.particles import read_particles
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))

@@ -6,9 +6,11 @@ import numpy as np
 from _job import job
 from _prepared import ctf_of, groups_of, noise_table, read_scale
 
+from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
-from emjax.imaging.prepare import crop_images, cropped_particles, estimate, grid_for, split_halves
+from emjax.imaging.particles import cropped_particles, split_halves
+from emjax.imaging.prepare import estimate
 from emjax.io.atomic import atomic_memmap, write_half_precision, write_tsv
 from emjax.io.particles import read_particles, write_particles
 from emjax.io.stack import ImageStacks

@@ -28,8 +28,8 @@ from emjax.classify.subspace.pose_error import (
     marginal_likelihoods,
     nuisance_coefficients,
 )
-from emjax.imaging.particles import Particles
-from emjax.imaging.prepare import slicing_values, split_halves
+from emjax.imaging.maps import slicing_values
+from emjax.imaging.particles import Particles, split_halves
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from emjax.classify.em3d.runs import RunState, Tally
 from emjax.classify.engine.layout import BlockRows
 from emjax.classify.engine.passes import Accumulator, Block, Engine, Sums, in_lanes
-from emjax.imaging.prepare import slicing_values
+from emjax.imaging.maps import slicing_values
 
 
 def posteriors_of(

@@ -8,7 +8,7 @@ from jaxtyping import Array, Complex, Float
 from emjax.classify.em3d.runs import Em3dOptions, Scene
 from emjax.classify.engine.passes import Sums
 from emjax.imaging.grids import FourierGrid, to_fourier, to_real
-from emjax.imaging.prepare import solve_map
+from emjax.imaging.maps import solve_map
 from emjax.imaging.symmetry import symmetrise_sums
 
 

@@ -15,7 +15,6 @@ from jaxtyping import Array, Complex, Float
 
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.evidence import Evidence, Fold, block_interval, held_out_evidence
-from emjax.classify.subspace.mixture import Statistics, latent_mix, turn
 from emjax.classify.subspace.operators import PixelOperators
 from emjax.classify.subspace.pose_error import (
     AUTO_WIDTHS,
@@ -25,7 +24,9 @@ from emjax.classify.subspace.pose_error import (
     project_statistics,
 )
 from emjax.classify.subspace.region import enrich_by_class, refit_in_region
-from emjax.imaging.prepare import MeanMap, slicing_values
+from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
+from emjax.imaging.maps import slicing_values
+from emjax.imaging.prepare import MeanMap
 
 
 @dataclass(frozen=True)

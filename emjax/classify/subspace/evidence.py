@@ -17,12 +17,10 @@ from jaxtyping import Float
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
     CampaignOptions,
-    Statistics,
-    latent_mix,
     posteriors_and_gain,
     run_campaign,
-    turn,
 )
+from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
 
 Z95 = 1.959964
 MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small its error

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from emjax.classify.subspace.mixture import Campaign, Statistics
+from emjax.classify.subspace.mixture import Campaign
+from emjax.classify.subspace.statistics import Statistics
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.subspace.basis import Basis, joint_moments
-from emjax.classify.subspace.mixture import Statistics, pack
 from emjax.classify.subspace.operators import PixelOperators, to_table
+from emjax.classify.subspace.statistics import Statistics, pack
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.prepare import slicing_values
+from emjax.imaging.maps import slicing_values
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from emjax.classify.subspace.mixture import assign, run_campaign
 from emjax.classify.subspace.operators import PixelOperators, make_pixel_operators
 from emjax.classify.subspace.pose_error import project_statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
-from emjax.imaging.prepare import slicing_values
+from emjax.imaging.maps import slicing_values
 
 SMOOTHING = 16.0  # Å, of the local power
 PEAK = 8.0  # amplitude over the median in the mask; noise reaches 4

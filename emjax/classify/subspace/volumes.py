@@ -7,11 +7,7 @@ from jaxtyping import Array, Complex, Float
 
 from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
-from emjax.classify.subspace.mixture import (
-    CampaignOptions,
-    Statistics,
-    run_campaign,
-)
+from emjax.classify.subspace.mixture import CampaignOptions, run_campaign
 from emjax.classify.subspace.operators import (
     PixelBlock,
     PixelOperators,
@@ -21,8 +17,9 @@ from emjax.classify.subspace.operators import (
     to_table,
 )
 from emjax.classify.subspace.pose_error import project_statistics
+from emjax.classify.subspace.statistics import Statistics
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
-from emjax.imaging.prepare import slicing_values
+from emjax.imaging.maps import slicing_values
 
 
 def class_coefficients(

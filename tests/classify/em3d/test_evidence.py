@@ -14,8 +14,8 @@ from emjax.classify.engine.passes import make_engine
 from emjax.classify.evidence_record import map_evidence_record
 from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.classify.subspace.pose_error import PoseError, derivative_volumes
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import weights_of
-from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import make_slices, slice_volume
 
 OPTIONS = Em3dOptions(online_epochs=0, full_iterations=12, anneal_until=4)

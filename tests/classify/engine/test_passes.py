@@ -18,8 +18,8 @@ from emjax.classify.engine.layout import LANES, block_size, by_view
 from emjax.classify.engine.passes import Accumulator, make_engine
 from emjax.classify.engine.sparse import TILE
 from emjax.imaging.grids import add_friedel_mates
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import weights_of
-from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import insert_slices, insert_weights, make_slices, slice_volume
 from tests.campaigns import ROOT
 

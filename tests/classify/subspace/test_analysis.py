@@ -8,10 +8,11 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.subspace.analysis import SubspaceOptions, analyse
-from emjax.classify.subspace.mixture import Statistics, assign, pack, run_campaign
+from emjax.classify.subspace.mixture import assign, run_campaign
 from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.classify.subspace.pose_error import nuisance_modes
 from emjax.classify.subspace.region import variable_region
+from emjax.classify.subspace.statistics import Statistics, pack
 from emjax.classify.subspace.volumes import (
     components_from_maps,
     components_from_states,

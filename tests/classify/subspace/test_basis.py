@@ -30,9 +30,9 @@ from emjax.classify.subspace.volumes import (
 )
 from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import gridding, make_grid
+from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import radii, soft_edge
 from emjax.imaging.particles import Particles, weights_of
-from emjax.imaging.prepare import slicing_values
 from emjax.imaging.projector import make_slices, slice_volume
 from emjax.simulate import phantom
 

@@ -15,17 +15,19 @@ from emjax.classify.subspace.evidence import (
 )
 from emjax.classify.subspace.mixture import (
     CampaignOptions,
-    Statistics,
     assign,
+    posteriors_and_gain,
+    run_campaign,
+)
+from emjax.classify.subspace.optima import distinct_optima, information, seed_array
+from emjax.classify.subspace.statistics import (
+    Statistics,
     latent_means,
     latent_mix,
     pack,
-    posteriors_and_gain,
-    run_campaign,
     turn,
     unpack,
 )
-from emjax.classify.subspace.optima import distinct_optima, information, seed_array
 
 
 def planted(n, z, seed=0, strength=3.0):

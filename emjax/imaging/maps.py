@@ -1,0 +1,75 @@
+"""Maps from sums over particles, and the coefficients that maps are sliced from."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from emjax.imaging.fsc import fourier_shell_correlation, wiener_precision
+from emjax.imaging.grids import (
+    FourierGrid,
+    add_friedel_mates,
+    gridding,
+    shell_means,
+    to_fourier,
+    to_real,
+)
+from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
+from emjax.imaging.projector import empty_table, insert_images, table_rows
+from emjax.imaging.symmetry import symmetrise_sums
+
+
+def back_project(
+    particles: Particles, grid: FourierGrid, point_group: str = "C1"
+) -> tuple[Complex[Array, "2 v"], Float[Array, "2 v"]]:
+    """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added."""
+    sums = []
+    for h in (1, 2):
+        members = np.flatnonzero(particles.half == h)
+        table = empty_table(grid)
+        size = min(CHUNK, len(members))
+        for rows in chunks(len(members), size):
+            # The last chunk is filled up with particles of zero weight.
+            part = particles.take(members[np.resize(rows, size)])
+            real = jnp.asarray(np.arange(size) < len(rows))[:, None]
+            weights = weights_of(part, grid) * real
+            rotations = jnp.asarray(part.rotations, jnp.float32)
+            # Not before the last chunk is in: JAX would make room for all at once.
+            table = insert_images(
+                table.block_until_ready(), jnp.asarray(part.images), weights, rotations, grid
+            )
+        sums.append(table_rows(table, grid))
+    numerator, denominator = (jnp.stack(half) for half in zip(*sums, strict=True))
+    return symmetrise_sums(
+        add_friedel_mates(numerator, grid), add_friedel_mates(denominator, grid), grid, point_group
+    )
+
+
+@eqx.filter_jit
+def solve_map(
+    numerator: Complex[Array, "2 v"],
+    denominator: Float[Array, "2 v"],
+    mask: Float[Array, "d d d"],
+    grid: FourierGrid,
+    fsc_filter: bool = True,
+) -> tuple[Float[Array, "d d d"], Float[Array, "2 d d d"], Float[Array, " s"]]:
+    """Map and half-maps (real space, unmasked) with the FSC of the masked half-maps.
+
+    Each half is num/(den + floor); the joint map is (num₁+num₂)/(den₁+den₂+1/τ²), τ² from the FSC.
+    """
+    window = jnp.asarray(gridding(grid.box_size))
+    level = shell_means(jnp.sum(denominator, 0), grid)
+    floor = 1e-3 * level[grid.voxel_shells] + 1e-20
+    halves = to_real(numerator / (denominator + floor), grid) / window
+    masked = to_fourier(halves * mask, grid)
+    fsc = fourier_shell_correlation(masked[0], masked[1], grid)
+    prior = wiener_precision(fsc, level) if fsc_filter else 1e-3 * level
+    joint = jnp.sum(numerator, 0) / (jnp.sum(denominator, 0) + prior[grid.voxel_shells] + 1e-20)
+    return to_real(joint, grid) / window, halves, fsc
+
+
+@jax.jit
+def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
+    """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
+    return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
