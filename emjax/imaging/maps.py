@@ -59,13 +59,14 @@ def solve_map(
     Each half is num/(den + floor); the joint map is (num₁+num₂)/(den₁+den₂+1/τ²), τ² from the FSC.
     """
     window = jnp.asarray(gridding(grid.box_size))
-    level = shell_means(jnp.sum(denominator, 0), grid)
+    total = denominator[0] + denominator[1]
+    level = shell_means(total, grid)
     floor = 1e-3 * level[grid.voxel_shells] + 1e-20
     halves = to_real(numerator / (denominator + floor), grid) / window
     masked = to_fourier(halves * mask, grid)
     fsc = fourier_shell_correlation(masked[0], masked[1], grid)
     prior = wiener_precision(fsc, level) if fsc_filter else 1e-3 * level
-    joint = jnp.sum(numerator, 0) / (jnp.sum(denominator, 0) + prior[grid.voxel_shells] + 1e-20)
+    joint = (numerator[0] + numerator[1]) / (total + prior[grid.voxel_shells] + 1e-20)
     return to_real(joint, grid) / window, halves, fsc
 
 
