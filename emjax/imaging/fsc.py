@@ -1,5 +1,7 @@
 """Fourier shell correlation, and the filters that follow from it."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
@@ -51,7 +53,7 @@ def volume_fsc(
 
 
 def randomise_phases(
-    volume: Float[np.ndarray, "d d d"], shell: int, *, seed: int
+    volume: Float[np.ndarray, "d d d"], shell: int, *, seed: int | Sequence[int]
 ) -> Float[np.ndarray, "d d d"]:
     """The volume with random phases from a shell on, amplitudes kept.
 

@@ -25,6 +25,11 @@ class Slices(eqx.Module):
     folded: Bool[Array, "n p"]
 
 
+def _points(plane: Float[Array, "p 2"], rotations: Float[Array, "n 3 3"]) -> Float[Array, "n p 3"]:
+    """Where pixels lie in the volume; in highest precision, or a GPU would round to ten bits."""
+    return jnp.einsum("pi,nix->npx", plane, rotations[:, :2, :], precision="highest")
+
+
 def make_slices(rotations: Float[Array, "n 3 3"], grid: FourierGrid) -> Slices:
     """Trilinear weights of the slices of n poses, folded to x ≥ 0.
 
@@ -32,8 +37,8 @@ def make_slices(rotations: Float[Array, "n 3 3"], grid: FourierGrid) -> Slices:
         rotations: A = Rz(psi)·Ry(tilt)·Rz(rot) of each particle.
         grid: pixels and voxels.
     """
-    plane = jnp.stack([grid.kx, grid.ky], -1).astype(rotations.dtype)
-    points = jnp.einsum("pi,nix->npx", grid.padding * plane, rotations[:, :2, :])
+    plane = grid.padding * jnp.stack([grid.kx, grid.ky], -1).astype(rotations.dtype)
+    points = _points(plane, rotations)
     folded = points[..., 0] < 0
     points = jnp.where(folded[..., None], -points, points)
     corner = jnp.floor(points)
@@ -80,8 +85,17 @@ def insert_weights(
 
 
 def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
-    """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred."""
+    """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred.
+
+    Raises:
+        ValueError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
+    """
     edge = grid.padding * grid.radius + 2
+    if (places := 12 * edge**3) >= 2**31:
+        raise ValueError(
+            f"box: found {grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32"
+            " bits, expected at most about 1120; bin the particles"
+        )
     return jnp.zeros((edge, 2 * edge - 1, 2 * edge - 1, 3), jnp.float32)
 
 
@@ -118,8 +132,7 @@ def insert_images(
 @functools.partial(jax.jit, donate_argnums=0)
 def _insert(table, images, weights, rotations, plane):
     shape = table.shape
-    # Highest precision: a GPU would round the points to ten bits.
-    points = jnp.einsum("pi,nix->npx", plane, rotations[:, :2, :], precision="highest")
+    points = _points(plane, rotations)
     folded = points[..., 0] < 0
     points = jnp.where(folded[..., None], -points, points)
     corner = jnp.floor(points)

@@ -21,7 +21,8 @@ def fingerprint(settings: Any, files: Iterable[str | Path]) -> str:
     """Of everything that decides a result: a checkpoint of anything else is not used."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for path in files:
-        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

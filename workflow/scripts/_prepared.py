@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
 from emjax.imaging.particles import Particles, cropped_particles
 from emjax.io.atomic import read_json, read_tsv
@@ -72,12 +73,23 @@ def read_noise(folder: str | Path) -> np.ndarray:
 
 
 def load_prepared(folder: str | Path) -> tuple[ParticleSet, Particles]:
-    """The table and the whitened, cropped images of a campaign."""
+    """The table and the whitened, cropped images of a campaign.
+
+    Raises:
+        InputError: where they are not of the same number of particles.
+    """
     folder = Path(folder)
     facts = read_json(folder / "prepare.json")
     table = read_table(folder)
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    if len(images) != len(table.half):
+        raise InputError(
+            place=str(folder / "images.npy"),
+            found=f"{len(images)} images",
+            expected=f"{len(table.half)}, as particles.star beside it; remove the folder",
+        )
     prepared = cropped_particles(
-        np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+        images,
         table.rotations,
         ctf_of(table),
         table.half,

@@ -28,8 +28,10 @@ with job(snakemake) as work:
     runs = [Run(int(k[1:]), int(s[1:])) for k, s in (f.name.split("-")[1:] for f in folders)]
     scene = read_scene(prepare, params.focus, particles.box_size, facts["box_size"])
 
-    settings = [params.emjax, params.options, params.focus, [f.name for f in folders]]
-    decisive = [prepare / name for name in ("particles.star", "noise.tsv", "solvent_mask.mrc")]
+    names, precision = [f.name for f in folders], str(particles.images.dtype)
+    settings = [params.emjax, params.options, params.focus, names, precision]
+    maps = ("solvent_mask.mrc", "mean_map.mrc")
+    decisive = [prepare / name for name in ("particles.star", "noise.tsv", *maps)]
     of = fingerprint(settings, [*decisive, *snakemake.input.focus, *snakemake.input.initial_maps])
     checkpoint = Checkpoint(checkpoint_path(snakemake), of)
     resume = checkpoint.load()

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from emjax.classify.em3d.runs import Em3dOptions, RunState, Scene, Tally, clipped_fraction
+from emjax.imaging.fsc import randomise_phases
 
 
 def rms_change(
@@ -92,6 +93,13 @@ def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
         record | {name: [record[name][k] for k in order] for name in of_classes}
         for record in state.history
     )
+    place = np.argsort(order)
+    history = tuple(
+        record | {"reseeded": [int(place[k]) for k in record["reseeded"]]}
+        if "reseeded" in record
+        else record
+        for record in history
+    )
     flow = tuple(table[np.ix_(order, order)] for table in state.flow)
     return replace(state, history=history, flow=flow)
 
@@ -104,6 +112,41 @@ def least_particles(n: int) -> float:
 def dead_classes(class_mass: Float[np.ndarray, " k"], n: int) -> list[int]:
     """Classes (0-based) with fewer particles than a class must hold."""
     return [int(k) for k in np.flatnonzero(class_mass < least_particles(n))]
+
+
+def reseed(
+    state: RunState, dead: list[int], halves: Float[np.ndarray, "2 k d d d"], scene: Scene
+) -> RunState:
+    """Start dead classes anew from the largest living one, each with half of its particles.
+
+    To its map comes noise of the strength at which its half-maps differ, with phases of its own:
+    the half-maps themselves would part the particles by their half-sets.
+
+    Args:
+        state: after the iteration.
+        dead: classes, 0-based.
+        halves: half-maps of all classes, not masked.
+        scene: its masks.
+    """
+    living = np.setdiff1d(np.arange(state.run.n_classes), dead)
+    if not len(living):
+        return state
+    volumes, weights = state.volumes.copy(), state.class_weights.copy()
+    inside = np.asarray(scene.solvent_mask * scene.focus_mask)
+    for k in dead:
+        largest = living[np.argmax(weights[living])]
+        difference = halves[0, largest] - halves[1, largest]
+        noise = randomise_phases(difference, 0, seed=(state.run.seed, state.iteration, k))
+        volumes[k] = state.volumes[largest] + inside * noise
+        weights[k] = weights[largest] = weights[largest] / 2
+    record = state.history[-1] | {"reseeded": dead}
+    return replace(
+        state,
+        volumes=volumes,
+        class_weights=weights,
+        converged=False,
+        history=(*state.history[:-1], record),
+    )
 
 
 def warnings_of(
@@ -125,6 +168,9 @@ def warnings_of(
         f"class {k + 1} is dead: {class_mass[k]:.0f} of {n} particles"
         for k in dead_classes(class_mass, n)
     ]
+    for c in range(k):
+        if times := [h["iteration"] for h in state.history if c in h.get("reseeded", [])]:
+            found.append(f"class {c + 1} had died and was started anew after iteration {times[-1]}")
     focus = np.asarray(scene.focus_mask)
     clipped = clipped_fraction(focus, np.asarray(scene.solvent_mask))
     # Soft edges overlap a little; without a focus mask it is 1 everywhere.

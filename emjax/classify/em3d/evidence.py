@@ -9,6 +9,7 @@ held-out particles best.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ def fit_halves(
         n_classes: numbers of classes; 1 is added.
         seeds: runs of each number.
         options: of the classifications.
-        blocks: micrograph of each particle, which stays whole.
+        blocks: micrograph of each particle, which stays whole where there are several.
         initial_volumes: first maps, for `input`.
         max_memory_gb: for the engine of one half-set.
 
@@ -86,17 +87,22 @@ def fit_halves(
     fits: dict[int, dict[int, ClassMaps]] = {}
     for unseen in (1, 2):
         rows = np.flatnonzero(particles.half != unseen)
-        own = split_halves(np.zeros(len(rows), np.int8), names[rows].astype(str), 0)
+        wholes = names[rows] if len(np.unique(names[rows])) > 1 else rows
+        own = split_halves(np.zeros(len(rows), np.int8), wholes.astype(str), 0)
         part = replace(particles.subset(rows), half=own)
         engine = make_engine(
             part, max_memory_gb, 0, options.highpass_resolution, options.particle_limit
         )
-        found = list(classify(engine, scene, runs, options, initial_volumes=given))
+        everyone = None
+        if options.particle_limit:
+            everyone = make_engine(part, max_memory_gb, 0, options.highpass_resolution)
+        fit = partial(classify, engine, scene, everyone=everyone)
+        found = fit(runs, options, initial_volumes=given)
         if given is None and options.initial != "variability":
             # Where every random start is stuck at K, K + 1 would win; this start rarely is.
             engine.forget_blocks()  # their memory is for the operators of the start
             again = [Run(k, 0) for k in sorted({*n_classes} - {1})]
-            found += classify(engine, scene, again, replace(options, initial="variability"))
+            found += fit(again, replace(options, initial="variability")) if again else []
         engine.forget_blocks()
         fits[unseen] = _best_of(found)
     return fits
@@ -109,7 +115,7 @@ def _best_of(results: Sequence[RunResult]) -> dict[int, ClassMaps]:
         if k not in best or result.log_likelihood > best[k].log_likelihood:
             best[k] = result
     return {
-        k: ClassMaps(found.volumes, found.posteriors.sum(0) / found.posteriors.sum())
+        k: ClassMaps(found.volumes, found.posteriors.mean(0, dtype=np.float64).astype(np.float32))
         for k, found in best.items()
     }
 

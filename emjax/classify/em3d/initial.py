@@ -34,11 +34,16 @@ def start_runs(
     Raises:
         ValueError: where K exceeds the particles, or given maps do not fit in number or box.
     """
+    n = len(engine.layout.rows)
     for run in runs:
-        if run.n_classes > engine.particles.n:
+        if run.n_classes > n:
             raise ValueError(
-                f"n_classes: found {run.n_classes}, expected at most the"
-                f" {engine.particles.n} particles"
+                f"n_classes: found {run.n_classes}, expected at most the {n} particles"
+            )
+        if options.initial == "pca" and run.n_classes > options.pca_reconstructions:
+            raise ValueError(
+                f"pca_reconstructions: found {options.pca_reconstructions}, expected at least the"
+                f" {run.n_classes} classes"
             )
     if options.initial == "input":
         maps = [check_given((given or {}).get(run), run, scene) for run in runs]
@@ -82,14 +87,18 @@ def _state(run: Run, volumes: Array) -> RunState:
     return RunState(run, np.asarray(volumes), weights, np.zeros(0, np.int32))
 
 
-def _subsets(rng: np.random.Generator, n: int, size: int, number: int) -> np.ndarray:
-    """Random subsets of `size` of n particles, one a column.
+def _subsets(
+    engine: Engine, seed: tuple[int, int], size: int, number: int
+) -> Bool[np.ndarray, "n c"]:
+    """Random subsets of `size` of the engine's particles, one a column.
 
     Subsets are never more than half, or those of few particles would all be the same.
     """
-    columns = np.zeros((n, number), bool)
+    rng, rows = np.random.default_rng(seed), engine.layout.rows
+    size = max(1, min(size, len(rows) // 2))
+    columns = np.zeros((engine.particles.n, number), bool)
     for k in range(number):
-        columns[rng.choice(n, max(1, min(size, n // 2)), replace=False), k] = True
+        columns[rows[rng.choice(len(rows), size, replace=False)], k] = True
     return columns
 
 
@@ -109,12 +118,10 @@ def _random_subsets(
     engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
 ) -> list[Float[Array, "k d d d"]]:
     """`simple`: each class from its own random particles, all runs in one pass."""
-    n, size = engine.particles.n, options.particles_per_reconstruction
-    maps = []
+    size, maps = options.particles_per_reconstruction, []
     for part in engine.portions([run.n_classes for run in runs]):
         columns = [
-            _subsets(np.random.default_rng((run.seed, run.n_classes)), n, size, run.n_classes)
-            for run in runs[part]
+            _subsets(engine, (run.seed, run.n_classes), size, run.n_classes) for run in runs[part]
         ]
         sums = insert_columns(engine, np.concatenate(columns, 1))
         start = 0
@@ -130,7 +137,8 @@ def _variability(
     engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
 ) -> list[Float[Array, "k d d d"]]:
     """`variability`: a mixture in the basis of the particles' variability, fitted once."""
-    operators = make_pixel_operators(engine.particles, max_memory_gb=engine.max_memory_gb)
+    seen = engine.particles.subset(engine.layout.rows)
+    operators = make_pixel_operators(seen, max_memory_gb=engine.max_memory_gb)
     mask = np.asarray(scene.solvent_mask * scene.focus_mask)
     basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
     maps = []
@@ -147,7 +155,7 @@ def _principal_components(
     maps: dict[Run, Float[Array, "k d d d"]] = {}
     size, number = options.particles_per_reconstruction, options.pca_reconstructions
     for seed in sorted({run.seed for run in runs}):
-        columns = _subsets(np.random.default_rng((seed, 0)), engine.particles.n, size, number)
+        columns = _subsets(engine, (seed, 0), size, number)
         volumes = mask_volumes(_maps(engine, scene, columns, options), scene)
         table = np.asarray(volumes).reshape(number, -1)
         for run in runs:

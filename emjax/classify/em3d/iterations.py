@@ -17,12 +17,17 @@ from itertools import groupby
 from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.classify.em3d.coarse import Stage, coarse_stage, coarsen_maps, to_all_frequencies
-from emjax.classify.em3d.convergence import advance, dead_classes, renumber, warnings_of
+from emjax.classify.em3d.convergence import (
+    advance,
+    dead_classes,
+    renumber,
+    reseed,
+    warnings_of,
+)
 from emjax.classify.em3d.expectation import insert_columns, sweep
 from emjax.classify.em3d.initial import start_runs
 from emjax.classify.em3d.maximization import mask_volumes, solve_classes
@@ -82,6 +87,8 @@ def classify(
             states = to_all_frequencies(states, coarse, whole)
         del coarse, first  # their blocks make room
     states = _settle(whole, states, options, on_iteration)
+    if everyone:
+        engine.forget_blocks()
     return finish(everyone or engine, scene, states, options)
 
 
@@ -196,22 +203,10 @@ def _maximize(
     volumes = np.array(mask_volumes(maps, scene))
     state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage or state.stage)
     n = int((tally.labels >= 0).sum())
-    if options.dead_class == "reseed" and (dead := dead_classes(tally.mass, n)):
-        state = _reseed(state, dead, np.asarray(halves), scene)
+    goes_on = stage or state.coarse or _unfinished(replace(state, converged=False), options)
+    if options.dead_class == "reseed" and goes_on and (dead := dead_classes(tally.mass, n)):
+        state = reseed(state, dead, np.asarray(halves), scene)
     return state
-
-
-def _reseed(
-    state: RunState, dead: list[int], halves: Float[np.ndarray, "2 k d d d"], scene: Scene
-) -> RunState:
-    """Give dead classes a new start: they and the largest class take its two half-maps."""
-    volumes, weights = state.volumes.copy(), state.class_weights.copy()
-    for k in dead:
-        largest = int(np.argmax(weights))
-        split = np.asarray(mask_volumes(jnp.asarray(halves[:, largest]), scene))
-        volumes[largest], volumes[k] = split
-        weights[k] = weights[largest] = weights[largest] / 2
-    return replace(state, volumes=volumes, class_weights=weights, converged=False)
 
 
 def finish(

@@ -30,6 +30,11 @@ class Layout:
     block_size: int  # particles
     together: int  # blocks of a half-set that have all views between them
 
+    @property
+    def rows(self) -> Int[np.ndarray, " m"]:
+        """Particles of all blocks in ascending order."""
+        return np.sort(np.concatenate([block.rows for block in self.blocks]))
+
     def batches(self, n_particles: int) -> list[Int[np.ndarray, " _"]]:
         """Indices of consecutive blocks, about so many particles of all views and both halves."""
         n_blocks, both = len(self.blocks), 2 * self.together

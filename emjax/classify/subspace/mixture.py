@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from emjax.classify.subspace.statistics import Statistics
 
 CHUNK = 512  # particles in one product: its columns stay in the cache
+PIECE = 64  # particles added up by one thread
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,25 @@ def _accumulate(
         total = jnp.sum(weight, -1, keepdims=True)
         posterior = (weight / total).reshape(-1, r * k)
         gain = phi[:, -1] @ (jnp.log(total) + top)[..., 0]
-        return (sums + posterior.T @ phi, evidence + gain), None
+        return (sums + _times(posterior, phi), evidence + gain), None
 
     start = (jnp.zeros((r * k, f), theta.dtype), jnp.zeros(r, theta.dtype))
     (sums, evidence), _ = jax.lax.scan(step, start, rows)
     return sums.reshape(r, k, f), evidence
+
+
+def _times(weights: Float[Array, "b r"], phi: Float[Array, "b f"]) -> Float[Array, "r f"]:
+    """weightsᵀ·phi in pieces so short that no thread takes a part of one.
+
+    A longer sum is split over the threads there are, and its last digits with it.
+    """
+
+    def step(total, piece):
+        return total + piece[0].T @ piece[1], None
+
+    start = jnp.zeros((weights.shape[1], phi.shape[1]), phi.dtype)
+    pieces = tuple(a.reshape(-1, PIECE, a.shape[1]) for a in (weights, phi))
+    return jax.lax.scan(step, start, pieces)[0]
 
 
 @partial(jax.jit, static_argnames="n_classes")
@@ -111,7 +126,7 @@ def _accumulate_labels(
             lambda key: jax.random.randint(jax.random.fold_in(key, index), (b,), 0, n_classes)
         )
         onehot = draw(keys).T[..., None] == jnp.arange(n_classes)
-        return sums + onehot.reshape(b, r * n_classes).astype(phi.dtype).T @ phi, None
+        return sums + _times(onehot.reshape(b, r * n_classes).astype(phi.dtype), phi), None
 
     start = jnp.zeros((r * n_classes, f), rows.dtype)
     sums, _ = jax.lax.scan(step, start, (rows, jnp.arange(c)))

@@ -69,6 +69,29 @@ def test_gains_are_those_of_the_images(prepared):
     assert found.pose_error is None
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "options", "micrographs"),
+    [
+        ([1], {}, 30),  # nothing to compare with
+        ([2], {"particle_limit": 200}, 30),  # most of a half-set takes no part in the iterations
+        ([2], {}, 1),  # no micrograph can be left out
+    ],
+)
+def test_campaigns_with_little_to_judge_are_judged(
+    prepared, scene, n_classes, options, micrographs
+):
+    particles, mean = prepared
+    short = replace(OPTIONS, full_iterations=1, start_resolution=None, **options)
+    blocks = np.arange(particles.n) % micrographs
+    fits = fit_halves(particles, scene, n_classes, 1, short, blocks)
+    assert all(sorted(fits[half]) == sorted({1, *n_classes}) for half in (1, 2))
+    weights = [maps.class_weights for own in fits.values() for maps in own.values()]
+    np.testing.assert_allclose([w.sum() for w in weights], 1, rtol=1e-6)
+    masked = mean.volume * mean.solvent_mask
+    found = judge_maps(make_pixel_operators(particles), fits, masked, blocks)
+    assert found.classes.chosen in {1, *n_classes} and found.classes.reason
+
+
 def test_classes_that_follow_the_poses_are_no_classes(prepared):
     """Poses are off by turns about all axes, and two maps are turned about one, either way."""
     particles, mean = prepared

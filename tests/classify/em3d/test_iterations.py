@@ -8,10 +8,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d.convergence import dead_classes
 from emjax.classify.em3d.expectation import effective_sample_size, posteriors_of, sweep
-from emjax.classify.em3d.initial import start_runs
-from emjax.classify.em3d.iterations import classify, iterate
+from emjax.classify.em3d.initial import _subsets, start_runs
+from emjax.classify.em3d.iterations import classify, finish, iterate
 from emjax.classify.em3d.runs import Em3dOptions, Run, clipped_fraction, make_scene
 from emjax.classify.engine.passes import make_engine
+from emjax.simulate import phantom, simulate
 
 QUICK = Em3dOptions(particles_per_reconstruction=150, online_batch_per_class=100)
 
@@ -223,7 +224,7 @@ def test_fsc_filter_lowers_noise(engine, scene):
     assert (on**2).mean() < (off**2).mean()
 
 
-def test_a_dead_class_is_named_or_reseeded(engine, scene):
+def test_a_dead_class_is_named(engine, scene):
     run = Run(3, 0)
     (state,) = start_runs(engine, scene, [run], QUICK)
     # A class far from all data wins no particle.
@@ -233,10 +234,67 @@ def test_a_dead_class_is_named_or_reseeded(engine, scene):
     plain = dataclasses.replace(QUICK, full_iterations=1, online_epochs=0, anneal_until=0)
     (warned,) = classify(engine, scene, [run], plain, resume=[dead])
     assert any(w.startswith("class 3 is dead") for w in warned.warnings)
-    reseed = dataclasses.replace(plain, dead_class="reseed")
-    (after,) = iterate(engine, scene, [dead], reseed)
-    assert after.class_weights[2] > 0.05
     assert dead_classes(np.array([500.0, 3.0]), 503) == [1]
+
+
+def dead_states(engine, scene, dead, options):
+    """One iteration after classes that lie far from all data."""
+    (state,) = start_runs(engine, scene, [Run(3, 0)], options)
+    volumes = state.volumes.copy()
+    volumes[dead] = -5 * np.asarray(scene.mean_map * scene.solvent_mask)
+    return iterate(engine, scene, [dataclasses.replace(state, volumes=volumes)], options)[0]
+
+
+RESEED = dataclasses.replace(
+    QUICK,
+    dead_class="reseed",
+    full_iterations=6,
+    online_epochs=0,
+    anneal_until=0,
+    switch_convergence=0.0,
+    rms_convergence=0.0,
+)
+
+
+@pytest.mark.parametrize("dead", [[1, 2], [0, 1]])
+def test_several_dead_classes_get_maps_of_their_own(engine, scene, dead):
+    state = dead_states(engine, scene, dead, RESEED)
+    assert state.history[-1]["reseeded"] == dead
+    assert not np.array_equal(*state.volumes[dead])
+    assert state.volumes[dead].std((1, 2, 3)).min() > 0.5 * state.volumes.std((1, 2, 3)).max()
+    np.testing.assert_allclose(state.class_weights.sum(), 1, rtol=1e-5)
+    for _ in range(3):
+        (state,) = iterate(engine, scene, [state], RESEED)
+    assert min(state.history[-1]["class_sizes"]) > 10
+    (result,) = finish(engine, scene, [state], RESEED)
+    assert any("started anew after iteration 1" in w for w in result.warnings)
+
+
+def test_a_reseeded_class_does_not_follow_the_half_sets(prepare):
+    one = simulate(phantom(1, 32, seed=1), 800, seed=3, pixel_size=8.0, snr=0.3)
+    particles, mean = prepare(one)
+    scene = make_scene(mean.volume, mean.solvent_mask)
+    engine = make_engine(particles)
+    state = dead_states(engine, scene, [1, 2], RESEED)
+    (result,) = finish(engine, scene, [state], RESEED)
+    share = [np.mean(particles.half[result.labels == k] == 1) for k in range(3)]
+    assert np.ptp(share) < 0.2, share
+
+
+def test_nothing_is_reseeded_in_the_last_iteration_or_without_a_living_class(engine, scene):
+    last = dataclasses.replace(RESEED, full_iterations=1)
+    assert "reseeded" not in dead_states(engine, scene, [2], last).history[-1]
+    few = make_engine(engine.particles.subset(np.arange(12)))
+    (state,) = start_runs(few, scene, [Run(3, 0)], RESEED)
+    (state,) = iterate(few, scene, [state], RESEED)
+    assert np.isfinite(state.volumes).all() and "reseeded" not in state.history[-1]
+
+
+def test_first_maps_come_from_the_particles_in_use(prepared):
+    few = make_engine(prepared[0], particle_limit=60, block_pixels=15_000)
+    columns = _subsets(few, (0, 3), 20, 3)
+    assert columns.sum(0).tolist() == [20, 20, 20]
+    assert not columns[np.setdiff1d(np.arange(900), few.layout.rows)].any()
 
 
 def test_particle_limit_still_assigns_everyone(engine, scene, prepared):
@@ -263,6 +321,12 @@ def test_contradictory_options(changes, message):
 def test_more_classes_than_particles(engine, scene):
     with pytest.raises(ValueError, match=r"n_classes: found 1000, expected at most the 900"):
         start_runs(engine, scene, [Run(1000, 0)], QUICK)
+    few = make_engine(engine.particles, particle_limit=2)
+    with pytest.raises(ValueError, match=r"n_classes: found 3, expected at most the 2"):
+        start_runs(few, scene, [Run(3, 0)], QUICK)
+    pca = dataclasses.replace(QUICK, initial="pca", pca_reconstructions=3)
+    with pytest.raises(ValueError, match="pca_reconstructions: found 3, expected at least the 5"):
+        start_runs(engine, scene, [Run(5, 0)], pca)
 
 
 def test_class_flow_counts_every_particle(results):

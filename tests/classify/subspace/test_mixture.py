@@ -1,5 +1,9 @@
 """Campaigns on synthetic statistics: the same numbers as plain formulas, and planted classes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -28,6 +32,7 @@ from emjax.classify.subspace.statistics import (
     turn,
     unpack,
 )
+from tests.campaigns import ROOT
 
 
 def planted(n, z, seed=0, strength=3.0):
@@ -257,3 +262,32 @@ def test_intervals_over_micrographs_see_shared_errors():
     single, blocked = block_interval(shared), block_interval(shared, micrographs)
     assert blocked.high - blocked.low > 4 * (single.high - single.low)
     assert single.value == blocked.value
+
+
+SUMS = """
+import hashlib
+import jax, jax.numpy as jnp, numpy as np
+from emjax.classify.subspace.mixture import _accumulate, _accumulate_labels
+rng = np.random.default_rng(0)
+found = []
+for q in (4, 8, 16):
+    rows = jnp.asarray(rng.normal(size=(3, 512, q * (q + 3) // 2 + 1)).astype(np.float32))
+    z = rng.normal(size=(64, 4, q)).astype(np.float32) / 10
+    found += _accumulate(rows, z, np.full((64, 4), 0.25, np.float32))
+    found.append(_accumulate_labels(rows, jax.vmap(jax.random.key)(jnp.arange(64)), 4))
+print(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in found)).hexdigest())
+"""
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    bits = [
+        subprocess.run(
+            [sys.executable, "-c", SUMS],
+            env=os.environ | {"NPROC": threads, "PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "4")
+    ]
+    assert bits[0] == bits[1]
