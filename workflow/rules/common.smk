@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import costs
+from origin import other_particles
 from settings import (
     ConfigError,
     classes_of,
@@ -30,6 +31,11 @@ except ConfigError as error:
 
 CAMPAIGN = f"results/{config['campaign']}"
 LOGS = f"logs/{config['campaign']}"
+
+# Before Snakemake removes anything: results of other particles are not this campaign's to replace.
+if (complaint := other_particles(config["particles"], Path(CAMPAIGN))) is not None:
+    raise WorkflowError(complaint)
+
 LOCKS = []
 
 EM3D_OPTIONS = {

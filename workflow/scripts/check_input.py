@@ -7,7 +7,7 @@ import numpy as np
 from _job import job
 
 from emjax.errors import InputError
-from emjax.io.atomic import write_json
+from emjax.io.atomic import read_json, write_json
 from emjax.io.join import join_labels
 from emjax.io.particles import read_particles
 from emjax.io.volume import read_volume
@@ -75,6 +75,9 @@ with job(snakemake) as work:
         "emjax_version": snakemake.params.emjax,
     }
     write_json(snakemake.output[0], facts)
+    record = Path(snakemake.output[0]).parent.parent / "campaign.json"
+    if record.exists() and read_json(record)["input_checksum"] != facts["checksum"]:
+        work.say(f"warning: {source} has changed since {record} was written; all is run again")
     work.say(
         f"{particles.n} particles of {particles.box_size} px at {particles.pixel_size:g} Å;"
         f" class maps of {cropped} voxels at {facts['voxel_size']:.2f} Å"
