@@ -10,7 +10,7 @@ import pytest
 from emjax.io.atomic import read_json, write_json, write_tsv
 from emjax.report.campaign import Campaign
 from emjax.report.page import embed, render_report, write_figures
-from emjax.report.provenance import times
+from emjax.report.provenance import facts, times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read_config
 
 
@@ -152,6 +152,14 @@ def test_time_and_memory_of_every_job_and_together(tmp_path: Path):
         ["together", "20.5", "35.2", "810"],
     ]
     assert "jax 0.10.2" in render_report(folder, read_config(folder))
+
+
+def test_says_whether_half_sets_were_drawn(tmp_path: Path):
+    folder = make_campaign(tmp_path / "halves", n_particles=200)
+    prepared = read_json(folder / "prepare/prepare.json")
+    for given, words in ((200, "from the particle file"), (0, "of 200 particles drawn at random")):
+        write_json(folder / "prepare/prepare.json", prepared | {"half_sets_given": given})
+        assert dict(facts(Campaign(folder, {})))["Half-sets"].startswith(words)
 
 
 def test_runs_whose_classes_never_parted_say_nothing(tmp_path: Path):

@@ -69,6 +69,7 @@ with job(snakemake) as work:
         "radius": radius,
         "cropped_box_size": cropped,
         "voxel_size": particles.box_size * particles.pixel_size / cropped,
+        "half_sets_given": int((particles.half > 0).sum()),
         "optics_groups": len(set(particles.optics_group.tolist())),
         "particles": str(source),
         "checksum": hashlib.sha256(Path(particles.source.file).read_bytes()).hexdigest(),
