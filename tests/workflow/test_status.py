@@ -31,6 +31,12 @@ def test_says_what_is_done_what_is_not_and_what_was_found(
     assert "classify_em3d_s000 is not finished; 2026-01-01 10:00:09 iteration 7" in said
     assert "prepare_particles" not in said
     assert "consensus: 4 classes, 4 of them significant" in said
+    elbows = read_json(folder / "consensus/elbows.json") | {"why": "5 classes: so it is."}
+    write_json(folder / "consensus/elbows.json", elbows | {"recommended": 5})
+    main("demo.yaml")
+    said = capsys.readouterr().out
+    assert "you asked for 4; 5 would be recommended: so it is." in said
+    assert "why this number" not in said
 
 
 def test_says_that_nothing_has_started(

@@ -49,7 +49,13 @@ def found(folder: Path, fdr: float) -> Iterator[str]:
     for row in classes.to_dict("records"):
         size, stability = row["size"], row["mean_stability"]
         yield f"  class {row['class']}: {size} particles, stability {stability:.2f}"
-    yield f"why this number: {read_json(folder / 'consensus' / 'elbows.json').get('why', '')}"
+    elbows = read_json(folder / "consensus" / "elbows.json")
+    chosen, best, why = (elbows.get(name, "") for name in ("chosen", "recommended", "why"))
+    if chosen == best:
+        yield f"why this number: {why}"
+    else:
+        why = why.removeprefix(f"{best} classes: ")
+        yield f"you asked for {chosen}; {best} would be recommended: {why}"
 
 
 def out_of_date(config: dict, folder: Path, facts: dict) -> Iterator[str]:
