@@ -91,6 +91,8 @@ def run_table(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
 
 
 def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float) and np.isnan(value):
+        return ""
     if name == "log_likelihood" and isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, bool) or type(value).__name__ == "bool_":

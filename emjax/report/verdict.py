@@ -10,7 +10,7 @@ from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence, evidence_verdicts, supported
+from emjax.report.landscape import evidence, evidence_verdicts, numbers_untried, supported
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -177,6 +177,7 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"Particles set aside support {plural(held_out, 'class', 'classes')} only; the further "
             "ones fit the particles they were made from and no others."
         )
+    verdict.distrust += numbers_untried(campaign)
     if evidence(campaign, "em3d").get("follows_poses"):
         verdict.distrust.append(
             "The poses: classes of full maps follow their error. Refine them, or let subspace runs "

@@ -18,6 +18,7 @@ from emjax.report.campaign import Campaign, contingency, traces
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_tree, part_colours, tree_layout
+from emjax.report.page import render_report
 from emjax.report.quality import resolution_at, stability_figure
 from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
@@ -110,6 +111,8 @@ def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: 
         write_tsv(folder / name, table)
     campaign = Campaign(folder, config)
     assert judge(campaign).mood == "warn"
+    page = render_report(folder, config)
+    assert ">0.00<" in page and ">-0.00<" not in page
     figure = stability_figure(campaign, 1)
     assert figure is not None and "in nearly every run" not in figure.title
     assert "em3d and som, which sort by different things" in figure.title

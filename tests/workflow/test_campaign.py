@@ -157,11 +157,16 @@ def test_a_new_consensus_leaves_no_map_of_the_old_one(finished: Place):
     stale = [folder / name for name in ("class_007.mrc", "class_007_fsc.tsv")]
     for path in stale:
         path.write_text("an earlier consensus had more classes")
+    measured = finished.folder / "logs/tiny/benchmarks"
+    shutil.copy(measured / "reconstruct_class_001.tsv", measured / "reconstruct_class_007.tsv")
     for config in (tiny_config(consensus={"metric": "cityblock"}), tiny_config()):
         done = finished.snakemake(config)
         assert done.returncode == 0, done.stdout
         assert "classify_em3d" not in done.stdout
         assert not any(path.exists() for path in stale)
+    record = json.loads((finished.folder / "results/tiny/campaign.json").read_text())
+    assert "reconstruct_class_001" in record["rules"]
+    assert "reconstruct_class_007" not in record["rules"]
 
 
 def test_a_finished_campaign_is_reproduced_from_its_record(finished: Place):
