@@ -12,6 +12,7 @@ from settings import (
     classes_of,
     complete,
     em3d_batches,
+    run_names,
     som_batches,
     subspace_runs,
 )
@@ -55,12 +56,7 @@ SOM_BATCHES = som_batches(config)
 SUBSPACE_OPTIONS = config["runs"]["subspace"] or {}
 SUBSPACE_RUNS = subspace_runs(config)
 EXTERNAL_RUNS = {f"ext-{run['name']}": run for run in config["runs"]["external"]}
-BATCHES = [*EM3D_BATCHES, *SOM_BATCHES]
-RUNS = [
-    *(run for batch in BATCHES for run in batch.runs),
-    *SUBSPACE_RUNS,
-    *EXTERNAL_RUNS,
-]
+RUNS = run_names(config)
 
 
 def suffixes_of(particles):
