@@ -46,7 +46,10 @@ def export_results(
         expected = f"those of {particles.source.file}"
         raise InputError(table.file, None, "other particles or another order", expected)
     columns = {name: table.numbers(name) for name in _COLUMNS if name in table}
-    columns["rlnClassNumber"] = table.integers("rlnClassNumber")
+    # Half-sets as the exported half-maps have them, also where the input came without.
+    for name in ("rlnClassNumber", "rlnRandomSubset"):
+        if name in table:
+            columns[name] = table.integers(name)
     classes = consensus_classes(consensus)
     return export_campaign(Path(results) / "export", particles, columns, classes, formats)
 

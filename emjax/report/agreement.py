@@ -49,13 +49,13 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
             value = matrix[i, j]
             if not np.isfinite(value):
                 continue
-            tip = f"{names[pick[i]]} and {names[pick[j]]}: {value:.3f}"
+            tip = f"{names[pick[i]]} and {names[pick[j]]}: {value:z.3f}"
             fill, light = heat_colour(value)
             chart.bar(j, j + 1, i, i + 1, tip, fill)
             if m <= 12:
                 x, y = chart.px(j + 0.5), chart.py(i + 0.5) + 4
                 ink = "#fff" if light else "#111"
-                chart.text(x, y, f"{value:.2f}", style=f"fill:{ink}", class_="cell")
+                chart.text(x, y, f"{value:z.2f}", style=f"fill:{ink}", class_="cell")
     for i in range(0, m, max(1, m // 16)):
         y, x = chart.py(i + 0.5) + 4, chart.px(i + 0.5)
         chart.text(chart.left - 6, y, names[pick[i]], "end", class_="tick")
@@ -126,9 +126,9 @@ def agreement_sentence(campaign: Campaign) -> str:
         )
     found = seed_agreement(campaign, *matrix)
     if 0 in found:
-        return f"runs agree {found[0]:.2f} of 1"
+        return f"runs agree {found[0]:z.2f} of 1"
     parts = [
-        f"{value:.2f}{' of 1' if i == 0 else ''} with {plural(n, 'class', 'classes')}"
+        f"{value:z.2f}{' of 1' if i == 0 else ''} with {plural(n, 'class', 'classes')}"
         for i, (n, value) in enumerate(found.items())
     ]
     return f"seeds agree {', '.join(parts)}"
@@ -166,7 +166,7 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
     best = max((p for p in points if p[3] == near), key=lambda p: p[1])
     return Figure(
         "likelihood",
-        f"The best-fitting run with {plural(near, 'class', 'classes')} agrees {best[2]:.2f} of 1 "
+        f"The best-fitting run with {plural(near, 'class', 'classes')} agrees {best[2]:z.2f} of 1 "
         "with the consensus",
         chart.svg(),
         "Each dot is a run. Seeds that fit worse and agree less have stopped short of the best "

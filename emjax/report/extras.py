@@ -23,9 +23,9 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     pairs = np.where(np.eye(len(a), dtype=bool), np.nan, a)
     i, j = np.unravel_index(int(np.nanargmin(pairs)), a.shape)
     k, m = np.unravel_index(int(np.nanargmax(pairs)), a.shape)
-    title = f"Classes {k + 1} and {m + 1} are most alike ({a[k, m]:.2f})"
+    title = f"Classes {k + 1} and {m + 1} are most alike ({a[k, m]:z.2f})"
     if len(a) > 2:
-        title += f", {i + 1} and {j + 1} least ({a[i, j]:.2f})"
+        title += f", {i + 1} and {j + 1} least ({a[i, j]:z.2f})"
     figures = [_matrix("affinity", title, a, names, None)]
     superclass = column(table, "superclass")
     if superclass is not None and len(superclass) == len(a):
@@ -60,7 +60,7 @@ def _matrix(
                 chart.text(
                     chart.px(j + 0.5),
                     chart.py(i + 0.5) + 4,
-                    f"{a[i, j]:.2f}",
+                    f"{a[i, j]:z.2f}",
                     style=f"fill:{ink}",
                     class_="cell",
                 )
@@ -146,7 +146,7 @@ def noise_figure(campaign: Campaign) -> Figure | None:
     title = "Half-maps of all particles together"
     if limit and 1 / limit <= f.max():
         chart.rule(x=1 / limit, name=f"filter at {limit:g} Å")
-        title = f"At the filter of {limit:g} Å the mean map's halves agree to {at:.2f}"
+        title = f"At the filter of {limit:g} Å the mean map's halves agree to {at:z.2f}"
     return Figure(
         "mean-fsc",
         title,

@@ -34,6 +34,23 @@ def evidence_verdicts(campaign: Campaign) -> list[str]:
     ]
 
 
+def numbers_untried(campaign: Campaign) -> list[str]:
+    """Where the largest number tried explains held-out particles best: its neighbours may more."""
+    found = []
+    for method, name in JUDGED.items():
+        record, table = evidence(campaign, method), campaign.table(f"runs/{method}/evidence.tsv")
+        k, best = column(table, "n_classes"), record.get("classes", {}).get("chosen")
+        if k is None or best is None or best < 2 or record.get("follows_poses"):
+            continue
+        if best == k.max() and record.get("discrete_classes", best) == best:
+            found.append(
+                f"{best} is the largest number of classes that was tried ({name}) and explains "
+                "particles set aside best; others may explain more: add numbers beside it to "
+                f"runs.{method}.n_classes."
+            )
+    return found
+
+
 def evidence_notes(campaign: Campaign) -> list[str]:
     """What held-out particles say beside the curve, in sentences."""
     found = evidence(campaign)
@@ -72,8 +89,11 @@ def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     chosen = found.get("classes", {}).get("chosen")
     best = int(chosen) if isinstance(chosen, int) else int(k[np.nanargmax(gain)])
     states = found.get("discrete_classes", best)
+    tried = f"of {', '.join(map(number, k[:-1]))} and {number(k[-1])} classes tried, " * (
+        len(k) > 1
+    )
     title = (
-        f"Particles set aside are explained best by {plural(best, 'class', 'classes')}"
+        f"{tried}{number(best)} explain particles set aside best".capitalize()
         if best > 1
         else "No number of classes explains particles set aside better than one map does"
     )
@@ -83,7 +103,9 @@ def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
         title = f"Particles set aside show a continuum, which {best} classes cut"
     chart = _curve(k, gain, low, high, "number of classes", "class")
     if best in k:
-        chart.rule(x=best, name=f"{best} chosen")
+        # Its name stands above the one of the line of no gain.
+        below = chart.height - chart.bottom - chart.py(0)
+        chart.rule(x=best, name=f"{best} chosen", lift=int(below) + 22 if below < 24 else 8)
     return Figure(
         f"evidence-{method}", f"{title} ({JUDGED[method]})", chart.svg(),
         "Maps made from one half of the particles score the other half. More classes always fit "

@@ -40,6 +40,13 @@ def recommended_number(campaign: Campaign) -> int:
     return value if isinstance(value, int) else chosen_number(campaign)
 
 
+def why_heading(campaign: Campaign) -> str:
+    """What the reasons speak for: the classes in use, or others than the user asked for."""
+    chosen, best = chosen_number(campaign), recommended_number(campaign)
+    name = plural(best, "class", "classes")
+    return f"Why {name}" if chosen == best else f"Why {name} would be recommended ({chosen} in use)"
+
+
 def reasons(elbows: dict) -> list[str]:
     """Why, in the consensus's own sentences, and how sure the number is."""
     found = [str(elbows["why"])] if "why" in elbows else []
@@ -153,6 +160,21 @@ def kept_share(part: np.ndarray, groups: pd.DataFrame) -> float:
     held = np.zeros((int(part.max()) + 1, int(np.nanmax(used, initial=0)) + 1))
     np.add.at(held, (part[: len(groups)], np.nan_to_num(used).astype(int)), size)
     return float(held.max(axis=1).sum() / max(held.sum(), 1))
+
+
+def fitted_anew(campaign: Campaign) -> str:
+    """How far the classes in use follow the tree's cut at their number."""
+    tree, groups = campaign.linkage, leaves(campaign)
+    if tree is None or groups is None:
+        return ""
+    share = kept_share(cut_tree(tree, min(chosen_number(campaign), len(groups))), groups)
+    if share >= 0.9:
+        return "so single particles may differ from this cut."
+    return (
+        "so they may differ much from this cut: those in use group only "
+        f"{percent(share, 1)} of the particles as the cut at their number does, and the sizes in "
+        "this table are not theirs."
+    )
 
 
 def dendrogram_figure(campaign: Campaign) -> Figure | None:

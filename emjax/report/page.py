@@ -162,6 +162,8 @@ def render_report(campaign_dir: Path, config: dict) -> str:
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
         reasons=number.reasons(campaign.elbows),
+        why=number.why_heading(campaign),
+        fitted_anew=number.fitted_anew(campaign),
         recommended=number.recommended_number(campaign),
         chosen=number.chosen_number(campaign),
         run_head=run_head,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from emjax.report.campaign import Campaign
+from emjax.report.figure import plural
 from emjax.report.svg import number
 
 RUN_COLUMNS = {
@@ -34,10 +35,23 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
         ("Other programs", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "emjax")),
         ("Input checksum", _distinct([prepared, *metrics], "input_checksum", "checksum")),
         ("Devices", _distinct(metrics, "devices", "device")),
+        ("Half-sets", _half_sets(campaign)),
         ("Box in the file", _with_unit(prepared, "box_size", "px", "pixel_size")),
         ("Box while classifying", _with_unit(prepared, "cropped_box_size", "px", "voxel_size")),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _half_sets(campaign: Campaign) -> str:
+    """Whether the half-sets came with the particles or were drawn by the preparation."""
+    prepared = campaign.preparation
+    if "half_sets_given" not in prepared:
+        return ""
+    drawn = prepared["n_particles"] - prepared["half_sets_given"]
+    if not drawn:
+        return "from the particle file"
+    seed = campaign.config.get("split_seed", 0)
+    return f"of {plural(drawn, 'particle')} drawn at random (split_seed {seed}): the file has none"
 
 
 def _distinct(records: list[dict], *names: str) -> str:
@@ -77,6 +91,8 @@ def run_table(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
 
 
 def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float) and np.isnan(value):
+        return ""
     if name == "log_likelihood" and isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, bool) or type(value).__name__ == "bool_":

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from emjax.report.agreement import strangers
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number
@@ -65,9 +66,15 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
         tip = f"{count:,} particles with stability {a:.2f} to {b:.2f}"
         chart.bar(a + 0.004, b - 0.004, 0, count, tip, colour(c - 1))
     sure = int((values >= 0.8).sum())
+    title = f"{percent(sure, values.size)} of class {c} stay together in nearly every run"
+    if apart := strangers(campaign):
+        title = (
+            f"Half of class {c} have a stability of {np.median(values):.2f} or more; "
+            f"{apart[0]} and {apart[1]}, which sort by different things, keep it low"
+        )
     return Figure(
         f"stability-class-{c}",
-        f"{percent(sure, values.size)} of class {c} stay together in nearly every run",
+        title,
         chart.svg(),
         "Each particle's stability says how surely it belongs with its class over all runs. "
         "A peak at the right is a firm class; a broad hill is a border the data do not draw.",

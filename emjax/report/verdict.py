@@ -10,7 +10,7 @@ from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence, evidence_verdicts, supported
+from emjax.report.landscape import evidence, evidence_verdicts, numbers_untried, supported
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -19,6 +19,7 @@ START_APART = (
     "Lower runs.em3d.particles_per_reconstruction well below the number of particles, so that the "
     "first maps differ, and run again."
 )
+MOSTLY = 0.6  # share of each class that a stability to ask for must leave
 DEAD = 0.005  # share of the particles below which a class of a run counts as dead
 
 
@@ -116,7 +117,7 @@ def judge(campaign: Campaign) -> Verdict:
         )
     else:
         verdict = Verdict("found", "Reproducible classes found", f"{sentence_of_sizes(campaign)}.")
-        if len(hits):
+        if len(hits) or strangers(campaign):
             verdict.mood, verdict.badge = "warn", "Found, but be careful"
         verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
         verdict.found.append(
@@ -176,6 +177,7 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"Particles set aside support {plural(held_out, 'class', 'classes')} only; the further "
             "ones fit the particles they were made from and no others."
         )
+    verdict.distrust += numbers_untried(campaign)
     if evidence(campaign, "em3d").get("follows_poses"):
         verdict.distrust.append(
             "The poses: classes of full maps follow their error. Refine them, or let subspace runs "
@@ -298,7 +300,25 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounders: set[str]) -> 
         "Refine each class by itself from consensus/particles.star (rlnClassNumber), half-sets "
         "kept, poses free.",
     ]
-    if "emjaxStability" in campaign.particles:
-        verdict.advice.append(
-            "For the cleanest maps keep only particles with emjaxStability above 0.8 or so."
-        )
+    verdict.advice.extend(_cleanest(campaign))
+
+
+def _cleanest(campaign: Campaign) -> list[str]:
+    """The highest stability to ask of particles that leaves most of every class, if any does."""
+    stability, labels = (
+        campaign.particles.get(name) for name in ("emjaxStability", "rlnClassNumber")
+    )
+    if stability is None or labels is None:
+        return []
+    for least in (0.8, 0.7, 0.6, 0.5):
+        kept = [stability[labels == c] > least for c in campaign.class_numbers]
+        if kept and min(k.mean() if k.size else 0.0 for k in kept) >= MOSTLY:
+            shares = [percent(k.sum(), k.size) for k in kept]
+            left = [
+                f"{s} of class {c}" for s, c in zip(shares, campaign.class_numbers, strict=True)
+            ]
+            return [
+                f"For the cleanest maps keep only particles with emjaxStability above {least:g}; "
+                f"that leaves {', '.join(left)}."
+            ]
+    return []

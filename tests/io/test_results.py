@@ -7,6 +7,7 @@ import pytest
 from emjax.__main__ import main
 from emjax.errors import InputError
 from emjax.io.atomic import write_tsv
+from emjax.io.cryosparc import read_cs
 from emjax.io.particles import read_particles, write_particles
 from emjax.io.results import consensus_classes, export_results
 from emjax.io.star import read_star
@@ -18,6 +19,7 @@ def results(star_set, tmp_path):
     particles = read_particles(star_set())
     folder = tmp_path / "results" / "demo"
     columns = {"rlnClassNumber": np.array([2, 0, 1, 2]), "emjaxStability": np.full(4, 0.5)}
+    columns["rlnRandomSubset"] = np.array([2, 1, 1, 2])
     write_particles(folder / "consensus" / "particles.star", particles, columns)
     volume = np.eye(8)[:, None] + np.eye(8)
     for k in (1, 2):
@@ -35,6 +37,16 @@ def test_everything_is_written(results):
     model = read_star(folder / "export" / "relion" / "run_it025_model.star")
     assert model["model_classes"].numbers("rlnEstimatedResolution").tolist() == [12, 12]
     assert model["model_class_1"].numbers("rlnGoldStandardFsc").tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
+
+
+def test_half_sets_that_the_campaign_drew_are_exported(results):
+    folder, particles = results
+    assert not particles.half.any()
+    export_results(folder, particles, ("relion", "cryosparc"))
+    data = read_star(folder / "export/relion/run_it025_data.star")["particles"]
+    assert data.integers("rlnRandomSubset").tolist() == [2, 1, 2]
+    records = read_cs(folder / "export/cryosparc/particles.cs")
+    assert records["alignments3D/split"].tolist() == [1, 0, 0, 1]
 
 
 def test_the_command(results, capsys):

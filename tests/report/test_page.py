@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.io.atomic import read_json, write_json, write_tsv
+from emjax.io.atomic import read_json, read_tsv, write_json, write_tsv
 from emjax.report.campaign import Campaign
+from emjax.report.landscape import evidence_figure
 from emjax.report.page import embed, render_report, write_figures
-from emjax.report.provenance import times
+from emjax.report.provenance import facts, run_table, times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read_config
 
 
@@ -154,6 +155,14 @@ def test_time_and_memory_of_every_job_and_together(tmp_path: Path):
     assert "jax 0.10.2" in render_report(folder, read_config(folder))
 
 
+def test_says_whether_half_sets_were_drawn(tmp_path: Path):
+    folder = make_campaign(tmp_path / "halves", n_particles=200)
+    prepared = read_json(folder / "prepare/prepare.json")
+    for given, words in ((200, "from the particle file"), (0, "of 200 particles drawn at random")):
+        write_json(folder / "prepare/prepare.json", prepared | {"half_sets_given": given})
+        assert dict(facts(Campaign(folder, {})))["Half-sets"].startswith(words)
+
+
 def test_runs_whose_classes_never_parted_say_nothing(tmp_path: Path):
     folder = make_campaign(tmp_path / "same", n_particles=200, kind="null")
     for path in folder.glob("runs/*/metrics.json"):
@@ -178,12 +187,50 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200)
     add_subspace(folder)
     page = render_report(folder, read_config(folder))
-    assert "Particles set aside are explained best by 3 classes" in page
+    assert "Of 2, 3, 4 and 5 classes tried, 3 explain particles set aside best" in page
+    assert "the largest number of classes that was tried" not in page
     assert "By particles set aside (maps inside the subspace): 3 classes raise" in page
     assert "Particles set aside support 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
     assert "1 component (1) follows the error of the poses." in page
+
+
+def test_says_when_the_largest_number_tried_explains_most(tmp_path: Path):
+    folder = make_campaign(tmp_path / "most", n_particles=200)
+    add_subspace(folder, best=5)
+    page = render_report(folder, read_config(folder))
+    assert "5 is the largest number of classes that was tried (maps inside the subspace)" in page
+    figure = evidence_figure(Campaign(folder, {}), "subspace")
+    assert figure is not None
+    height = {
+        name: float(re.findall(rf'y="([\d.]+)"[^>]*>{name}<', str(figure.drawing))[0])
+        for name in ("5 chosen", "no gain")
+    }
+    assert abs(height["5 chosen"] - height["no gain"]) > 12  # pixels: one above the other
+
+
+def test_a_number_that_was_asked_for_is_not_given_the_reasons_of_another(tmp_path: Path):
+    folder = make_campaign(tmp_path / "asked", n_particles=400)
+    path = folder / "consensus/elbows.json"
+    elbows = read_json(path) | {"why": "4 classes: so it is."}
+    write_json(path, elbows)
+    page = render_report(folder, read_config(folder))
+    assert "<h3>Why 4 classes</h3>" in page and "single particles may differ" in page
+    write_json(path, elbows | {"chosen": 2})
+    page = render_report(folder, read_config(folder))
+    assert "<h3>Why 4 classes would be recommended (2 in use)</h3>" in page
+    assert "so they may differ much from this cut" in page
+
+
+def test_a_run_without_likelihood_has_an_empty_cell(tmp_path: Path):
+    folder = make_campaign(tmp_path / "som", n_particles=200)
+    runs = read_tsv(folder / "runs.tsv")
+    runs.loc[0, "log_likelihood"] = np.nan
+    write_tsv(folder / "runs.tsv", runs)
+    head, rows = run_table(Campaign(folder, {}))
+    cells = [row[head.index("Log-likelihood a particle")] for row in rows]
+    assert cells[0] == "" and all(cells[1:])
 
 
 def test_says_when_classes_only_cut_a_continuum(tmp_path: Path):

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.io.atomic import write_tsv
+from emjax.io.atomic import read_tsv, write_tsv
 from emjax.report import flow, raster
 from emjax.report.agreement import rand_from_table, strangers
 from emjax.report.campaign import Campaign, contingency, traces
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_tree, part_colours, tree_layout
-from emjax.report.quality import resolution_at
+from emjax.report.page import render_report
+from emjax.report.quality import resolution_at, stability_figure
 from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
+from emjax.report.verdict import judge
 from tests.report.campaigns import add_map, make_campaign, read_config
 
 
@@ -93,6 +95,41 @@ def test_methods_that_sort_by_different_things_are_named(tmp_path: Path):
         tmp_path / "consensus/agreement.tsv", pd.DataFrame(pairs | {"ari": ari[first, second]})
     )
     assert strangers(Campaign(tmp_path, {})) == ("em3d", "som")
+
+
+def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):
+    folder = make_campaign(tmp_path / "mixed", n_particles=400)
+    config = read_config(folder)
+    assert judge(Campaign(folder, config)).mood == "found"
+    for name in ("runs.tsv", "consensus/agreement.tsv"):
+        table = read_tsv(folder / name)
+        k6 = [table[column].str.contains("K06") for column in table if column in ("run", "other")]
+        if len(k6) == 2:
+            table.loc[k6[0] != k6[1], "ari"] = -0.002
+        else:
+            table.loc[k6[0], "method"] = "som"
+        write_tsv(folder / name, table)
+    campaign = Campaign(folder, config)
+    assert judge(campaign).mood == "warn"
+    page = render_report(folder, config)
+    assert ">0.00<" in page and ">-0.00<" not in page
+    figure = stability_figure(campaign, 1)
+    assert figure is not None and "in nearly every run" not in figure.title
+    assert "em3d and som, which sort by different things" in figure.title
+
+
+def test_a_stability_to_ask_for_leaves_most_of_every_class(tmp_path: Path):
+    folder = make_campaign(tmp_path / "clean", n_particles=400)
+    campaign = Campaign(folder, read_config(folder))
+    labels, values = (campaign.particles[n] for n in ("rlnClassNumber", "emjaxStability"))
+
+    def asked(stability: np.ndarray) -> str:
+        campaign.particles["emjaxStability"] = stability
+        return " ".join(x for x in judge(campaign).advice if "emjaxStability" in x)
+
+    assert "above 0.8; that leaves 100" in asked(np.ones(400)) and "of class 4" in asked(values)
+    assert "above 0.6" in asked(np.where(labels == 2, 0.65, 1.0))
+    assert not asked(0.5 * values)
 
 
 def test_png_has_the_pixels_given():

@@ -94,6 +94,21 @@ def test_nothing_is_left_to_do(finished: Place):
     assert "Nothing to be done" in done.stdout
 
 
+def test_other_particles_do_not_replace_those_of_a_finished_campaign(finished: Place):
+    text = (finished.folder / "data/particles.star").read_text()
+    (finished.folder / "data/moved.star").write_text(text)
+    (finished.folder / "data/other.star").write_text(text.rstrip().rpartition("\n")[0] + "\n")
+    before = written(finished)
+    for name, found in (("other", "(checksum "), ("none", "(which is not there)")):
+        done = finished.snakemake(tiny_config(particles=f"data/{name}.star"))
+        assert done.returncode == 1 and written(finished) == before
+        told = [line for line in done.stdout.splitlines() if "holds a campaign of" in line]
+        assert len(told) == 1 and f"found data/{name}.star {found}" in told[0]
+        assert "data/particles.star (300 particles" in told[0] and "remove results/tiny" in told[0]
+    # The same file elsewhere is the same campaign.
+    assert "check_input" in finished.jobs(tiny_config(particles="data/moved.star"))
+
+
 def test_a_consensus_option_reruns_the_consensus_and_what_follows(finished: Place):
     jobs = finished.jobs(tiny_config(consensus={"metric": "euclidean"}))
     assert AFTER_CONSENSUS <= jobs
@@ -142,11 +157,16 @@ def test_a_new_consensus_leaves_no_map_of_the_old_one(finished: Place):
     stale = [folder / name for name in ("class_007.mrc", "class_007_fsc.tsv")]
     for path in stale:
         path.write_text("an earlier consensus had more classes")
+    measured = finished.folder / "logs/tiny/benchmarks"
+    shutil.copy(measured / "reconstruct_class_001.tsv", measured / "reconstruct_class_007.tsv")
     for config in (tiny_config(consensus={"metric": "cityblock"}), tiny_config()):
         done = finished.snakemake(config)
         assert done.returncode == 0, done.stdout
         assert "classify_em3d" not in done.stdout
         assert not any(path.exists() for path in stale)
+    record = json.loads((finished.folder / "results/tiny/campaign.json").read_text())
+    assert "reconstruct_class_001" in record["rules"]
+    assert "reconstruct_class_007" not in record["rules"]
 
 
 def test_a_finished_campaign_is_reproduced_from_its_record(finished: Place):

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from settings import complete
 
+from emjax.io.atomic import write_json
+from emjax.io.particles import read_particles, write_particles
+from emjax.io.star import read_star
 from tests.campaigns import ROOT, Place, tiny_config
 
 STAR, STACK = Path("data/particles.star"), Path("data/particles.mrcs")
@@ -42,10 +45,19 @@ def set_value(column: str, row: int, value: str) -> Callable[[], None]:
     return edit
 
 
-def drop_rows() -> None:
-    """No particle left."""
-    lines = [line for line in STAR.read_text().splitlines() if "@" not in line]
-    STAR.write_text("\n".join(lines) + "\n")
+def keep_rows(count: int) -> None:
+    """The first particles only."""
+    lines = STAR.read_text().splitlines()
+    rows = [i for i, line in enumerate(lines) if "@" in line]
+    STAR.write_text("\n".join(x for i, x in enumerate(lines) if i not in rows[count:]) + "\n")
+
+
+def scale_defocus() -> None:
+    """Defocus in µm, as some programs write it."""
+    table = read_star(STAR)["particles"]
+    particles = read_particles(STAR)
+    new = {name: table.numbers(name) / 1e4 for name in ("rlnDefocusU", "rlnDefocusV")}
+    write_particles(STAR, particles, new)
 
 
 def truncate_stack() -> None:
@@ -93,7 +105,7 @@ WRONG = [
     (replace_text("_rlnDefocusU", "_unknown"), {}, "particles.star", "DefocusU"),
     (replace_text("_rlnVoltage", "_unknown"), {}, "particles.star", "oltage"),
     (replace_text("_rlnAnglePsi", "_unknown"), {}, "particles.star", "AnglePsi"),
-    (drop_rows, {}, "particles.star", "no rows"),
+    (lambda: keep_rows(0), {}, "particles.star", "no rows"),
     (lambda: STAR.write_text(""), {}, "particles.star", "found"),
     (lambda: STAR.write_bytes(b"\xff\xfe\x00data"), {}, "particles.star", "expected"),
     (nothing, em3d(n_classes=[301]), "runs.em3d.n_classes", "301, expected at most 300"),
@@ -109,6 +121,10 @@ WRONG = [
         "identical maps",
     ),
     (write_mask(48, 0, 0), FOCUS, "mask.mrc", "no voxel above 0.5"),
+    (write_mask(48, -0.5), FOCUS, "mask.mrc", "values from -0.5 to 1, expected a mask from 0 to 1"),
+    (write_mask(48, 255, 0), SOLVENT, "mask.mrc", "values from 0 to 255, expected a mask"),
+    (lambda: keep_rows(19), {}, "particles.star", "19 particles, expected at least 20"),
+    (scale_defocus, {}, "particles.star", "defocus: found at most"),
     (write_mask(48, np.nan), FOCUS, "mask.mrc", "nan"),
     (lambda: Path("mask.mrc").write_text("x"), FOCUS, "mask.mrc", "expected"),
     (nothing, {"filter_resolution": 5}, "filter_resolution", "beyond Nyquist"),
@@ -120,6 +136,56 @@ WRONG = [
 ]
 
 
+def check(changes: dict) -> None:
+    """Run the rule's script here."""
+    job = SimpleNamespace(
+        rule="check_input",
+        log=["check.log"],
+        config=complete(tiny_config(**changes)),
+        output=["tiny/prepare/prepare.json"],
+        params=SimpleNamespace(emjax="0"),
+    )
+    runpy.run_path(str(ROOT / "workflow" / "scripts" / "check_input.py"), {"snakemake": job})
+
+
+def other_voxel_size() -> None:
+    """A mask of the right box whose header says 3 Å."""
+    write_mask(48)()
+    with mrcfile.open("mask.mrc", "r+") as mrc:
+        mrc.voxel_size = 3.0
+
+
+def old_record() -> None:
+    """The record of a campaign of the particles as they were."""
+    write_json("tiny/campaign.json", {"input_checksum": "0f" * 32})
+
+
+BOTH = {"em3d": {"n_classes": [2], "seeds": 1}, "som": {"map": [2, 2], "seeds": 1}}
+DOUBTED = [
+    (nothing, {}, ""),
+    (write_mask(48), SOLVENT, ""),
+    (other_voxel_size, SOLVENT, "mask.mrc: voxels of 3 Å by its header, particles of 6 Å"),
+    (replace_text("_rlnOriginX", "_unknown"), {}, "particles.star: no column _rlnOriginXAngst"),
+    (nothing, {"runs": BOTH}, "runs.som sorts images"),
+    (old_record, {}, "particles.star has changed since tiny/campaign.json was written"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DOUBTED)))
+def test_doubtful_input_is_warned_of_in_one_line(
+    number: int, tmp_path: Path, particles: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    spoil, changes, what = DOUBTED[number]
+    shutil.copytree(particles, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+    spoil()
+    check(changes)
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    assert len(told) == bool(what) and what in "".join(told)
+    assert Path("tiny/prepare/prepare.json").exists()
+
+
 @pytest.mark.parametrize("number", range(len(WRONG)))
 def test_wrong_input_is_told_in_one_line(
     number: int, tmp_path: Path, particles: Path, monkeypatch: pytest.MonkeyPatch, capsys
@@ -129,23 +195,14 @@ def test_wrong_input_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     spoil()
-    config = complete(tiny_config(**changes))
-    job = SimpleNamespace(
-        rule="check_input",
-        log=["check.log"],
-        config=config,
-        output=["prepare.json"],
-        params=SimpleNamespace(emjax="0"),
-    )
-    script = ROOT / "workflow" / "scripts" / "check_input.py"
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(script), {"snakemake": job})
+        check(changes)
     lines = [x for x in capsys.readouterr().err.splitlines() if x]
     print(lines)
     assert stop.value.code == 1
     assert len(lines) == 1 and lines[0].startswith("error: ")
     assert where in lines[0] and what in lines[0]
-    assert not Path("prepare.json").exists()
+    assert not Path("tiny/prepare/prepare.json").exists()
     assert "Traceback" in Path("check.log").read_text()
 
 

@@ -8,6 +8,7 @@ import mrcfile
 import numpy as np
 import pytest
 from _em3d import Iterations
+from _prepared import micrographs_of
 from settings import complete, load_schema
 
 from emjax.classify.em3d.runs import Em3dOptions, Run, RunState
@@ -30,6 +31,15 @@ def test_every_option_is_in_the_configuration_and_means_the_same():
     assert schema["symmetry"]["default"] == fields["symmetry"]
     config = complete(tiny_config())["runs"]["em3d"] | {"online_epochs": 2, "full_iterations": 25}
     assert Em3dOptions(**{name: config[name] for name in known}) == Em3dOptions()
+
+
+def test_held_out_evidence_divides_a_single_micrograph_by_particle(particles: Path):
+    table = read_particles(particles / "particles.star")
+    half = np.arange(table.n, dtype=np.int8) % 2 + 1
+    several = dataclasses.replace(table, half=half)
+    assert several.micrograph is not None and micrographs_of(several) is several.micrograph
+    single = dataclasses.replace(several, micrograph=np.full(table.n, "a.mrc"))
+    assert micrographs_of(single) is None
 
 
 def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path, particles: Path):

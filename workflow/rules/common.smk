@@ -6,11 +6,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import costs
+from origin import other_particles
 from settings import (
     ConfigError,
     classes_of,
     complete,
     em3d_batches,
+    run_names,
     som_batches,
     subspace_runs,
 )
@@ -30,6 +32,11 @@ except ConfigError as error:
 
 CAMPAIGN = f"results/{config['campaign']}"
 LOGS = f"logs/{config['campaign']}"
+
+# Before Snakemake removes anything: results of other particles are not this campaign's to replace.
+if (complaint := other_particles(config["particles"], Path(CAMPAIGN))) is not None:
+    raise WorkflowError(complaint)
+
 LOCKS = []
 
 EM3D_OPTIONS = {
@@ -49,12 +56,7 @@ SOM_BATCHES = som_batches(config)
 SUBSPACE_OPTIONS = config["runs"]["subspace"] or {}
 SUBSPACE_RUNS = subspace_runs(config)
 EXTERNAL_RUNS = {f"ext-{run['name']}": run for run in config["runs"]["external"]}
-BATCHES = [*EM3D_BATCHES, *SOM_BATCHES]
-RUNS = [
-    *(run for batch in BATCHES for run in batch.runs),
-    *SUBSPACE_RUNS,
-    *EXTERNAL_RUNS,
-]
+RUNS = run_names(config)
 
 
 def suffixes_of(particles):

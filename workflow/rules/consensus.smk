@@ -44,10 +44,12 @@ checkpoint build_consensus:
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 4 * input.size_mb) * 1.5 ** (attempt - 1)
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.consensus(costs.read_facts(input.facts[0]), len(RUNS)), attempt
         ),
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.consensus(costs.read_facts(input.facts[0]), len(RUNS)), attempt
+        ),
     params:
         emjax=EMJAX_VERSION,
         options=config["consensus"],

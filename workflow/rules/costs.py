@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from settings import em3d_batches
+from settings import em3d_batches, run_names, seed_list, som_batches
 
 TILE = 16  # classes that are sliced and inserted together
 BASE_MB = 2000  # Python, JAX, compiled code
@@ -58,6 +58,7 @@ class Cost(NamedTuple):
     memory_mb: float
     seconds_an_iteration: float
     seconds: float
+    least_minutes: int = 10  # to ask for; more where the estimate is rough
 
 
 def read_facts(path: str | Path) -> Facts:
@@ -73,7 +74,7 @@ def memory_mb(cost: Cost, attempt: int) -> int:
 
 def minutes(cost: Cost, attempt: int) -> int:
     """To ask for; twice as many after each failure."""
-    return int(2 ** (attempt - 1) * (10 + 2 * cost.seconds / 60))
+    return int(2 ** (attempt - 1) * (cost.least_minutes + 2 * cost.seconds / 60))
 
 
 def prepare(facts: Facts) -> Cost:
@@ -123,6 +124,39 @@ def subspace(facts: Facts, config: dict[str, Any]) -> Cost:
     return Cost(memory, seconds, 120 * seconds)
 
 
+def subspace_seeds(facts: Facts, config: dict[str, Any]) -> Cost:
+    """Every seed and number of classes; a particle is a few moments of its coordinates."""
+    options = config["runs"]["subspace"]
+    moments = options["n_components"] * (options["n_components"] + 3) / 2
+    columns = sum(options["n_classes"]) * len(seed_list(options["seeds"]))
+    seconds = 1e-8 * facts.n * moments * columns
+    polished = options["polish_iterations"] * options["keep"] * len(options["n_classes"])
+    seconds += polished * subspace(facts, config).seconds_an_iteration
+    return Cost(subspace(facts, config).memory_mb, seconds, seconds, 120)
+
+
+def som(facts: Facts, config: dict[str, Any], nodes: int) -> Cost:
+    """Maps of so many nodes together; images in real space, their masked copies, and a mirror."""
+    options = config["runs"]["som"]
+    seconds = 4e-8 * facts.n * nodes
+    # Few annealing steps take all of their iterations.
+    iterations = options["annealing_steps"] * options["max_iterations"] / 2
+    return Cost(facts.always_mb + 6 * facts.images_mb, seconds, iterations * seconds, 120)
+
+
+def consensus(facts: Facts, runs: int) -> Cost:
+    """Reading the tables of so many runs, their intersections, and resampling."""
+    seconds = 5 + 1e-5 * facts.n * runs
+    memory = facts.always_mb + TABLE_MB * facts.n * runs
+    return Cost(memory, seconds, seconds, 60)
+
+
+def reconstruct(facts: Facts) -> Cost:
+    """Reading and inserting all images at full box, as if one class held them all."""
+    seconds = 1e-7 * facts.n * facts.box_size**2
+    return Cost(8000, seconds, seconds, 60)
+
+
 def judge(facts: Facts, config: dict[str, Any]) -> Cost:
     """Classifying each half-set alone, one after the other, for the held-out evidence."""
     options = config["runs"]["em3d"]
@@ -143,3 +177,9 @@ def jobs(facts: Facts, config: dict[str, Any]) -> Iterator[tuple[str, Cost]]:
         yield "judge_em3d", judge(facts, config)
     if config["runs"]["subspace"]:
         yield "fit_subspace", subspace(facts, config)
+        yield "classify_subspace", subspace_seeds(facts, config)
+    for batch in som_batches(config):
+        yield f"classify_{batch.name}", som(facts, config, batch.columns)
+    if runs := run_names(config):
+        yield "build_consensus", consensus(facts, len(runs))
+        yield "reconstruct_class (all)", reconstruct(facts)

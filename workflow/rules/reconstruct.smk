@@ -24,8 +24,12 @@ rule reconstruct_class:
         "../envs/emjax.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
+            costs.reconstruct(costs.read_facts(input.facts[0])), attempt
+        ),
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.reconstruct(costs.read_facts(input.facts[0])), attempt
+        ),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],

@@ -104,6 +104,13 @@ def subspace_runs(config: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def run_names(config: dict[str, Any]) -> list[str]:
+    """Every run of the campaign."""
+    batches = [*em3d_batches(config), *som_batches(config)]
+    external = (f"ext-{run['name']}" for run in config["runs"]["external"])
+    return [*(run for batch in batches for run in batch.runs), *subspace_runs(config), *external]
+
+
 def classes_of(run: str) -> int:
     """Number of classes in a run's name, 4 of em3d-K04-s000."""
     return int(run.split("-")[1].removeprefix("K"))

@@ -38,11 +38,12 @@ for batch in SOM_BATCHES:
             "../envs/emjax.yaml"
         threads: 4
         resources:
-            # The images in real space, their masked copies, and a mirrored half plane on the way.
-            mem_mb=lambda wildcards, input, attempt: int(
-                (2000 + 6 * input.size_mb) * 1.5 ** (attempt - 1)
+            mem_mb=lambda wildcards, input, attempt, n=batch.columns: costs.memory_mb(
+                costs.som(costs.read_facts(input.facts[0]), config, n), attempt
             ),
-            runtime=lambda wildcards, attempt: 120 * attempt,
+            runtime=lambda wildcards, input, attempt, n=batch.columns: costs.minutes(
+                costs.som(costs.read_facts(input.facts[0]), config, n), attempt
+            ),
         params:
             emjax=EMJAX_VERSION,
             options=SOM_OPTIONS,

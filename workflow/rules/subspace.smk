@@ -88,9 +88,11 @@ rule classify_subspace:
     threads: 4
     resources:
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
-            costs.subspace(costs.read_facts(input.facts[0]), config), attempt
+            costs.subspace_seeds(costs.read_facts(input.facts[0]), config), attempt
         ),
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        runtime=lambda wildcards, input, attempt: costs.minutes(
+            costs.subspace_seeds(costs.read_facts(input.facts[0]), config), attempt
+        ),
     params:
         emjax=EMJAX_VERSION,
         focus=config["masks"]["focus"],

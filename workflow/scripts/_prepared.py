@@ -37,6 +37,17 @@ def read_scale(particles: ParticleSet) -> np.ndarray:
     return particles.source.particles.numbers("emjaxScale")  # type: ignore[union-attr]
 
 
+def micrographs_of(particles: ParticleSet) -> np.ndarray | None:
+    """Micrograph of each particle, which held-out evidence keeps whole.
+
+    None where a half-set has no two of them, so that it could not be divided.
+    """
+    names = particles.micrograph
+    if names is None or any(len(set(names[particles.half == h])) < 2 for h in (1, 2)):
+        return None
+    return names
+
+
 def noise_table(
     power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
 ) -> pd.DataFrame:

@@ -68,4 +68,5 @@ with job(snakemake) as work:
     work.say(
         f"{len(classes)} consensus classes of {', '.join(map(str, classes['size']))} particles"
     )
-    work.say(str(found.elbows.get("why", "")))
+    best, why = found.elbows["recommended"], found.elbows["why"]
+    work.say(why if best == found.elbows["chosen"] else f"{best} would be recommended: {why}")

@@ -18,6 +18,13 @@ from settings import complete  # noqa: E402
 CORES = 2
 
 
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, else minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def main(source: str) -> None:
     """Print a line for the campaign of a configuration file and one for each of its long jobs."""
     config = complete(yaml.safe_load(Path(source).read_text()), source)
@@ -32,13 +39,19 @@ def main(source: str) -> None:
         f" {facts.radius} Fourier shells, prepared images of {disk:.0f} MB on disk"
     )
     print(f"{'job':24}{'memory':>10}{'a pass':>12}{'in all':>12}{'asked for':>12}")
+    total = 0.0
     for name, cost in jobs(facts, config):
+        total += cost.seconds
         print(
             f"{name:24}{memory_mb(cost, 1) / 1000:7.1f} GB"
-            f"{cost.seconds_an_iteration / CORES:10.1f} s{cost.seconds / CORES / 60:8.0f} min"
+            f"{cost.seconds_an_iteration / CORES:10.1f} s{duration(cost.seconds / CORES):>12}"
             f"{minutes(cost, 1):8} min"
         )
-    print(f"Times are those of {CORES} cores; a cluster is asked for the memory and the last time.")
+    print(f"{'one after the other':46}{duration(total / CORES):>12}")
+    print(
+        f"Times are those of {CORES} cores; starting and compiling add up to a minute to each job."
+        " A cluster is asked for the memory and the last time."
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _job import job
-from _prepared import load_prepared
+from _prepared import load_prepared, micrographs_of
 from _subspace import given_components, read_mask, subspace_options
 
 from emjax.classify.evidence_record import analysis_record, evidence_curve
@@ -35,7 +35,7 @@ with job(snakemake) as work:
         mean,
         mask,
         subspace_options(params.options, None if given is None else len(given)),
-        table.micrograph,
+        micrographs_of(table),
         lambda *words: work.say(" ".join(map(str, words))),
         given,
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from _em3d import first_maps, read_scene
 from _job import job
-from _prepared import load_prepared
+from _prepared import load_prepared, micrographs_of
 
 from emjax.classify.em3d.evidence import fit_halves, judge_maps
 from emjax.classify.em3d.runs import Em3dOptions, Run
@@ -31,13 +31,13 @@ with job(snakemake) as work:
         params.n_classes,
         params.seeds,
         options,
-        table.micrograph,
+        micrographs_of(table),
         given[any_run] if given else None,
         memory,
     )
     mean = np.asarray(scene.mean_map * scene.solvent_mask)
     operators = make_pixel_operators(particles, max_memory_gb=memory)
-    found = judge_maps(operators, fits, mean, table.micrograph)
+    found = judge_maps(operators, fits, mean, micrographs_of(table))
     write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(found.classes)))
     write_json(snakemake.output.evidence, map_evidence_record(found))
     work.say(found.classes.reason)

@@ -80,4 +80,9 @@ with job(snakemake) as work:
         Path, output.particles if isinstance(output.particles, list) else [output.particles]
     ):
         write_particles(path, table, columns)
+    if missing := int((table.half == 0).sum()):
+        work.say(
+            f"half-sets of {missing} particles drawn at random (split_seed {params.split_seed}):"
+            " their file has no random subset; the exports carry them"
+        )
     work.say(f"mean map at {resolution_at(mean.fsc, prepared.extent):.1f} Å")

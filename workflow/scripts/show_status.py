@@ -12,6 +12,7 @@ import yaml
 from emjax.io.atomic import read_json, read_tsv
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
+from origin import checksum_of, other_particles  # noqa: E402
 from settings import (  # noqa: E402
     ConfigError,
     complete,
@@ -48,7 +49,27 @@ def found(folder: Path, fdr: float) -> Iterator[str]:
     for row in classes.to_dict("records"):
         size, stability = row["size"], row["mean_stability"]
         yield f"  class {row['class']}: {size} particles, stability {stability:.2f}"
-    yield f"why this number: {read_json(folder / 'consensus' / 'elbows.json').get('why', '')}"
+    elbows = read_json(folder / "consensus" / "elbows.json")
+    chosen, best, why = (elbows.get(name, "") for name in ("chosen", "recommended", "why"))
+    if chosen == best:
+        yield f"why this number: {why}"
+    else:
+        why = why.removeprefix(f"{best} classes: ")
+        yield f"you asked for {chosen}; {best} would be recommended: {why}"
+
+
+def out_of_date(config: dict, folder: Path, facts: dict) -> Iterator[str]:
+    """Why what follows in the folder is not the answer for the campaign's particles."""
+    other = other_particles(config["particles"], folder)
+    if other:
+        yield other
+    elif checksum_of(config["particles"]) not in (None, facts.get("checksum")):
+        yield f"{config['particles']} has changed since the preparation"
+    prepared = (folder / "prepare" / "prepare.json").stat().st_mtime
+    results = [folder / "consensus" / "stability.tsv", folder / "report.html"]
+    old = [path.name for path in results if path.exists() and path.stat().st_mtime < prepared]
+    if old:
+        yield f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} older than the preparation"
 
 
 def main(source: str) -> None:
@@ -67,6 +88,8 @@ def main(source: str) -> None:
             print(f"  {method}: {done} of {len(runs)} runs finished")
     for name, line in unfinished(Path("logs") / config["campaign"]):
         print(f"  {name} is not finished; {line}")
+    for why in out_of_date(config, folder, facts):
+        print(f"  OUT OF DATE: {why}")
     if (folder / "consensus" / "stability.tsv").exists():
         print(*(f"  {line}" for line in found(folder, config["consensus"]["fdr"])), sep="\n")
     report = folder / "report.html"
