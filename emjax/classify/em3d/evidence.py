@@ -71,7 +71,7 @@ def fit_halves(
         n_classes: numbers of classes; 1 is added.
         seeds: runs of each number.
         options: of the classifications.
-        blocks: micrograph of each particle, which stays whole where there are several.
+        blocks: micrograph of each particle, which stays whole; two or more in each half-set.
         initial_volumes: first maps, for `input`.
         max_memory_gb: for the engine of one half-set.
 
@@ -87,8 +87,7 @@ def fit_halves(
     fits: dict[int, dict[int, ClassMaps]] = {}
     for unseen in (1, 2):
         rows = np.flatnonzero(particles.half != unseen)
-        wholes = names[rows] if len(np.unique(names[rows])) > 1 else rows
-        own = split_halves(np.zeros(len(rows), np.int8), wholes.astype(str), 0)
+        own = split_halves(np.zeros(len(rows), np.int8), names[rows].astype(str), 0)
         part = replace(particles.subset(rows), half=own)
         engine = make_engine(
             part, max_memory_gb, 0, options.highpass_resolution, options.particle_limit
