@@ -58,7 +58,7 @@ status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yam
 reproduce: .venv/emjax-ready  ## run a finished campaign again: make reproduce CAMPAIGN=results/demo/campaign.json
 	@$(PYTHON) workflow/scripts/reproduce.py $(CAMPAIGN) --cores $(CORES)
 
-report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, report.zip beside the campaign's page
+report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign: snakemake-report.zip, here
 	@$(SNAKEMAKE) --report snakemake-report.zip
 
 test: .venv/emjax-dev-ready  ## all tests
