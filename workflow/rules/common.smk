@@ -28,6 +28,10 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+# Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
+# the cores of the machine it runs on itself.
+CPUS = 4
+
 CAMPAIGN = f"results/{config['campaign']}"
 LOGS = f"logs/{config['campaign']}"
 LOCKS = []

@@ -36,8 +36,9 @@ for batch in SOM_BATCHES:
             f"{LOGS}/benchmarks/classify_{batch.name}.tsv"
         conda:
             "../envs/emjax.yaml"
-        threads: 4
+        threads: CPUS
         resources:
+            cpus_per_task=CPUS,
             # The images in real space, their masked copies, and a mirrored half plane on the way.
             mem_mb=lambda wildcards, input, attempt: int(
                 (2000 + 6 * input.size_mb) * 1.5 ** (attempt - 1)
