@@ -1,5 +1,8 @@
 """The configuration: every default filled in, every mistake told in one line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +111,26 @@ def test_a_mistake_is_told_in_one_line(changes: dict, message: str):
     assert message in str(error.value)
     assert str(error.value).startswith("my.yaml: ")
     assert "\n" not in str(error.value)
+
+
+def make_env(accelerator: str) -> subprocess.CompletedProcess[str]:
+    """What `make env` would do for an accelerator."""
+    command = ["make", "--dry-run", "env", f"ACCELERATOR={accelerator}", f"PYTHON={sys.executable}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_misspelt_accelerator_is_refused():
+    done = make_env("cuda")
+    assert done.returncode != 0
+    assert "ACCELERATOR: found cuda, expected cuda12 or cuda13" in done.stderr
+
+
+def test_an_environment_for_a_gpu_says_where_there_is_none():
+    last = make_env("cuda12").stdout.splitlines()[-1]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(["bash", "-c", last], env=environment, capture_output=True, text=True)
+    assert "emjax is ready in .venv" in done.stdout
+    assert "JAX sees no GPU on this machine" in done.stdout
 
 
 def test_a_configuration_that_is_no_mapping_is_told():
