@@ -33,3 +33,8 @@ rule all:
 
 onstart:
     lock_campaign()
+
+
+onerror:
+    # After Snakemake's own last words, where it is seen.
+    atexit.register(repeat_errors)

@@ -161,7 +161,7 @@ def test_a_cancelled_job_goes_on(cluster: Cluster, place: Place, reference: tupl
     assert "CPUs/Task=4" in cluster.run("scontrol", "show", "job", number).stdout
     cluster.run("scancel", number)
     submission.wait()
-    assert "going on after iteration" in job_log(place)
+    assert "going on after" in job_log(place)
     assert_same_runs(place, reference[0], RUNS)
 
 
@@ -179,7 +179,7 @@ def test_a_preempted_job_is_requeued_and_goes_on(
     submission.until(lambda: not submission.running())
     submission.wait()
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", number).stdout
-    assert "going on after iteration" in job_log(place)
+    assert "going on after" in job_log(place)
     assert_same_runs(place, reference[0], RUNS)
 
 

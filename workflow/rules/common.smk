@@ -1,5 +1,7 @@
 # The campaign's options, where its files go, and what a job costs.
+import atexit
 import fcntl
+import os
 import shlex
 import sys
 from importlib.metadata import version
@@ -21,10 +23,12 @@ sys.executable = shlex.quote(sys.executable)
 # Part of every rule's params: a new version re-runs what the old one made.
 EMJAX_VERSION = version("emjax")
 
+# For the messages of jobs too.
+CONFIG_FILES = ", ".join(map(str, workflow.configfiles)) or "config"
+os.environ["EMJAX_CONFIG"] = CONFIG_FILES
+
 try:
-    config.update(
-        complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
-    )
+    config.update(complete(config, CONFIG_FILES))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -109,3 +113,17 @@ def lock_campaign():
         ) from None
     # Kept open, and so locked, until this process ends.
     LOCKS.append(held)
+    path.touch()
+
+
+def repeat_errors():
+    """The last lines of the logs of jobs that failed or were interrupted since the start."""
+    start = os.path.getmtime(LOCKS[0].name)
+    for log in sorted(Path(LOGS).glob("*.log"), key=os.path.getmtime):
+        last = log.read_text(encoding="utf-8").splitlines()[-1:]
+        told = last[0][20:] if last else ""
+        if (
+            told.startswith(("error: ", "interrupted"))
+            and os.path.getmtime(log) >= start
+        ):
+            print(f"{told} (log: {log})", file=sys.stderr)
