@@ -4,6 +4,7 @@ import fcntl
 import os
 import shlex
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
