@@ -78,7 +78,7 @@ def em3d(**options) -> dict:
 
 
 WRONG = [
-    (lambda: STAR.unlink(), {}, "particles.star", "not there"),
+    (lambda: STAR.unlink(), {}, "particles.star", "not there (from /"),
     (lambda: STACK.unlink(), {}, "particles.star", "no such file"),
     (nothing, {"image_root": "elsewhere"}, "particles.star", "set image_root"),
     (replace_text("000003@", "000301@"), {}, "particles.star", "image 301"),
@@ -115,7 +115,12 @@ WRONG = [
     (nothing, {"filter_resolution": 200}, "filter_resolution", "expected at most"),
     (nothing, em3d(start_resolution=500), "start_resolution", "found 500 Å, expected coarser"),
     (nothing, em3d(highpass_resolution=3), "highpass_resolution", "found 3 Å, expected coarser"),
-    (nothing, {"runs": {"external": [{"name": "a", "path": "no.star"}]}}, "a", "no.star"),
+    (
+        nothing,
+        {"runs": {"external": [{"name": "a", "path": "no.star"}]}},
+        "a",
+        "no.star, which is not there",
+    ),
     (nothing, {"runs": {"external": [{"name": "a", "path": str(STAR)}]}}, "star", "class"),
 ]
 

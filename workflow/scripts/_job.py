@@ -99,6 +99,11 @@ def job(snakemake: Any) -> Iterator[Job]:
     work.note(f"done after {time.monotonic() - start:.1f} s")
 
 
+def not_there(path: str | Path) -> str:
+    """What to say of a file that is missing; relative paths start in the current folder."""
+    return f"{path}, which is not there (from {Path.cwd()})"
+
+
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     source = os.environ.get("EMJAX_CONFIG", "config")

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from _job import job
+from _job import job, not_there
 
 from emjax.errors import InputError
 from emjax.io.atomic import write_json
@@ -16,7 +16,7 @@ with job(snakemake) as work:
     config = snakemake.config
     source, runs = Path(config["particles"]), config["runs"]
     if not source.exists():
-        raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
+        raise InputError("config", "particles", not_there(source), "a particle file")
     particles = read_particles(
         source, config["image_root"], on_mixed_optics=config["on_mixed_optics"]
     )
@@ -27,7 +27,7 @@ with job(snakemake) as work:
     for option, path in maps:
         if path not in (None, "auto"):
             if not Path(path).exists():
-                raise InputError("config", option, f"{path}, which is not there", "a map file")
+                raise InputError("config", option, not_there(path), "a map file")
             volume = read_volume(path, particles.box_size)[0]
             if option.startswith("masks") and volume.max() < 0.5:
                 raise InputError(path, None, "no voxel above 0.5", "a mask that is 1 inside")
@@ -45,7 +45,8 @@ with job(snakemake) as work:
         raise InputError("config", "runs.som.map", found, f"at most {particles.n} (particles)")
     for run in runs["external"]:
         if not Path(run["path"]).exists():
-            raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
+            option = f"runs.external {run['name']}"
+            raise InputError("config", option, not_there(run["path"]), "a file")
         mismatch = config["consensus"]["on_mismatch"]
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
