@@ -43,15 +43,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        found = (
-            str(error.strerror).lower()
-            if isinstance(error, OSError)
-            else " ".join(str(error).split())
-        )
-        expected = "the YAML file of a campaign"
-        raise ConfigError(
-            f"{path}: found {found} (from {Path.cwd()}), expected {expected}"
-        ) from None
+        found = " ".join(str(getattr(error, "strerror", error)).lower().split())
+        told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
+        raise ConfigError(told) from None
     return complete(config, str(path))
 
 
