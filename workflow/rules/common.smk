@@ -26,7 +26,7 @@ EMJAX_VERSION = version("emjax")
 
 # For the messages of jobs too.
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles)) or "config"
-os.environ["EMJAX_CONFIG"] = CONFIG_FILES
+os.environ.update(EMJAX_CONFIG=CONFIG_FILES)
 
 try:
     config.update(complete(config, CONFIG_FILES))
@@ -99,6 +99,18 @@ def consensus_files(pattern):
     table = checkpoints.build_consensus.get().output.stability
     n_classes = sum(1 for line in open(table)) - 1
     return [f"{CAMPAIGN}/consensus/{pattern.format(k + 1)}" for k in range(n_classes)]
+
+
+def maps_to_rebalance(wildcards):
+    """Maps of the consensus; a class that is not there is told before old files go."""
+    maps = consensus_files("class_{:03d}.mrc")
+    missing = [k for k in config["rebalance"]["keep"] or [] if k > len(maps)]
+    if missing:
+        told = f"{CONFIG_FILES}: rebalance.keep: found class {missing[0]}, expected numbers of 1 to {len(maps)}"
+        # Once more as the last line: Snakemake puts it between a title and a traceback.
+        atexit.register(print, f"error: {told}", file=sys.stderr)
+        raise WorkflowError(told)
+    return maps
 
 
 def lock_campaign():

@@ -48,17 +48,6 @@ if CLASSES:
 
 else:
 
-    def maps_to_rebalance(wildcards):
-        """Maps of the consensus; a class that is not there is told before old files go."""
-        maps = consensus_files("class_{:03d}.mrc")
-        missing = [k for k in config["rebalance"]["keep"] or [] if k > len(maps)]
-        if missing:
-            told = f"{CONFIG_FILES}: rebalance.keep: found class {missing[0]}, expected numbers of 1 to {len(maps)}"
-            # Once more as the last line: Snakemake puts it between a title and a traceback.
-            atexit.register(print, f"error: {told}", file=sys.stderr)
-            raise WorkflowError(told)
-        return maps
-
     rule rebalance_classes:
         input:
             consensus=rules.build_consensus.output.particles,
