@@ -10,6 +10,7 @@ CONFIG ?= config.yaml
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 SNAKEMAKE := $(PYTHON) -m snakemake --cores $(CORES) --configfile $(CONFIG)
+$(if $(filter-out cuda12 cuda13,$(ACCELERATOR)),$(error ACCELERATOR: found $(ACCELERATOR), expected cuda12 or cuda13))
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 .PHONY: help env demo report status reproduce test quick lint format dry-run lock clean
@@ -41,7 +42,7 @@ help:  ## this list
 	@touch $@
 
 env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ## the environment in .venv; ACCELERATOR=cuda12 or cuda13 for a GPU
-	@$(PYTHON) -c 'import jax; from emjax.classify.engine.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())'
+	@$(PYTHON) -c 'import jax; from emjax.classify.engine.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
 
 data/demo/particles.star: | .venv/emjax-ready
 	@echo "Simulating the demo's particles into data/demo"
@@ -58,7 +59,7 @@ status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yam
 reproduce: .venv/emjax-ready  ## run a finished campaign again: make reproduce CAMPAIGN=results/demo/campaign.json
 	@$(PYTHON) workflow/scripts/reproduce.py $(CAMPAIGN) --cores $(CORES)
 
-report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign, report.zip beside the campaign's page
+report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign: snakemake-report.zip, here
 	@$(SNAKEMAKE) --report snakemake-report.zip
 
 test: .venv/emjax-dev-ready  ## all tests

@@ -33,3 +33,14 @@ rule all:
 
 onstart:
     lock_campaign()
+
+
+onsuccess:
+    # Here, not in the jobs: another one may be about to write into it.
+    with suppress(OSError):
+        Path("checkpoints", config["campaign"]).rmdir()
+
+
+onerror:
+    # After Snakemake's own last words, where it is seen.
+    atexit.register(repeat_errors)

@@ -26,7 +26,7 @@ def resolve(option: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
 def values(option: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What may be given, in words."""
     option = resolve(option, definitions)
-    if "expected" in option:
+    if "expected" in option and "properties" not in option:
         return option["expected"]
     if "enum" in option:
         return ", ".join(f"`{plain(v)}`" for v in option["enum"])

@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,11 @@ def test_every_figure_has_a_caption_for_snakemake(tmp_path: Path):
         assert own or path.stem.startswith("som-rln")
         of_columns += not own
     assert of_columns <= 3 and 'name.startswith("som-")' in captions
+
+
+def test_what_snakemakes_report_needs_is_installed():
+    # Snakemake names it as an extra only.
+    wanted = [line for line in requires("snakemake") or [] if 'extra == "reports"' in line]
+    names = {re.split(r"\W", line)[0].lower() for line in wanted}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert names and names <= {re.split(r"\W", line)[0].lower() for line in declared}

@@ -90,7 +90,7 @@ def em3d(**options) -> dict:
 
 
 WRONG = [
-    (lambda: STAR.unlink(), {}, "particles.star", "not there"),
+    (lambda: STAR.unlink(), {}, "particles.star", "not there (from /"),
     (lambda: STACK.unlink(), {}, "particles.star", "no such file"),
     (nothing, {"image_root": "elsewhere"}, "particles.star", "set image_root"),
     (replace_text("000003@", "000301@"), {}, "particles.star", "image 301"),
@@ -131,7 +131,12 @@ WRONG = [
     (nothing, {"filter_resolution": 200}, "filter_resolution", "expected at most"),
     (nothing, em3d(start_resolution=500), "start_resolution", "found 500 Å, expected coarser"),
     (nothing, em3d(highpass_resolution=3), "highpass_resolution", "found 3 Å, expected coarser"),
-    (nothing, {"runs": {"external": [{"name": "a", "path": "no.star"}]}}, "a", "no.star"),
+    (
+        nothing,
+        {"runs": {"external": [{"name": "a", "path": "no.star"}]}},
+        "a",
+        "no.star, which is not there",
+    ),
     (nothing, {"runs": {"external": [{"name": "a", "path": str(STAR)}]}}, "star", "class"),
 ]
 
@@ -211,7 +216,9 @@ def test_snakemake_stops_at_wrong_input(place: Place):
     done = place.snakemake(tiny_config())
     assert done.returncode == 1
     told = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
-    assert len(told) == 1 and "particles.mrcs" in told[0]
+    # Where it happens, and once more as the last line.
+    assert len(told) == 2 and told[0] == told[1] and "particles.mrcs" in told[0]
+    assert done.stdout.splitlines()[-1] == told[1]
     assert "Traceback" not in done.stdout
     assert not list((place.folder / "results").glob("**/*.npy"))
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 
 from emjax.classify.em3d.runs import Run, RunState
+from emjax.errors import InputError
 from tests.campaigns import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from _checkpoint import Checkpoint  # noqa: E402
+from _em3d import stand  # noqa: E402
 from _job import job  # noqa: E402
 
 
@@ -71,6 +74,39 @@ def test_warnings_are_one_line_on_the_terminal_and_in_the_log(rule: SimpleNamesp
             warnings.warn("the stack is odd", stacklevel=1)
     assert capsys.readouterr().err == "a_rule: warning: the stack is odd\n"
     assert "the stack is odd" in Path(rule.log[0]).read_text()
+
+
+def test_an_interrupted_job_says_how_to_go_on(rule: SimpleNamespace, capsys):
+    with pytest.raises(SystemExit) as stop, job(rule):
+        raise KeyboardInterrupt
+    assert stop.value.code == 130
+    told = "interrupted; run the same command again, and it goes on"
+    assert capsys.readouterr().err == f"a_rule: {told}\n"
+    assert Path(rule.log[0]).read_text().endswith(f"{told}\n")
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (InputError("config", "particles", "x"), "my.yaml: particles: found x"),
+        (ValueError("rebalance.keep: found class 9"), "my.yaml: rebalance.keep: found class 9"),
+        (InputError("data.star", None, "x"), "data.star: found x"),
+        (ValueError("no convergence"), "no convergence"),
+    ],
+)
+def test_an_error_in_an_option_names_the_file(
+    error: ValueError, told: str, rule: SimpleNamespace, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EMJAX_CONFIG", "my.yaml")
+    with pytest.raises(SystemExit), job(rule):
+        raise error
+    assert capsys.readouterr().err == f"error: {told} (log: {rule.log[0]})\n"
+
+
+def test_going_on_and_progress_count_alike():
+    history = tuple({"stage": stage} for stage in ("online", "coarse", "coarse"))
+    assert stand([replace(state(3), coarse=True, history=history)]) == ("coarse", 2)
+    assert stand([replace(state(3), history=(*history, {"stage": "full"}))]) == ("full", 1)
 
 
 def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamespace, capsys):

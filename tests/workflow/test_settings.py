@@ -1,5 +1,9 @@
 """The configuration: every default filled in, every mistake told in one line."""
 
+import os
+import subprocess
+import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from settings import (
     complete,
     em3d_batches,
     load_schema,
+    read_config,
     seed_list,
     som_batches,
 )
@@ -56,12 +61,14 @@ def test_the_input_is_left_as_it_is():
         ({"zebra": 1}, "zebra: unknown option; known are campaign,"),
         ({"campaign": "../x"}, "campaign: found '../x', expected a name of letters"),
         ({"campaign": "$(id)"}, "campaign: found '$(id)', expected a name of letters"),
+        ({"campaign": 2024}, "digits and . _ -; write it in quotes, '2024'"),
+        ({"campaign": date(2024, 1, 31)}, "write it in quotes, '2024-01-31'"),
         ({"particles": None}, "particles: found None, expected text"),
         ({"filter_resolution": 0}, "filter_resolution: found 0, expected a number above 0"),
         ({"filter_resolution": "24 Å"}, "filter_resolution: found '24 Å', expected a number"),
         ({"filter_resolution": float("nan")}, "filter_resolution: found nan, expected a finite"),
         ({"runs": {}}, "runs: found none, expected at least one of em3d"),
-        ({"runs": None}, "runs: found None, expected a section of options"),
+        ({"runs": None}, "runs: found None, expected a section with em3d, subspace"),
         ({"runs": {"em3d": {"seeds": 5}}}, "runs.em3d.n_classes: missing; expected a list"),
         ({"runs": {"em3d": {"n_classes": 4, "seeds": 5}}}, "n_classes: found 4, expected a list"),
         ({"runs": {"em3d": {"n_classes": [0], "seeds": 5}}}, "n_classes[0]: found 0"),
@@ -108,6 +115,45 @@ def test_a_mistake_is_told_in_one_line(changes: dict, message: str):
     assert message in str(error.value)
     assert str(error.value).startswith("my.yaml: ")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_missing_is_told():
+    config = tiny_config()
+    del config["runs"]
+    with pytest.raises(
+        ConfigError, match="my.yaml: runs: missing; expected a section with em3d, subspace"
+    ):
+        complete(config, "my.yaml")
+
+
+@pytest.mark.parametrize("text", [None, "a: [", b"\xff"])
+def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str | bytes | None):
+    path = tmp_path / "my.yaml"
+    if text is not None:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(ConfigError, match="expected the YAML file of a campaign") as error:
+        read_config(path)
+    assert str(error.value).startswith(f"{path}: found ") and "\n" not in str(error.value)
+
+
+def make_env(accelerator: str) -> subprocess.CompletedProcess[str]:
+    """What `make env` would do for an accelerator."""
+    command = ["make", "--dry-run", "env", f"ACCELERATOR={accelerator}", f"PYTHON={sys.executable}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_misspelt_accelerator_is_refused():
+    done = make_env("cuda")
+    assert done.returncode != 0
+    assert "ACCELERATOR: found cuda, expected cuda12 or cuda13" in done.stderr
+
+
+def test_an_environment_for_a_gpu_says_where_there_is_none():
+    last = make_env("cuda12").stdout.splitlines()[-1]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(["bash", "-c", last], env=environment, capture_output=True, text=True)
+    assert "emjax is ready in .venv" in done.stdout
+    assert "JAX sees no GPU on this machine" in done.stdout
 
 
 def test_a_configuration_that_is_no_mapping_is_told():

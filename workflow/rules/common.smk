@@ -1,7 +1,10 @@
 # The campaign's options, where its files go, and what a job costs.
+import atexit
 import fcntl
+import os
 import shlex
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,12 +26,18 @@ sys.executable = shlex.quote(sys.executable)
 # Part of every rule's params: a new version re-runs what the old one made.
 EMJAX_VERSION = version("emjax")
 
+# For the messages of jobs too.
+CONFIG_FILES = ", ".join(map(str, workflow.configfiles)) or "config"
+os.environ.update(EMJAX_CONFIG=CONFIG_FILES)
+
 try:
-    config.update(
-        complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
-    )
+    config.update(complete(config, CONFIG_FILES))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+# Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
+# the cores of the machine it runs on itself.
+CPUS = 4
 
 CAMPAIGN = f"results/{config['campaign']}"
 LOGS = f"logs/{config['campaign']}"
@@ -94,6 +103,18 @@ def consensus_files(pattern):
     return [f"{CAMPAIGN}/consensus/{pattern.format(k + 1)}" for k in range(n_classes)]
 
 
+def maps_to_rebalance(wildcards):
+    """Maps of the consensus; a class that is not there is told before old files go."""
+    maps = consensus_files("class_{:03d}.mrc")
+    missing = [k for k in config["rebalance"]["keep"] or [] if k > len(maps)]
+    if missing:
+        told = f"{CONFIG_FILES}: rebalance.keep: found class {missing[0]}, expected numbers of 1 to {len(maps)}"
+        # Once more as the last line: Snakemake puts it between a title and a traceback.
+        atexit.register(print, f"error: {told}", file=sys.stderr)
+        raise WorkflowError(told)
+    return maps
+
+
 def lock_campaign():
     """Refuse a second Snakemake on this campaign; the kernel frees the lock of a killed one."""
     path = Path(".snakemake") / f"campaign-{config['campaign']}.lock"
@@ -107,3 +128,17 @@ def lock_campaign():
         ) from None
     # Kept open, and so locked, until this process ends.
     LOCKS.append(held)
+    path.touch()
+
+
+def repeat_errors():
+    """The last lines of the logs of jobs that failed or were interrupted since the start."""
+    start = os.path.getmtime(LOCKS[0].name)
+    for log in sorted(Path(LOGS).glob("*.log"), key=os.path.getmtime):
+        last = log.read_text(encoding="utf-8").splitlines()[-1:]
+        told = last[0][20:] if last else ""
+        if (
+            told.startswith(("error: ", "interrupted"))
+            and os.path.getmtime(log) >= start
+        ):
+            print(f"{told} (log: {log})", file=sys.stderr)

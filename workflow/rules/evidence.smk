@@ -20,8 +20,9 @@ rule judge_em3d:
         f"{LOGS}/benchmarks/judge_em3d.tsv"
     conda:
         "../envs/emjax.yaml"
-    threads: 4
+    threads: CPUS
     resources:
+        cpus_per_task=CPUS,
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
             costs.judge(costs.read_facts(input.facts[0]), config), attempt
         ),

@@ -50,8 +50,9 @@ rule prepare_particles:
         f"{LOGS}/benchmarks/prepare_particles.tsv"
     conda:
         "../envs/emjax.yaml"
-    threads: 4
+    threads: CPUS
     resources:
+        cpus_per_task=CPUS,
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
             costs.prepare(costs.read_facts(input.facts[0])), attempt
         ),

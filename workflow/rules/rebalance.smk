@@ -51,7 +51,7 @@ else:
     rule rebalance_classes:
         input:
             consensus=rules.build_consensus.output.particles,
-            volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
+            volumes=maps_to_rebalance,
             solvent_mask=rules.prepare_particles.output.solvent_mask,
         output:
             **REBALANCED,

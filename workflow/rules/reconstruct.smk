@@ -22,8 +22,9 @@ rule reconstruct_class:
         number=r"\d{3}",
     conda:
         "../envs/emjax.yaml"
-    threads: 4
+    threads: CPUS
     resources:
+        cpus_per_task=CPUS,
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
             costs.reconstruct(costs.read_facts(input.facts[0])), attempt
         ),

@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,21 @@ def load_schema() -> dict[str, Any]:
     """The schema with its references resolved."""
     schema = yaml.safe_load(SCHEMA.read_text())
     return _resolve(schema, schema.pop("$defs"))
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The configuration of a file, with every default filled in.
+
+    Raises:
+        ConfigError: where there is no such file, it is no YAML, or an option is wrong.
+    """
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        found = " ".join(str(getattr(error, "strerror", error)).lower().split())
+        told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
+        raise ConfigError(told) from None
+    return complete(config, str(path))
 
 
 def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
@@ -169,7 +185,11 @@ def _describe(error: ValidationError) -> str:
         missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[operator,union-attr]
         expected = _expected_of(error.schema, missing)
         return f"{_place([*error.absolute_path, missing])}: missing; expected {expected}"
-    return f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
+    told = f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
+    if error.validator_value == "string" and isinstance(error.instance, int | float | date):
+        # YAML reads 2024 as a number and 2024-01-31 as a date.
+        told += f"; write it in quotes, '{error.instance}'"
+    return told
 
 
 def _expected_of(schema: Any, name: str) -> str:

@@ -36,8 +36,9 @@ for batch in SOM_BATCHES:
             f"{LOGS}/benchmarks/classify_{batch.name}.tsv"
         conda:
             "../envs/emjax.yaml"
-        threads: 4
+        threads: CPUS
         resources:
+            cpus_per_task=CPUS,
             mem_mb=lambda wildcards, input, attempt, n=batch.columns: costs.memory_mb(
                 costs.som(costs.read_facts(input.facts[0]), config, n), attempt
             ),

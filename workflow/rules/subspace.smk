@@ -27,8 +27,9 @@ rule fit_subspace:
         f"{LOGS}/benchmarks/fit_subspace.tsv"
     conda:
         "../envs/emjax.yaml"
-    threads: 4
+    threads: CPUS
     resources:
+        cpus_per_task=CPUS,
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
             costs.subspace(costs.read_facts(input.facts[0]), config), attempt
         ),
@@ -85,8 +86,9 @@ rule classify_subspace:
         f"{LOGS}/benchmarks/classify_subspace.tsv"
     conda:
         "../envs/emjax.yaml"
-    threads: 4
+    threads: CPUS
     resources:
+        cpus_per_task=CPUS,
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
             costs.subspace_seeds(costs.read_facts(input.facts[0]), config), attempt
         ),

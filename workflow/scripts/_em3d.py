@@ -34,6 +34,12 @@ def first_maps(
     return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
 
 
+def stand(states: Sequence[RunState]) -> tuple[str, int]:
+    """The stage that all runs are in, and its iterations done by the one that is farthest."""
+    stage = states[0].stage
+    return stage, max(sum(h["stage"] == stage for h in s.history) for s in states)
+
+
 class Iterations:
     """Maps and classes after each full iteration.
 
@@ -95,8 +101,7 @@ class Progress:
     def __call__(self, states: Sequence[RunState]) -> None:
         """After each iteration, with the states of all runs."""
         took, self._last = time.monotonic() - self._last, time.monotonic()
-        stage = states[0].stage
-        done = max(sum(h["stage"] == stage for h in s.history) for s in states)
+        stage, done = stand(states)
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
         # An iteration with all pixels takes about twice as long as one with half of them.

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from emjax.errors import InputError
 
 logging.getLogger("jax").setLevel(logging.ERROR)
 
@@ -78,7 +81,10 @@ def job(snakemake: Any) -> Iterator[Job]:
     try:
         yield work
         finished = True
-    except (Exception, KeyboardInterrupt) as error:
+    except KeyboardInterrupt:
+        work.say("interrupted; run the same command again, and it goes on")
+        sys.exit(130)
+    except Exception as error:
         work.note(traceback.format_exc())
         work.note(f"error: {_one_line(error)}")
         print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
@@ -93,7 +99,18 @@ def job(snakemake: Any) -> Iterator[Job]:
     work.note(f"done after {time.monotonic() - start:.1f} s")
 
 
+def not_there(path: str | Path) -> str:
+    """What to say of a file that is missing; relative paths start in the current folder."""
+    return f"{path}, which is not there (from {Path.cwd()})"
+
+
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    source = os.environ.get("EMJAX_CONFIG", "config")
+    if text.startswith("config: "):
+        text = source + text.removeprefix("config")
+    elif not isinstance(error, InputError) and re.match(r"[a-z_.]+: found ", text):
+        # The numerics know an option, but not where it stands.
+        text = f"{source}: {text}"
     # Wrong input says where and what; anything else also says what kind of error it is.
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from _job import job
+from _job import job, not_there
 
 from emjax.errors import InputError
 from emjax.io.atomic import read_json, write_json
@@ -51,8 +51,8 @@ def check_mask(path: str, mask: np.ndarray) -> None:
 
 
 def doubts_of_mask(path: str, voxel_size: float, pixel_size: float) -> Iterator[str]:
-    """A voxel size other than the particles'; 1 Å is what programs write that do not know."""
-    if abs(voxel_size - 1) > 1e-6 and abs(voxel_size / pixel_size - 1) > 0.01:
+    """A voxel size other than the particles'; 0 or 1 Å is what programs write that do not know."""
+    if voxel_size > 0 and abs(voxel_size - 1) > 1e-6 and abs(voxel_size / pixel_size - 1) > 0.01:
         yield (
             f"{path}: voxels of {voxel_size:g} Å by its header, particles of {pixel_size:g} Å;"
             " it is taken to be on the particles' grid"
@@ -63,7 +63,7 @@ with job(snakemake) as work:
     config = snakemake.config
     source, runs = Path(config["particles"]), config["runs"]
     if not source.exists():
-        raise InputError("config", "particles", f"{source}, which is not there", "a particle file")
+        raise InputError("config", "particles", not_there(source), "a particle file")
     particles = read_particles(
         source, config["image_root"], on_mixed_optics=config["on_mixed_optics"]
     )
@@ -74,7 +74,7 @@ with job(snakemake) as work:
     for option, path in maps:
         if path not in (None, "auto"):
             if not Path(path).exists():
-                raise InputError("config", option, f"{path}, which is not there", "a map file")
+                raise InputError("config", option, not_there(path), "a map file")
             volume, voxel_size = read_volume(path, particles.box_size)
             if option.startswith("masks"):
                 check_mask(path, volume)
@@ -97,7 +97,8 @@ with job(snakemake) as work:
         raise InputError("config", "runs.som.map", found, f"at most {particles.n} (particles)")
     for run in runs["external"]:
         if not Path(run["path"]).exists():
-            raise InputError("config", f"runs.external {run['name']}", run["path"], "a file")
+            option = f"runs.external {run['name']}"
+            raise InputError("config", option, not_there(run["path"]), "a file")
         mismatch = config["consensus"]["on_mismatch"]
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from _checkpoint import Checkpoint, checkpoint_path, fingerprint
-from _em3d import Iterations, Progress, first_maps, read_scene
+from _em3d import Iterations, Progress, first_maps, read_scene, stand
 from _job import job
 from _prepared import load_prepared
 from _runs import write_run
@@ -37,7 +37,7 @@ with job(snakemake) as work:
     resume = checkpoint.load()
     iterations = Iterations(checkpoint_path(snakemake), table, particles.voxel_size)
     if resume:
-        work.say(f"going on after iteration {max(s.iteration for s in resume)}")
+        work.say("going on after {} iteration {}".format(*stand(resume)))
     else:
         iterations.remove()
     written = iterations if options.write_each_iteration else None

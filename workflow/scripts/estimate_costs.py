@@ -6,14 +6,12 @@ Usage: estimate_costs.py CONFIG.yaml
 import sys
 from pathlib import Path
 
-import yaml
-
 from emjax.imaging.crop import filter_radius
 from emjax.io.particles import read_particles
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
 from costs import Facts, jobs, memory_mb, minutes  # noqa: E402
-from settings import complete  # noqa: E402
+from settings import read_config  # noqa: E402
 
 CORES = 2
 
@@ -27,7 +25,7 @@ def duration(seconds: float) -> str:
 
 def main(source: str) -> None:
     """Print a line for the campaign of a configuration file and one for each of its long jobs."""
-    config = complete(yaml.safe_load(Path(source).read_text()), source)
+    config = read_config(source)
     particles = read_particles(
         config["particles"], config["image_root"], on_mixed_optics=config["on_mixed_optics"]
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from _job import job
+from _job import job, not_there
 from _rebalance import write_rebalance
 
 from emjax.ensemble.affinity import image_affinity, shrink_images, volume_affinity
@@ -19,7 +19,7 @@ with job(snakemake) as work:
     options, classes = params.options, params.options["classes"]
     source = Path(classes["particles"])
     if not source.exists():
-        raise InputError("config", "rebalance.classes.particles", f"{source}, which is not there")
+        raise InputError("config", "rebalance.classes.particles", not_there(source))
     table = read_particles(source, check_images=False, require_poses=False)
     labels = read_labels(source)[1]
     paths = classes["references"]

@@ -7,16 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from emjax.io.atomic import read_json, read_tsv
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
 from origin import checksum_of, other_particles  # noqa: E402
 from settings import (  # noqa: E402
     ConfigError,
-    complete,
     em3d_batches,
+    read_config,
     som_batches,
     subspace_runs,
 )
@@ -74,7 +72,7 @@ def out_of_date(config: dict, folder: Path, facts: dict) -> Iterator[str]:
 
 def main(source: str) -> None:
     """Print a few lines about the campaign of a configuration file."""
-    config = complete(yaml.safe_load(Path(source).read_text()), source)
+    config = read_config(source)
     folder = Path("results") / config["campaign"]
     print(f"Campaign {config['campaign']}: {folder}")
     if not (folder / "prepare" / "prepare.json").exists():
