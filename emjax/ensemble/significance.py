@@ -79,17 +79,7 @@ def log_tail_poisson(observed: float | int, expected: float) -> float:
     return float(first - np.log1p(-expected / (observed + 1)))
 
 
-def tail_exact(observed: int, class_sizes: Int[np.ndarray, " r"], n_particles: int) -> float:
-    """P(X ≥ observed) for the intersection of independent random sets of these sizes.
-
-    One hypergeometric step a run: what is left after s runs is a random subset again.
-    """
-    return float(_exact_tails(np.sort(class_sizes), n_particles)[: observed + 1][-1]) * (
-        observed <= class_sizes.min()
-    )
-
-
-def _exact_tails(sizes: np.ndarray, n_particles: int) -> np.ndarray:
+def exact_tails(sizes: np.ndarray, n_particles: int) -> np.ndarray:
     """P(X ≥ x) for x = 0 … the smallest size."""
     log_factorial = special.gammaln(np.arange(n_particles + 2) + 1.0)
 
@@ -137,25 +127,11 @@ def score_intersections(
     for i, row in enumerate(distinct):
         key = row[:-1].tobytes()
         if key not in tails:
-            tails[key] = _exact_tails(row[:-1], n_particles)
+            tails[key] = exact_tails(row[:-1], n_particles)
         exact[i] = tails[key][row[-1]]
     # Where the exact tail was cut off the wider one stands in for it.
     found = exact[of_row.reshape(-1)]
     return np.where(found > _NEGLIGIBLE, found, p_values)
-
-
-def permute_tail(
-    observed: int,
-    members: Bool[np.ndarray, "r n"],
-    rng: np.random.Generator,
-    permutations: int = 1000,
-) -> float:
-    """P(X ≥ observed) by shuffling the particles of every run: the check of the other two."""
-    hits = sum(
-        int(np.all([rng.permutation(row) for row in members], axis=0).sum() >= observed)
-        for _ in range(permutations)
-    )
-    return (hits + 1) / (permutations + 1)
 
 
 def count_cells(n_classes: Int[np.ndarray, " r"]) -> float:

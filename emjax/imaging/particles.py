@@ -158,7 +158,7 @@ def weights_of(particles: Particles, grid: FourierGrid) -> Float[Array, "n p"]:
 
 
 def cropped_particles(
-    images: Complex[np.ndarray, "n p"],
+    images: Complex[np.ndarray, "n p"] | Float16[np.ndarray, "n p 2"],
     rotations: Float[np.ndarray, "n 3 3"],
     ctf: CTF,
     half: Int[np.ndarray, " n"],
@@ -169,7 +169,20 @@ def cropped_particles(
     scale: Float[np.ndarray, " n"] | None = None,
     noise_power: Float[np.ndarray, "g s"] | None = None,
 ) -> Particles:
-    """Particles around an array of cropped images; box and pixel size are those of the stack."""
+    """Particles around an array of cropped images.
+
+    Args:
+        images: Fourier pixels as of `crop_images`, or whitened ones as `estimate` leaves them.
+        rotations: poses.
+        ctf: of each particle, arrays of n.
+        half: 1 or 2.
+        group: row of the noise table, 0-based.
+        box_size: pixels of the stack's images.
+        pixel_size: Å, of the same.
+        radius: the highest frequency kept, in Fourier pixels.
+        scale: of each particle; 1 where None.
+        noise_power: by group and shell; 1 where None.
+    """
     size = cropped_box_size(radius)
     n = len(rotations)
     return Particles(

@@ -17,20 +17,14 @@ def agreement_matrix(campaign: Campaign) -> tuple[list[str], np.ndarray] | None:
     table = campaign.table("consensus/agreement.tsv")
     if table.empty:
         return None
-    pairs = [("run", "other"), ("run_a", "run_b"), ("run1", "run2"), ("first", "second")]
-    for a, b in pairs:
-        value = next((n for n in ("ari", "ARI", "adjusted_rand") if n in table), None)
-        if a in table and b in table and value:
-            names = list(dict.fromkeys([*table[a].astype(str), *table[b].astype(str)]))
-            matrix = np.full((len(names), len(names)), np.nan)
-            np.fill_diagonal(matrix, 1.0)
-            where = {name: i for i, name in enumerate(names)}
-            for x, y, v in zip(
-                table[a].astype(str), table[b].astype(str), table[value], strict=True
-            ):
-                matrix[where[x], where[y]] = matrix[where[y], where[x]] = v
-            return names, matrix
-    return None
+    run, other = table["run"].astype(str), table["other"].astype(str)
+    names = list(dict.fromkeys([*run, *other]))
+    matrix = np.full((len(names), len(names)), np.nan)
+    np.fill_diagonal(matrix, 1.0)
+    where = {name: i for i, name in enumerate(names)}
+    for x, y, value in zip(run, other, table["ari"], strict=True):
+        matrix[where[x], where[y]] = matrix[where[y], where[x]] = value
+    return names, matrix
 
 
 def agreement_figure(campaign: Campaign) -> Figure | None:
@@ -82,14 +76,19 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
 
 
 def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> dict[int, float]:
-    """Typical agreement of the seeds for each number of classes (0: of runs that differ in it)."""
-    known = column(campaign.runs, "n_classes")
+    """Typical agreement of the seeds for each number of classes (0: of runs that differ in it).
+
+    Seeds are runs of one method that have one; other programs' runs have none.
+    """
+    known, methods = column(campaign.runs, "n_classes"), campaign.run_methods()
     k = {} if known is None else dict(zip(campaign.run_names(), known, strict=True))
     own = np.array([int(np.nan_to_num(k.get(name, 0))) for name in names])
+    method = np.array([methods.get(name, "") for name in names])
+    seeded = method != "external"
+    alike = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
     found = {}
     for n in np.unique(own[own > 0]):
-        same = matrix[np.ix_(own == n, own == n)]
-        pairs = same[~np.eye(len(same), dtype=bool)]
+        pairs = matrix[alike & (own[:, None] == n) & (own == n)]
         if np.isfinite(pairs).any():
             found[int(n)] = float(np.nanmedian(pairs))
     if not found:
@@ -103,8 +102,7 @@ def strangers(campaign: Campaign) -> tuple[str, str] | None:
     if found is None or "method" not in campaign.runs:
         return None
     names, matrix = found
-    of_run = dict(zip(campaign.run_names(), campaign.runs["method"].astype(str), strict=True))
-    own = np.array([of_run.get(name, "") for name in names])
+    own = np.array([campaign.run_methods().get(name, "") for name in names])
     methods = [m for m in dict.fromkeys(own) if m]
     for i, a in enumerate(methods):
         for b in methods[i + 1 :]:
@@ -177,9 +175,6 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
 
 def _with_consensus(campaign: Campaign) -> dict[str, float]:
     """Adjusted Rand index of every run with the consensus, from the groups' sizes."""
-    stored = column(campaign.runs, "consensus_ari", "agreement")
-    if stored is not None:
-        return dict(zip(campaign.runs["run"].astype(str), stored.tolist(), strict=True))
     groups = campaign.intersections
     if "consensus_class" not in groups:
         return {}

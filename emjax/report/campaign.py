@@ -109,13 +109,18 @@ class Campaign:
         value = column(self.runs, "log_likelihood")
         if value is None:
             return {}
-        methods = (
-            [str(m) for m in self.runs["method"]] if "method" in self.runs else [""] * len(value)
+        found = list(
+            zip(self.run_names(), value.tolist(), self.run_methods().values(), strict=True)
         )
-        found = list(zip(self.run_names(), value.tolist(), methods, strict=True))
         known = [m for _, v, m in found if np.isfinite(v)]
         main = "em3d" if "em3d" in known else max(known, key=known.count, default="")
         return {n: v for n, v, m in found if m == main and np.isfinite(v)}
+
+    def run_methods(self) -> dict[str, str]:
+        """Method of every run; empty where none is told."""
+        names = self.run_names()
+        methods = self.runs["method"].astype(str) if "method" in self.runs else [""] * len(names)
+        return dict(zip(names, methods, strict=True))
 
     def run_classes(self) -> dict[str, int]:
         """Number of classes of every run that has one."""

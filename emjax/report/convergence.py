@@ -13,11 +13,8 @@ MOST_CURVES = 24
 
 def history(metrics: dict) -> list[dict]:
     """The iterations of a run as metrics.json has them."""
-    for name in ("history", "iterations"):
-        value = metrics.get(name)
-        if isinstance(value, list):
-            return [row for row in value if isinstance(row, dict)]
-    return []
+    value = metrics.get("history")
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 _CURVES = {

@@ -221,11 +221,12 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             f"{plural(dead, 'class', 'classes')} of single runs died "
             "(under 0.5 % of the particles)."
         )
-    late = int((~truths(campaign.runs, "converged")).sum()) if "converged" in campaign.runs else 0
+    # Other programs do not say whether they converged.
+    said = campaign.runs["converged"].dropna() if "converged" in campaign.runs else ()
+    late = sum(str(value).lower() in ("false", "0", "0.0") for value in said)
     if late:
         verdict.distrust.append(
-            f"{plural(late, 'run')} of {len(campaign.runs)} had not converged when the iterations "
-            "ran out."
+            f"{plural(late, 'run')} of {len(said)} had not converged when the iterations ran out."
         )
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.io.atomic import read_tsv, write_tsv
 from emjax.report import flow, raster
-from emjax.report.agreement import rand_from_table, strangers
+from emjax.report.agreement import agreement_matrix, rand_from_table, seed_agreement, strangers
 from emjax.report.campaign import Campaign, contingency, traces
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
@@ -95,6 +95,34 @@ def test_methods_that_sort_by_different_things_are_named(tmp_path: Path):
         tmp_path / "consensus/agreement.tsv", pd.DataFrame(pairs | {"ari": ari[first, second]})
     )
     assert strangers(Campaign(tmp_path, {})) == ("em3d", "som")
+
+
+def test_seeds_are_compared_within_a_method(tmp_path: Path):
+    runs = ["em3d-K03-s000", "em3d-K03-s001", "sub-K03-s000", "ext-a", "ext-b"]
+    methods = ["em3d", "em3d", "subspace", "external", "external"]
+    table = pd.DataFrame({"run": runs, "method": methods, "n_classes": 3})
+    write_tsv(tmp_path / "runs.tsv", table)
+    pairs = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
+    agreement = pd.DataFrame(pairs, columns=["run", "other"])
+    agreement["ari"] = [0.9 if pair == tuple(runs[:2]) else 0.1 for pair in pairs]
+    write_tsv(tmp_path / "consensus" / "agreement.tsv", agreement)
+    campaign = Campaign(tmp_path, {})
+    matrix = agreement_matrix(campaign)
+    assert matrix is not None
+    assert seed_agreement(campaign, *matrix) == {3: 0.9}
+
+
+def test_runs_of_other_programs_are_not_called_unconverged(tmp_path: Path):
+    folder = make_campaign(tmp_path / "c")
+    runs = read_tsv(folder / "runs.tsv").drop(columns="converged")
+    runs["converged"] = [None, *[True] * (len(runs) - 1)]
+    write_tsv(folder / "runs.tsv", runs)
+    told = judge(Campaign(folder, read_config(folder))).distrust
+    assert not any("had not converged" in line for line in told)
+    runs["converged"] = [None, False, *[True] * (len(runs) - 2)]
+    write_tsv(folder / "runs.tsv", runs)
+    told = judge(Campaign(folder, read_config(folder))).distrust
+    assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in told)
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):

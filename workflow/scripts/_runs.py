@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _labels import write_labels
 
 from emjax.classify.em3d.runs import RunResult, Scene
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.particles import Particles
-from emjax.io.atomic import write_json, write_npy, write_tsv
-from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.atomic import write_json, write_tsv
+from emjax.io.particles import ParticleSet
 from emjax.io.volume import write_volume
 
 
@@ -40,13 +41,7 @@ def write_run(
     suffixes: list[str],
 ) -> None:
     """Write labels, posteriors, maps and, last, metrics.json of an em3d run."""
-    columns = {
-        "rlnClassNumber": result.labels + 1,
-        "rlnMaxValueProbDistribution": result.posteriors.max(1),
-    }
-    for suffix in suffixes:
-        write_particles(folder / f"particles{suffix}", table, columns)
-    write_npy(folder / "posteriors.npy", result.posteriors)
+    write_labels(folder, table, result.labels, result.posteriors, suffixes)
     for k in range(result.run.n_classes):
         maps = {
             "": result.volumes[k],

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _labels import write_labels
 
 from emjax.classify.som.images import MaskedPixels, circular_mask, class_averages
 from emjax.classify.som.kerdensom import SomOptions, SomRun
 from emjax.classify.som.quality import explained_variance, node_table
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles, chunks
-from emjax.io.atomic import write_json, write_npy, write_tsv
+from emjax.io.atomic import write_json, write_tsv
 from emjax.io.mrc import read_header
-from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.particles import ParticleSet
 from emjax.io.references import write_averages
 from emjax.io.resample import resampling_matrix
 
@@ -85,13 +86,7 @@ def write_map(
 ) -> None:
     """Write labels, memberships, averages, code vectors, tables and, last, metrics.json."""
     grid = options.grid
-    columns = {
-        "rlnClassNumber": run.labels + 1,
-        "rlnMaxValueProbDistribution": run.posteriors.max(1),
-    }
-    for suffix in suffixes:
-        write_particles(folder / f"particles{suffix}", table, columns)
-    write_npy(folder / "posteriors.npy", run.posteriors)
+    write_labels(folder, table, run.labels, run.posteriors, suffixes)
     properties = properties_of(table)
     nodes = pd.DataFrame(node_table(run.code_vectors, run.posteriors, grid, properties))
     facts = {

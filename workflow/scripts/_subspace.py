@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from _labels import write_labels
 from jaxtyping import Array
 
 from emjax.classify.subspace.analysis import SubspaceOptions
@@ -20,9 +21,9 @@ from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles
 from emjax.imaging.prepare import MeanMap
-from emjax.io.atomic import write_json, write_npy
+from emjax.io.atomic import write_json
 from emjax.io.coordinates import read_coordinates
-from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.particles import ParticleSet
 from emjax.io.volume import read_volume, write_volume
 
 
@@ -97,13 +98,7 @@ def write_optimum(
     suffixes: list[str],
 ) -> None:
     """Labels, posteriors, maps and, last, metrics.json of an optimum as a run."""
-    columns = {
-        "rlnClassNumber": posteriors.argmax(1) + 1,
-        "rlnMaxValueProbDistribution": posteriors.max(1),
-    }
-    for suffix in suffixes:
-        write_particles(folder / f"particles{suffix}", table, columns)
-    write_npy(folder / "posteriors.npy", posteriors)
+    write_labels(folder, table, posteriors.argmax(1), posteriors, suffixes)
     for number, volume in enumerate(maps, 1):
         write_volume(folder / f"class_{number:03d}.mrc", volume, voxel_size)
     write_json(folder / "metrics.json", {"run": folder.name} | metrics)

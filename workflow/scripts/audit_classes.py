@@ -36,7 +36,10 @@ with job(snakemake) as work:
 
     found = [audit(snakemake.input.consensus[0], snakemake.input.volumes, "")]
     # Where the consensus is one class, the best run tells what the runs' classes followed.
-    runs = read_tsv(snakemake.input.runs).sort_values("log_likelihood", ascending=False)
+    runs = read_tsv(snakemake.input.runs)
+    # Likelihoods of different methods do not compare; em3d's full maps come first.
+    runs["other"] = runs["method"] != "em3d"
+    runs = runs.sort_values(["other", "log_likelihood"], ascending=[True, False])
     mapped = [
         folder
         for folder in (Path(snakemake.input.runs).parent / "runs" / run for run in runs["run"])

@@ -23,6 +23,8 @@ with job(snakemake) as work:
     for path in map(Path, snakemake.input):
         metrics = read_json(path)
         rows.append({"run": path.parent.name} | {name: metrics.get(name) for name in COLUMNS[1:]})
-    write_tsv(snakemake.output[0], pd.DataFrame(rows, columns=COLUMNS))
-    settled = sum(bool(row["converged"]) for row in rows)
-    work.say(f"{len(rows)} runs, {settled} of them converged")
+    # A run without a seed, another program's, must not turn those of the others into floats.
+    whole = dict.fromkeys(("n_classes", "seed", "iterations"), "Int64")
+    write_tsv(snakemake.output[0], pd.DataFrame(rows, columns=COLUMNS).astype(whole))
+    known = [row["converged"] for row in rows if row["converged"] is not None]
+    work.say(f"{len(rows)} runs, {sum(known)} of {len(known)} of emjax's own converged")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from _job import job
+from _labels import write_labels
 from _prepared import read_unchecked
 
-from emjax.io.atomic import write_json, write_npy
+from emjax.io.atomic import write_json
 from emjax.io.join import join_labels
-from emjax.io.particles import write_particles
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output
@@ -19,15 +19,11 @@ with job(snakemake) as work:
     if posteriors is None:
         posteriors = np.eye(joined.labels.max() + 1, dtype=np.float32)[joined.labels]
         posteriors[joined.labels < 0] = 0
-    columns = {
-        "rlnClassNumber": joined.labels + 1,
-        "rlnMaxValueProbDistribution": posteriors.max(1),
-    }
-    for path in map(Path, output.labels):
-        write_particles(path, table, columns)
-    write_npy(output.posteriors, posteriors.astype(np.float32))
+    folder = Path(output.metrics).parent
+    suffixes = [Path(path).suffix for path in output.labels]
+    write_labels(folder, table, joined.labels, posteriors, suffixes)
     metrics = {
-        "run": Path(output.metrics).parent.name,
+        "run": folder.name,
         "method": "external",
         "n_classes": posteriors.shape[1],
         "emjax_version": params.emjax,

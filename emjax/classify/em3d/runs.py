@@ -36,10 +36,10 @@ class Em3dOptions:
     fsc_filter: bool = True
     hard: bool = False
     symmetry: str = "C1"
-    highpass_resolution: float | None = None
+    highpass_resolution: float | None = None  # Å; `make_engine` is told too, as of the next one
     particle_limit: int | None = None
     reorder_by_size: bool = False
-    write_each_iteration: bool = False
+    write_each_iteration: bool = False  # what `on_iteration` of `classify` may do
     dead_class: str = "warn"  # warn · reseed
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ class Backend(Protocol):
 
     __name__: str
 
-    def gigabytes(self, n: int, grid: FourierGrid) -> float: ...  # noqa: D102
+    def gigabytes(self, n: int, grid: FourierGrid) -> float: ...
     def make_block(
         self,
         particles: Particles,
@@ -70,13 +70,13 @@ class Backend(Protocol):
         """What slicing needs of the coefficients of TILE classes each."""
         ...
 
-    def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...  # noqa: D102
+    def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...
     def empty_sums(self, n_tiles: int, n_voxels: int, device: Any, old: Any) -> Any:
         """Sums before the first block, in the memory of an earlier pass where it serves."""
         ...
 
-    def insert(self, block: Block, posteriors: np.ndarray, sums: Any) -> Any: ...  # noqa: D102
-    def add_lanes(self, lanes: Any, numerator: np.ndarray, denominator: np.ndarray) -> None: ...  # noqa: D102
+    def insert(self, block: Block, posteriors: np.ndarray, sums: Any) -> Any: ...
+    def add_lanes(self, lanes: Any, numerator: np.ndarray, denominator: np.ndarray) -> None: ...
 
 
 def choose_backend() -> Backend:
