@@ -138,7 +138,14 @@ def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str | byt
 
 def make_env(accelerator: str) -> subprocess.CompletedProcess[str]:
     """What `make env` would do for an accelerator."""
-    command = ["make", "--no-print-directory", "--dry-run", "env", f"ACCELERATOR={accelerator}", f"PYTHON={sys.executable}"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "env",
+        f"ACCELERATOR={accelerator}",
+        f"PYTHON={sys.executable}",
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
