@@ -95,12 +95,27 @@ def compare_runs(
 def resample_occupancy(
     votes: Votes,
     model: LatentClasses,
+    occupancy: Float[np.ndarray, " g"],
     n_particles: int,
     rng: np.random.Generator,
     resamples: int = 200,
     level: float = 0.95,
 ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
-    """Interval of every class's share, resampling runs and particles."""
+    """Interval of every class's share, resampling runs and particles.
+
+    Args:
+        votes: of all particles, or of a sample: other runs change the shares there as they do
+            everywhere, but the shares themselves are the sample's own.
+        model: the consensus classes.
+        occupancy: share of every class among all particles.
+        n_particles: all of them.
+        rng: of the resamples.
+        resamples: how many.
+        level: of the interval.
+
+    Returns:
+        Its lower and upper ends.
+    """
     g, r = len(model.weights), len(votes.n_classes)
     if g == 1:
         return np.ones(1), np.ones(1)
@@ -116,13 +131,18 @@ def resample_occupancy(
         ]
     ).reshape(r, -1)
     prior = np.log(model.weights).astype(np.float32)
-    shares = np.empty((resamples, g))
-    for b in range(resamples):
-        drawn = np.bincount(rng.integers(r, size=r), minlength=r) * votes.run_weights
-        joint = (drawn.astype(np.float32) @ by_run).reshape(-1, g) + prior
+
+    def share_by(times: np.ndarray) -> np.ndarray:
+        """Shares in the votes where every run is counted so many times."""
+        joint = ((times * votes.run_weights).astype(np.float32) @ by_run).reshape(-1, g) + prior
         joint = np.exp(joint - joint.max(axis=1, keepdims=True))
         joint /= joint.sum(axis=1, keepdims=True)
-        share = (votes.counts @ joint) / votes.counts.sum()
+        return (votes.counts @ joint) / votes.counts.sum()
+
+    shares, own = np.empty((resamples, g)), share_by(np.ones(r))
+    for b in range(resamples):
+        drawn = np.bincount(rng.integers(r, size=r), minlength=r)
+        share = np.maximum(occupancy + share_by(drawn) - own, 0)
         shares[b] = rng.multinomial(n_particles, share / share.sum()) / n_particles
     tail = 50 * (1 - level)
     low, high = np.percentile(shares, [tail, 100 - tail], axis=0)

@@ -129,7 +129,8 @@ def tabulate_classes(
     inside = assigned.labels >= 0
     size = np.bincount(assigned.labels[inside], minlength=g)
     stable = np.bincount(assigned.labels[inside], weights=assigned.stability[inside], minlength=g)
-    low, high = resample_occupancy(fit, model, n, rng)
+    mass = assigned.posteriors.sum(axis=0, dtype=np.float64)
+    low, high = resample_occupancy(fit, model, mass / mass.sum(), n, rng)
     best, similarity = _represent(runs, sizes, assigned)
     by_run = np.split(similarity, np.cumsum(runs.n_classes)[:-1], axis=1)
     found = np.stack([part.max(axis=1, initial=0.0) for part in by_run], axis=1) > 0.5
@@ -139,7 +140,7 @@ def tabulate_classes(
     return {
         "class": np.arange(g),
         "size": size,
-        "mass": assigned.posteriors.sum(axis=0, dtype=np.float64),
+        "mass": mass,
         "occupancy": size / n,
         "occupancy_low": low,
         "occupancy_high": high,

@@ -65,13 +65,18 @@ def test_a_split_class_is_as_stable_as_a_whole_one():
     assert separate_classes(votes, model)[2].max() == pytest.approx(1)
 
 
-def test_occupancy_intervals_hold_the_truth():
+@pytest.mark.parametrize("n", [1500, 20_000])
+def test_occupancy_intervals_hold_the_truth(n):
+    """Also where the classes are fitted to a sample of the particles, here 1500."""
     covered = 0
     for seed in range(10):
-        planted = plant_groups(3, [3] * 6, 0.1, 1500, np.random.default_rng(seed), 0.1)
-        votes, model = fit(planted.labels, 3)
-        low, high = resample_occupancy(votes, model, 1500, np.random.default_rng(seed), 100)
-        truth = np.sort(np.bincount(planted.truth) / 1500)
+        rng = np.random.default_rng(seed)
+        planted = plant_groups(3, [3] * 6, 0.1, n, rng, 0.1)
+        votes, model = fit(planted.labels[:1500], 3)
+        rows = tabulate_labels(planted.labels, np.ones(n), votes.n_classes, votes.run_weights)
+        everyone, _ = assign_posterior(rows, model)
+        low, high = resample_occupancy(votes, model, everyone.mean(0), n, rng, 100)
+        truth = np.sort(np.bincount(planted.truth) / n)
         assert (low <= high).all()
         covered += int(((np.sort(low) <= truth) & (truth <= np.sort(high))).sum())
     # 30 intervals of 95 %: fewer than 25 happen less than once in a thousand times.
