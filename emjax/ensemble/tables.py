@@ -130,7 +130,8 @@ def tabulate_classes(
     size = np.bincount(assigned.labels[inside], minlength=g)
     stable = np.bincount(assigned.labels[inside], weights=assigned.stability[inside], minlength=g)
     mass = assigned.posteriors.sum(axis=0, dtype=np.float64)
-    low, high = resample_occupancy(fit, model, mass / mass.sum(), n, rng)
+    shares = mass / mass.sum() if mass.any() else model.weights
+    low, high = resample_occupancy(fit, model, shares, n, rng)
     best, similarity = _represent(runs, sizes, assigned)
     by_run = np.split(similarity, np.cumsum(runs.n_classes)[:-1], axis=1)
     found = np.stack([part.max(axis=1, initial=0.0) for part in by_run], axis=1) > 0.5
