@@ -119,8 +119,8 @@ def place(tmp_path: Path, reference: tuple[Place, str]) -> Place:
 
 
 def checkpoint(place: Place) -> Path:
-    """The second checkpoint a classification leaves while it runs."""
-    return place.folder / "checkpoints" / "tiny" / f"{RULE}.previous.npz"
+    """What a classification leaves while it runs; on a slow disk there may be only one."""
+    return place.folder / "checkpoints" / "tiny" / f"{RULE}.npz"
 
 
 def job_log(place: Place) -> str:
