@@ -36,8 +36,8 @@ class Em3dOptions:
     fsc_filter: bool = True
     hard: bool = False
     symmetry: str = "C1"
-    highpass_resolution: float | None = None  # Å; `make_engine` is told too, as of the next one
-    particle_limit: int | None = None
+    highpass_resolution: float | None = None  # Å; takes effect as argument of `make_engine`
+    particle_limit: int | None = None  # so does this
     reorder_by_size: bool = False
     write_each_iteration: bool = False  # what `on_iteration` of `classify` may do
     dead_class: str = "warn"  # warn · reseed
