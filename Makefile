@@ -26,7 +26,7 @@ help:  ## this list
 	if [ -z "$${found:-}" ]; then echo "emjax needs Python 3.11 or later (with venv); none was found" >&2; exit 1; fi; \
 	echo "Creating .venv with $$("$$found" --version)"; "$$found" -m venv .venv
 
-.venv/emjax-ready: pyproject.toml requirements.lock emjax/classify/engine/native.c | .venv/bin/python
+.venv/emjax-ready: pyproject.toml requirements.lock emjax/classify/operators/native.c | .venv/bin/python
 	@echo "Installing emjax and what it needs into .venv (about a minute)"
 	@$(PIP) --editable ".[slurm]"
 	@touch $@
@@ -42,7 +42,7 @@ help:  ## this list
 	@touch $@
 
 env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ## the environment in .venv; ACCELERATOR=cuda12 or cuda13 for a GPU
-	@$(PYTHON) -c 'import jax; from emjax.classify.engine.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
+	@$(PYTHON) -c 'import jax; from emjax.classify.operators.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
 
 data/demo/particles.star: | .venv/emjax-ready
 	@echo "Simulating the demo's particles into data/demo"

@@ -30,8 +30,8 @@ class Row(NamedTuple):
 def classify_case(case, n_classes: int, seeds, focus=None, **options):
     """Results of all seeds of one number of classes, and the CPU seconds they took together."""
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import resample_mask
 
     inside = None if focus is None else resample_mask(focus, case.particles.box_size)
@@ -166,7 +166,7 @@ def null(quick: bool) -> list[Row]:
     """One state, K = 4: no class may survive the consensus's significance."""
     import subspace_data as data
 
-    from emjax.ensemble.consensus import build_consensus
+    from emjax.consensus.build import build_consensus
 
     mask = data.read_volume(data.data_folder() / "spliceosome" / "solvent_mask.mrc")[0]
     full = data.true_maps()["full"][None]
@@ -205,9 +205,9 @@ def null(quick: bool) -> list[Row]:
 
 def held_out_choice(case, n_classes: int, initial: str) -> int:
     """Number of classes that held-out particles ask for, as a campaign judges it."""
-    from emjax.classify.em3d.evidence import fit_halves, judge_maps
-    from emjax.classify.em3d.runs import Em3dOptions, make_scene
-    from emjax.classify.subspace.operators import make_pixel_operators
+    from emjax.classify.em3d.held_out import fit_halves, judge_maps
+    from emjax.classify.em3d.state import Em3dOptions, make_scene
+    from emjax.classify.operators.pixels import make_pixel_operators
 
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)
     options, blocks = Em3dOptions(initial=initial), np.asarray(case.micrograph).astype(str)
@@ -227,8 +227,8 @@ def maps(quick: bool) -> list[Row]:
     from emjax.imaging.fsc import volume_fsc
     from emjax.imaging.grids import resample
     from emjax.imaging.reconstruct import reconstruct
-    from emjax.io.particles import read_particles
-    from emjax.io.stack import ImageStacks
+    from emjax.io.mrc.stack import ImageStacks
+    from emjax.io.particles.particle_set import read_particles
 
     place = data.data_folder() / "spliceosome"
     case, table = data.read_case("spliceosome"), read_particles(place / "particles.star")
@@ -283,12 +283,12 @@ def symmetry(quick: bool) -> list[Row]:
     import subspace_data as data
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.operators.passes import make_engine
     from emjax.imaging.fsc import volume_fsc
     from emjax.imaging.grids import resample
     from emjax.imaging.symmetry import expand_poses, symmetry_rotations
-    from emjax.simulate import simulate
+    from emjax.simulate.particles import simulate
 
     axis = np.arange(48) - 24
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")

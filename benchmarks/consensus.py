@@ -21,13 +21,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.ensemble import linkage, significance
-from emjax.ensemble.assign import assign_particles
-from emjax.ensemble.choose import Choice, choose_number
-from emjax.ensemble.confounders import audit_confounders
-from emjax.ensemble.consensus import ConsensusOptions, build_consensus, link_intersections
-from emjax.ensemble.elbow import ELBOWS, find_elbows
-from emjax.ensemble.intersections import (
+from emjax.audit.confounders import audit_confounders
+from emjax.consensus import linkage, significance
+from emjax.consensus.assign import assign_particles
+from emjax.consensus.build import ConsensusOptions, build_consensus, link_intersections
+from emjax.consensus.choose import Choice, choose_number
+from emjax.consensus.elbows import ELBOWS, find_elbows
+from emjax.consensus.intersections import (
     class_sizes,
     count_classes,
     intersect_runs,
@@ -35,9 +35,9 @@ from emjax.ensemble.intersections import (
     pattern_contingency,
     write_traces,
 )
-from emjax.ensemble.latent import iterate
-from emjax.ensemble.planted import cut_gradient, plant_groups
-from emjax.ensemble.runs import Runs, order_runs, sample_votes
+from emjax.consensus.latent import iterate
+from emjax.consensus.planted import cut_gradient, plant_groups
+from emjax.consensus.runs import Runs, order_runs, sample_votes
 
 SHAPES = {
     "75 × 3,3,3": (75, [3, 3, 3]),
@@ -304,7 +304,7 @@ def elbows_of(runs: Runs, most: int = 150) -> dict[str, int]:
 SCALE = """
 import resource, sys, time
 import numpy as np
-from emjax.ensemble.consensus import build_consensus
+from emjax.consensus.build import build_consensus
 n, r, k = (int(a) for a in sys.argv[1:])
 rng = np.random.default_rng(0)
 truth = rng.integers(0, 6, n).astype(np.int8)

@@ -24,8 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "workflow" / "scripts")]
 
 import demo  # noqa: E402 # pyright: ignore[reportMissingImports]
 
-from emjax.io.atomic import read_json, read_tsv  # noqa: E402
-from emjax.io.labels import read_labels  # noqa: E402
+from emjax.io.files import read_json, read_tsv  # noqa: E402
+from emjax.io.labels.read import read_labels  # noqa: E402
 from tests.campaigns import Place  # noqa: E402
 
 SETS = ("spliceosome", "jittered", "null_small", "null", "demo")

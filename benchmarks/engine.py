@@ -60,8 +60,8 @@ def campaign(seeds: int, iterations: int) -> dict:
     from sklearn.metrics import adjusted_rand_score
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.operators.passes import make_engine
 
     case = data.read_case("spliceosome")
     options = Em3dOptions(
@@ -87,8 +87,8 @@ def batch_part(iterations: int) -> dict:
     """CPU seconds a pass of one seed and of ten, at 24 Å and with all frequencies, N = 8000."""
     from engine_data import beside, noise_particles, sweep_seconds
 
-    from emjax.classify.engine import sparse
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.operators import sparse
+    from emjax.classify.operators.passes import make_engine
 
     result = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def ceilings_part(iterations: int) -> dict:
     """What one core can do, and what E- and M-step do; operations and bytes a CPU second."""
     from engine_data import cpu_seconds, noise_particles
 
-    from emjax.classify.engine.passes import TILE, Accumulator, make_engine
+    from emjax.classify.operators.passes import TILE, Accumulator, make_engine
 
     def rate(work, amount: float) -> float:
         work()
@@ -178,8 +178,8 @@ def half_part(iterations: int) -> dict:
     from sklearn.metrics import adjusted_rand_score
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.operators.passes import make_engine
 
     case = data.read_case("spliceosome")
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)

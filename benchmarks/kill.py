@@ -22,7 +22,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from emjax.io.volume import read_volume  # noqa: E402
+from emjax.io.mrc.volume import read_volume  # noqa: E402
 from tests.campaigns import Place, long_config  # noqa: E402
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from scipy import ndimage
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.ensemble.affinity import image_affinity, volume_affinity
-from emjax.ensemble.rebalance import rebalance, superclass_sizes
-from emjax.ensemble.superclasses import superclasses
-from emjax.simulate_images import gaussian_blobs
+from emjax.rebalance.affinity import image_affinity, volume_affinity
+from emjax.rebalance.sizes import rebalance, superclass_sizes
+from emjax.rebalance.superclasses import superclasses
+from emjax.simulate.images import gaussian_blobs
 
 # Noise of an average over the standard deviation of its signal, up to which all must be right.
 STATED_NOISE = 0.6

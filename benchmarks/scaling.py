@@ -39,7 +39,7 @@ def linear(numbers: Sequence[int]) -> dict:
         sweep_seconds,
     )
 
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.operators.passes import make_engine
 
     numbers = sorted(numbers)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,9 +69,9 @@ def bits(backend_name: str) -> dict:
     import jax
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-    from emjax.classify.engine import native, sparse
-    from emjax.classify.engine.passes import make_engine
+    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.operators import native, sparse
+    from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import sphere
     from emjax.imaging.prepare import estimate
 

@@ -24,7 +24,7 @@ from emjax.classify.som.components import find_components
 from emjax.classify.som.images import MaskedPixels, circular_mask
 from emjax.classify.som.kerdensom import SomOptions, train_maps
 from emjax.classify.som.quality import explained_variance
-from emjax.simulate_images import rotating_domain
+from emjax.simulate.images import rotating_domain
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 # Variance of the angle explained, and topographic error, that the original reaches on such a set.

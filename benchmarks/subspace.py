@@ -30,8 +30,8 @@ def say(*words) -> None:
 
 def judge_classes(case, pose_error: str, n_classes=(2, 3, 4)) -> dict:
     """What held-out particles say, without fitting all particles."""
-    from emjax.classify.subspace.analysis import SubspaceOptions, judge_recipes
-    from emjax.classify.subspace.operators import make_pixel_operators
+    from emjax.classify.operators.pixels import make_pixel_operators
+    from emjax.classify.subspace.recipes import SubspaceOptions, judge_recipes
 
     options = SubspaceOptions(pose_error=pose_error, n_classes=tuple(n_classes))
     operators = make_pixel_operators(case.particles)
@@ -59,10 +59,10 @@ def find_classes(
     """Analysis, campaigns of every number of classes, and how they compare with the truth."""
     from sklearn.metrics import adjusted_rand_score
 
-    from emjax.classify.subspace.analysis import SubspaceOptions, analyse
+    from emjax.classify.operators.pixels import make_pixel_operators
     from emjax.classify.subspace.mixture import assign, run_campaign
-    from emjax.classify.subspace.operators import make_pixel_operators
     from emjax.classify.subspace.optima import distinct_optima, information
+    from emjax.classify.subspace.recipes import SubspaceOptions, analyse
 
     options = SubspaceOptions(pose_error=pose_error, n_classes=tuple(n_classes))
     operators = make_pixel_operators(case.particles)
@@ -95,8 +95,8 @@ def name_nuisance() -> dict:
     import subspace_data as data
     from scipy.spatial.transform import Rotation
 
-    from emjax.classify.subspace.analysis import SubspaceOptions, analyse
-    from emjax.classify.subspace.operators import make_pixel_operators
+    from emjax.classify.operators.pixels import make_pixel_operators
+    from emjax.classify.subspace.recipes import SubspaceOptions, analyse
     from emjax.classify.subspace.statistics import latent_means
 
     exact, wrong = (draw_of(name) for name in ("ligand", "ligand_jittered"))
@@ -127,9 +127,9 @@ def name_nuisance() -> dict:
 
 def judge_em3d(case, n_classes=(2, 3, 4, 5, 6), seeds: int = 2) -> dict:
     """Held-out evidence for full maps, as campaigns of em3d have it."""
-    from emjax.classify.em3d.evidence import fit_halves, judge_maps
-    from emjax.classify.em3d.runs import Em3dOptions, make_scene
-    from emjax.classify.subspace.operators import make_pixel_operators
+    from emjax.classify.em3d.held_out import fit_halves, judge_maps
+    from emjax.classify.em3d.state import Em3dOptions, make_scene
+    from emjax.classify.operators.pixels import make_pixel_operators
 
     before = cpu_seconds()
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)

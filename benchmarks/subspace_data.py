@@ -13,10 +13,10 @@ from emjax.imaging.ctf import CTF
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles, cropped_particles, split_halves
 from emjax.imaging.prepare import MeanMap, estimate
-from emjax.io.particles import read_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.volume import read_volume
-from emjax.simulate import project
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles
+from emjax.simulate.particles import project
 
 PIXEL_SIZE = 6.0
 RESOLUTION = 24.0

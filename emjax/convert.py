@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from emjax.io.convert import convert
+from emjax.io.convert.convert import convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

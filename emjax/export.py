@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emjax.io.export import FORMATS
-from emjax.io.particles import read_particles
-from emjax.io.results import export_results
+from emjax.io.export.programs import FORMATS
+from emjax.io.export.results import export_results
+from emjax.io.particles.particle_set import read_particles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from emjax.classify.em3d.evidence import MapEvidence
-from emjax.classify.subspace.analysis import Analysis
-from emjax.classify.subspace.evidence import Choice, Evidence, Interval
-from emjax.classify.subspace.pose_error import PoseError
+from emjax.classify.em3d.held_out import MapEvidence
+from emjax.classify.pose_error import PoseError
+from emjax.classify.subspace.held_out import Choice, Evidence, Interval
+from emjax.classify.subspace.recipes import Analysis
 
 
 def interval_record(value: Interval) -> dict[str, float]:

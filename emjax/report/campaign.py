@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.io.atomic import read_tsv
-from emjax.io.star import StarTable, read_star
-from emjax.io.volume import read_volume
+from emjax.io.files import read_tsv
+from emjax.io.mrc.volume import read_volume
+from emjax.io.star.tables import StarTable, read_star
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.io.mrc import read_header
+from emjax.io.mrc.header import read_header
 from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.raster import grey, png_uri

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from emjax.classify.em3d.runs import make_scene
-from emjax.classify.engine.passes import make_engine
+from emjax.classify.em3d.state import make_scene
+from emjax.classify.operators.passes import make_engine
 from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.particles import cropped_particles, split_halves
 from emjax.imaging.prepare import estimate
-from emjax.simulate import phantom, simulate
+from emjax.simulate.particles import phantom, simulate
 
 BOX, PIXEL = 32, 8.0
 

@@ -6,7 +6,7 @@ import pytest
 from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.particles import cropped_particles
 from emjax.imaging.prepare import MeanMap, estimate
-from emjax.simulate import Simulation, phantom, simulate
+from emjax.simulate.particles import Simulation, phantom, simulate
 
 BOX, PIXEL, FILTER = 32, 6.0, 18.0
 

@@ -5,7 +5,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from emjax.imaging.inplane import inplane_angles, turn_upright
-from emjax.simulate_images import gaussian_blobs
+from emjax.simulate.images import gaussian_blobs
 
 
 def poses(angles: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from scipy.ndimage import rotate
 from emjax.imaging.fsc import resolution_at, volume_fsc
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.reconstruct import reconstruct
-from emjax.simulate import phantom, simulate
+from emjax.simulate.particles import phantom, simulate
 
 
 def rebuild(simulation, **changes):

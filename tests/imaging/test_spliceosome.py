@@ -15,9 +15,9 @@ from emjax.imaging.grids import resample
 from emjax.imaging.particles import cropped_particles
 from emjax.imaging.prepare import estimate
 from emjax.imaging.reconstruct import reconstruct
-from emjax.io.particles import ParticleSet, read_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.volume import read_volume
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 N = 1024
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emjax.io.convert import convert
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
+from emjax.io.convert.convert import convert
+from emjax.io.labels.read import read_labels
+from emjax.io.particles.particle_set import read_particles
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

@@ -10,15 +10,15 @@ import pytest
 
 from emjax.imaging.ctf import CTF
 from emjax.imaging.reconstruct import reconstruct
-from emjax.io.convert import convert
-from emjax.io.export import ExportedClass, export_campaign, export_relion
-from emjax.io.labels import read_labels
-from emjax.io.particles import ParticleSet, read_particles, write_particles
-from emjax.io.relion import matrix_to_euler
-from emjax.io.stack import ImageStacks
-from emjax.io.star import StarFile, make_table, read_star, write_star
-from emjax.io.volume import read_volume, write_volume
-from emjax.simulate import phantom
+from emjax.io.convert.convert import convert
+from emjax.io.export.programs import ExportedClass, export_campaign, export_relion
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
+from emjax.io.star.relion import matrix_to_euler
+from emjax.io.star.tables import StarFile, make_table, read_star, write_star
+from emjax.simulate.particles import phantom
 
 PROGRAMS = ("project", "reconstruct", "star_handler", "star_printtable", "image_handler",
             "postprocess", "refine")  # fmt: skip

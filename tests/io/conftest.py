@@ -8,7 +8,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from emjax.io.star import StarFile, make_table, write_star
+from emjax.io.star.tables import StarFile, make_table, write_star
 
 OPTICS = {
     "rlnOpticsGroup": [1],

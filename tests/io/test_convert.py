@@ -7,11 +7,11 @@ import pytest
 
 from emjax.__main__ import main
 from emjax.errors import InputError
-from emjax.io.convert import convert, differences, fields_of
-from emjax.io.cryosparc import read_cs, read_cs_particles, write_cs
-from emjax.io.particles import read_particles
-from emjax.io.relion import read_star_particles
-from emjax.io.star import read_star
+from emjax.io.convert.convert import convert, differences, fields_of
+from emjax.io.cryosparc.tables import read_cs, read_cs_particles, write_cs
+from emjax.io.particles.particle_set import read_particles
+from emjax.io.star.relion import read_star_particles
+from emjax.io.star.tables import read_star
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
 STARS = (

@@ -5,7 +5,7 @@ import pytest
 from numpy.lib import recfunctions
 
 from emjax.errors import InputError
-from emjax.io.coordinates import read_coordinates
+from emjax.io.cryosparc.coordinates import read_coordinates
 
 
 def test_coordinates_come_in_the_order_wanted(cs_set, files):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.export import FORMATS, ExportedClass, export_campaign
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
-from emjax.io.star import read_star
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.export.programs import FORMATS, ExportedClass, export_campaign
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import read_particles
+from emjax.io.star.tables import read_star
 
 NUMBER = np.array([1, 0, 2, 1])
 COLUMNS = {"rlnClassNumber": NUMBER, "emjaxStability": np.array([0.25, 0, 1, 0.5])}

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import InputError
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles, write_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.star import format_star, read_star
-from emjax.io.volume import read_volume
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.io.star.tables import format_star, read_star
 
 fuzzed = settings(
     max_examples=int(os.environ.get("EMJAX_FUZZ_EXAMPLES", "100")),

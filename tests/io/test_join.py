@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.convert import convert
-from emjax.io.join import join_labels
-from emjax.io.particles import read_particles
-from emjax.io.star import write_star
+from emjax.io.convert.convert import convert
+from emjax.io.labels.join import join_labels
+from emjax.io.particles.particle_set import read_particles
+from emjax.io.star.tables import write_star
 
 CLASSES = [2, 1, 0, 3]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles, write_particles
+from emjax.io.labels.read import read_labels
+from emjax.io.particles.particle_set import read_particles, write_particles
 
 CLASSES = np.array([2, 1, 0, 3])
 WANTED = [1, 0, -1, 2]

@@ -11,13 +11,13 @@ import pytest
 from numpy.lib.recfunctions import append_fields, drop_fields
 
 from emjax.errors import InputError
-from emjax.io.atomic import read_json, read_npy, read_tsv, write_json
-from emjax.io.labels import read_labels
-from emjax.io.mrc import read_header
-from emjax.io.particles import read_particles, write_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.star import read_star, write_star
-from emjax.io.volume import read_volume
+from emjax.io.files import read_json, read_npy, read_tsv, write_json
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.header import read_header
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.io.star.tables import read_star, write_star
 
 HEADER = mrcfile.dtypes.HEADER_DTYPE
 GOOD = "data_particles\nloop_\n_rlnImageName #1\n_rlnClassNumber #2\n1@a.mrcs 1\n2@a.mrcs 2\n"

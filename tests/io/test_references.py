@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.references import (
+from emjax.io.mrc.references import (
     check_same_job,
     read_references,
     write_averages,
     write_reference_list,
 )
-from emjax.io.volume import write_volume
+from emjax.io.mrc.volume import write_volume
 
 MODEL = """
 data_model_general

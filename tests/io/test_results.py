@@ -6,12 +6,12 @@ import pytest
 
 from emjax.__main__ import main
 from emjax.errors import InputError
-from emjax.io.atomic import write_tsv
-from emjax.io.cryosparc import read_cs
-from emjax.io.particles import read_particles, write_particles
-from emjax.io.results import consensus_classes, export_results
-from emjax.io.star import read_star
-from emjax.io.volume import write_volume
+from emjax.io.cryosparc.tables import read_cs
+from emjax.io.export.results import consensus_classes, export_results
+from emjax.io.files import write_tsv
+from emjax.io.mrc.volume import write_volume
+from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.io.star.tables import read_star
 
 
 @pytest.fixture

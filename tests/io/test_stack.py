@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.mrc import read_header
-from emjax.io.particles import read_particles
-from emjax.io.resample import common_grid, resampling_matrix
-from emjax.io.stack import ImageStacks
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.mrc.header import read_header
+from emjax.io.mrc.resample import common_grid, resampling_matrix
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import read_particles
 
 MODES = [np.int8, np.int16, np.float32, np.uint16, np.float16]
 

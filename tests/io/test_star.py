@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import InputError
-from emjax.io.star import StarFile, format_star, make_table, parse_star, read_star, write_star
+from emjax.io.star.tables import (
+    StarFile,
+    format_star,
+    make_table,
+    parse_star,
+    read_star,
+    write_star,
+)
 
 FILES = (
     "FinalRefinement-OriginalParticles-PfCRT.star",

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import linkage
 
-from emjax.io.atomic import write_json, write_tsv
-from emjax.io.references import write_averages
-from emjax.io.star import StarFile, make_table, write_star
-from emjax.io.volume import write_volume
+from emjax.io.files import write_json, write_tsv
+from emjax.io.mrc.references import write_averages
+from emjax.io.mrc.volume import write_volume
+from emjax.io.star.tables import StarFile, make_table, write_star
 
 TRACE = " & "
 

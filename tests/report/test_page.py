@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.io.atomic import read_json, read_tsv, write_json, write_tsv
+from emjax.io.files import read_json, read_tsv, write_json, write_tsv
 from emjax.report.campaign import Campaign
 from emjax.report.landscape import evidence_figure
 from emjax.report.page import embed, render_report, write_figures

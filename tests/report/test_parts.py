@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.io.atomic import read_tsv, write_tsv
+from emjax.io.files import read_tsv, write_tsv
 from emjax.report import flow, raster
 from emjax.report.agreement import agreement_matrix, rand_from_table, seed_agreement, strangers
 from emjax.report.campaign import Campaign, contingency, traces

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from emjax.io.labels import read_labels
+from emjax.io.labels.read import read_labels
 from tests.campaigns import ROOT, Place, assert_same_runs, long_config
 from tests.slurm.cluster import Cluster, missing
 

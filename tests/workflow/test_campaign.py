@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.io.particles import read_particles
+from emjax.io.particles.particle_set import read_particles
 from tests.campaigns import ROOT, Place, assert_same_runs, long_config, tiny_config, wait_for
 
 pytestmark = pytest.mark.slow

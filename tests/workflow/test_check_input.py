@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import mrcfile
 import numpy as np
 import pytest
-from settings import complete
 
-from emjax.io.atomic import write_json
-from emjax.io.particles import read_particles, write_particles
-from emjax.io.star import read_star
+from emjax.campaign.settings import complete
+from emjax.io.files import write_json
+from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.io.star.tables import read_star
 from tests.campaigns import ROOT, Place, tiny_config
 
 STAR, STACK = Path("data/particles.star"), Path("data/particles.mrcs")

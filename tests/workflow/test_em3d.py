@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from _em3d import Iterations
 from _prepared import micrographs_of
-from settings import complete, load_schema
 
-from emjax.classify.em3d.runs import Em3dOptions, Run, RunState
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
-from emjax.io.volume import read_volume
+from emjax.campaign.settings import complete, load_schema
+from emjax.classify.em3d.state import Em3dOptions, Run, RunState
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles
 from tests.campaigns import Place, tiny_config
 
 RUN = "results/tiny/runs/em3d-K02-s000"

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from emjax.classify.em3d.runs import Run, RunState
+from emjax.classify.em3d.state import Run, RunState
 from emjax.errors import InputError
 from tests.campaigns import ROOT
 

@@ -10,10 +10,10 @@ import pytest
 import starfile
 
 from emjax.classify.som.images import circular_mask
-from emjax.io.labels import read_labels
-from emjax.io.mrc import read_header
-from emjax.io.particles import read_particles
-from emjax.io.references import read_references
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.header import read_header
+from emjax.io.mrc.references import read_references
+from emjax.io.particles.particle_set import read_particles
 from tests.workflow.conftest import Place
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from origin import checksum_of
 
-from emjax.io.atomic import read_json, write_json
+from emjax.campaign.origin import checksum_of
+from emjax.io.files import read_json, write_json
 from tests.report.campaigns import make_campaign, read_config
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.io.volume import write_volume
+from emjax.io.mrc.volume import write_volume
 from tests.campaigns import Place, tiny_config
 
 pytestmark = pytest.mark.slow

@@ -8,9 +8,9 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import costs
-from origin import other_particles
-from settings import (
+from emjax.campaign import costs
+from emjax.campaign.origin import other_particles
+from emjax.campaign.settings import (
     ConfigError,
     classes_of,
     complete,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emjax.classify.em3d.runs import Run, RunState
-from emjax.io.atomic import remove_unfinished
-from emjax.io.checkpoint import load_checkpoint, save_checkpoint
+from emjax.campaign.checkpoint_file import load_checkpoint, save_checkpoint
+from emjax.classify.em3d.state import Run, RunState
+from emjax.io.files import remove_unfinished
 
 
 def checkpoint_path(snakemake: Any) -> Path:

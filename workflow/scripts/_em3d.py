@@ -9,11 +9,11 @@ import numpy as np
 from _checkpoint import Checkpoint
 from _job import Job
 
-from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene, make_scene
+from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene, make_scene
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
-from emjax.io.particles import ParticleSet, write_particles
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import ParticleSet, write_particles
 
 
 def read_scene(prepare: Path, focus: str | None, box_size: int, full_box: int) -> Scene:

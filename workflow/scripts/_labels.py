@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emjax.io.atomic import write_npy
-from emjax.io.particles import ParticleSet, write_particles
+from emjax.io.files import write_npy
+from emjax.io.particles.particle_set import ParticleSet, write_particles
 
 
 def write_labels(

@@ -8,8 +8,8 @@ import pandas as pd
 from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
 from emjax.imaging.particles import Particles, cropped_particles
-from emjax.io.atomic import read_json, read_tsv
-from emjax.io.particles import ParticleSet, read_particles
+from emjax.io.files import read_json, read_tsv
+from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 
 def ctf_of(particles: ParticleSet) -> CTF:

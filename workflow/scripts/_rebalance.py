@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 from _job import Job
 
-from emjax.ensemble.rebalance import (
+from emjax.io.files import write_json, write_npy, write_tsv
+from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.rebalance.sizes import (
     equivalent_factor,
     rebalance,
     size_cap,
     superclass_of_particle,
     superclass_sizes,
 )
-from emjax.ensemble.superclasses import Superclasses, superclasses
-from emjax.io.atomic import write_json, write_npy, write_tsv
-from emjax.io.particles import ParticleSet, write_particles
+from emjax.rebalance.superclasses import Superclasses, superclasses
 
 
 def write_rebalance(

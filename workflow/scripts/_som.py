@@ -14,11 +14,11 @@ from emjax.classify.som.kerdensom import SomOptions, SomRun
 from emjax.classify.som.quality import explained_variance, node_table
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles, chunks
-from emjax.io.atomic import write_json, write_tsv
-from emjax.io.mrc import read_header
-from emjax.io.particles import ParticleSet
-from emjax.io.references import write_averages
-from emjax.io.resample import resampling_matrix
+from emjax.io.files import write_json, write_tsv
+from emjax.io.mrc.header import read_header
+from emjax.io.mrc.references import write_averages
+from emjax.io.mrc.resample import resampling_matrix
+from emjax.io.particles.particle_set import ParticleSet
 
 ROWS = 512
 

@@ -8,9 +8,9 @@ import numpy as np
 from _labels import write_labels
 from jaxtyping import Array
 
-from emjax.classify.subspace.analysis import SubspaceOptions
-from emjax.classify.subspace.operators import PixelOperators
-from emjax.classify.subspace.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.operators.pixels import PixelOperators
+from emjax.classify.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.subspace.recipes import SubspaceOptions
 from emjax.classify.subspace.volumes import (
     components_from_coordinates,
     components_from_maps,
@@ -21,10 +21,10 @@ from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles
 from emjax.imaging.prepare import MeanMap
-from emjax.io.atomic import write_json
-from emjax.io.coordinates import read_coordinates
-from emjax.io.particles import ParticleSet
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.cryosparc.coordinates import read_coordinates
+from emjax.io.files import write_json
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import ParticleSet
 
 
 def subspace_options(options: dict[str, Any], n_components: int | None = None) -> SubspaceOptions:

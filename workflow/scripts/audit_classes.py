@@ -7,11 +7,11 @@ import pandas as pd
 from _job import job
 from _prepared import read_scale, read_table
 
-from emjax.ensemble.confounders import audit_classes
+from emjax.audit.confounders import audit_classes
 from emjax.imaging.grids import resample
-from emjax.io.atomic import read_tsv, write_tsv
-from emjax.io.labels import read_labels
-from emjax.io.volume import read_volume
+from emjax.io.files import read_tsv, write_tsv
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.volume import read_volume
 
 with job(snakemake) as work:
     table = read_table(Path(snakemake.input.solvent_mask).parent)

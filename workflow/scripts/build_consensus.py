@@ -8,10 +8,10 @@ import pandas as pd
 from _job import job
 from _prepared import read_table
 
-from emjax.ensemble.consensus import ConsensusOptions, build_consensus
-from emjax.io.atomic import read_json, read_npy, write_json, write_npy, write_tsv
-from emjax.io.labels import read_labels
-from emjax.io.particles import write_particles
+from emjax.consensus.build import ConsensusOptions, build_consensus
+from emjax.io.files import read_json, read_npy, write_json, write_npy, write_tsv
+from emjax.io.labels.read import read_labels
+from emjax.io.particles.particle_set import write_particles
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output

@@ -7,11 +7,11 @@ import numpy as np
 from _job import job, not_there
 
 from emjax.errors import InputError
-from emjax.io.atomic import read_json, write_json
-from emjax.io.join import join_labels
-from emjax.io.particles import read_particles
-from emjax.io.plausible import check_mask, check_particles, doubts, doubts_of_mask
-from emjax.io.volume import read_volume
+from emjax.io.files import read_json, write_json
+from emjax.io.labels.join import join_labels
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles
+from emjax.io.particles.plausible import check_mask, check_particles, doubts, doubts_of_mask
 
 with job(snakemake) as work:
     config = snakemake.config
@@ -58,7 +58,7 @@ with job(snakemake) as work:
 
     # Cropping needs JAX, which reading does without.
     from emjax.classify.em3d.coarse import start_radius
-    from emjax.classify.engine.passes import lowest_frequency
+    from emjax.classify.operators.passes import lowest_frequency
     from emjax.imaging.crop import filter_radius
     from emjax.imaging.grids import cropped_box_size
 

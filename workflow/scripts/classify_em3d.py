@@ -12,10 +12,10 @@ from _prepared import load_prepared
 from _runs import write_run
 
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.runs import Em3dOptions, Run
-from emjax.classify.engine.passes import describe_backend, make_engine
-from emjax.io.atomic import read_json
-from emjax.io.volume import write_volume
+from emjax.classify.em3d.state import Em3dOptions, Run
+from emjax.classify.operators.passes import describe_backend, make_engine
+from emjax.io.files import read_json
+from emjax.io.mrc.volume import write_volume
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent

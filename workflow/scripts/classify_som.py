@@ -11,7 +11,7 @@ from _som import mask_of, som_options, write_map
 from emjax.classify.som.images import MaskedPixels
 from emjax.classify.som.kerdensom import train_maps
 from emjax.imaging.inplane import upright_images
-from emjax.io.atomic import read_json
+from emjax.io.files import read_json
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent

@@ -11,9 +11,9 @@ from _job import job
 from _prepared import load_prepared
 from _subspace import pose_derivatives, read_mask, write_optimum
 
+from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.mixture import assign, posteriors_and_gain, run_campaign
-from emjax.classify.subspace.operators import make_pixel_operators
 from emjax.classify.subspace.optima import (
     distinct_optima,
     information,
@@ -23,7 +23,7 @@ from emjax.classify.subspace.optima import (
 from emjax.classify.subspace.polish import polish
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
-from emjax.io.atomic import read_json, write_npy, write_tsv
+from emjax.io.files import read_json, write_npy, write_tsv
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent

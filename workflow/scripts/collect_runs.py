@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from _job import job
 
-from emjax.io.atomic import read_json, write_tsv
+from emjax.io.files import read_json, write_tsv
 
 COLUMNS = [
     "run",

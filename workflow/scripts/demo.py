@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.io.atomic import atomic_path
-from emjax.io.labels import read_labels
-from emjax.io.relion import matrix_to_euler
-from emjax.io.star import StarFile, make_table, write_star
-from emjax.simulate import phantom, simulate
+from emjax.io.files import atomic_path
+from emjax.io.labels.read import read_labels
+from emjax.io.star.relion import matrix_to_euler
+from emjax.io.star.tables import StarFile, make_table, write_star
+from emjax.simulate.particles import phantom, simulate
 
 BOX, PIXEL, FRACTIONS = 48, 6.0, np.array([0.4, 0.3, 0.2, 0.1])
 

@@ -4,14 +4,11 @@ Usage: estimate_costs.py CONFIG.yaml
 """
 
 import sys
-from pathlib import Path
 
+from emjax.campaign.costs import Facts, jobs, memory_mb, minutes
+from emjax.campaign.settings import read_config
 from emjax.imaging.crop import filter_radius
-from emjax.io.particles import read_particles
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
-from costs import Facts, jobs, memory_mb, minutes  # noqa: E402
-from settings import read_config  # noqa: E402
+from emjax.io.particles.particle_set import read_particles
 
 CORES = 2
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from _job import job
 
-from emjax.io.particles import read_particles
-from emjax.io.results import export_results
+from emjax.io.export.results import export_results
+from emjax.io.particles.particle_set import read_particles
 
 with job(snakemake) as work:
     params, output = snakemake.params, Path(snakemake.output[0])

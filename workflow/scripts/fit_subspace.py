@@ -9,12 +9,12 @@ from _prepared import load_prepared, micrographs_of
 from _subspace import given_components, read_mask, subspace_options
 
 from emjax.classify.evidence_record import analysis_record, evidence_curve
-from emjax.classify.subspace.analysis import analyse
-from emjax.classify.subspace.operators import make_pixel_operators
+from emjax.classify.operators.pixels import make_pixel_operators
+from emjax.classify.subspace.recipes import analyse
 from emjax.classify.subspace.statistics import latent_means
 from emjax.imaging.prepare import MeanMap
-from emjax.io.atomic import read_json, write_json, write_npy, write_tsv
-from emjax.io.volume import read_volume
+from emjax.io.files import read_json, write_json, write_npy, write_tsv
+from emjax.io.mrc.volume import read_volume
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent

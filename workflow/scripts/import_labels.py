@@ -7,8 +7,8 @@ from _job import job
 from _labels import write_labels
 from _prepared import read_unchecked
 
-from emjax.io.atomic import write_json
-from emjax.io.join import join_labels
+from emjax.io.files import write_json
+from emjax.io.labels.join import join_labels
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output

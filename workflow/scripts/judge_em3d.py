@@ -9,11 +9,11 @@ from _em3d import first_maps, read_scene
 from _job import job
 from _prepared import load_prepared, micrographs_of
 
-from emjax.classify.em3d.evidence import fit_halves, judge_maps
-from emjax.classify.em3d.runs import Em3dOptions, Run
+from emjax.classify.em3d.held_out import fit_halves, judge_maps
+from emjax.classify.em3d.state import Em3dOptions, Run
 from emjax.classify.evidence_record import evidence_curve, map_evidence_record
-from emjax.classify.subspace.operators import make_pixel_operators
-from emjax.io.atomic import read_json, write_json, write_tsv
+from emjax.classify.operators.pixels import make_pixel_operators
+from emjax.io.files import read_json, write_json, write_tsv
 
 with job(snakemake) as work:
     params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent

@@ -11,10 +11,10 @@ from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import cropped_particles, split_halves
 from emjax.imaging.prepare import estimate
-from emjax.io.atomic import atomic_memmap, write_half_precision, write_tsv
-from emjax.io.particles import read_particles, write_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.files import atomic_memmap, write_half_precision, write_tsv
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import read_particles, write_particles
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output

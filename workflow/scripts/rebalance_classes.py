@@ -5,10 +5,10 @@ from _job import job
 from _prepared import read_unchecked
 from _rebalance import write_rebalance
 
-from emjax.ensemble.affinity import volume_affinity
 from emjax.imaging.masks import resample_mask
-from emjax.io.labels import read_labels
-from emjax.io.volume import read_volume
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.volume import read_volume
+from emjax.rebalance.affinity import volume_affinity
 
 with job(snakemake) as work:
     options = snakemake.params.options

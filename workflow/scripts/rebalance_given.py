@@ -6,13 +6,13 @@ import numpy as np
 from _job import job, not_there
 from _rebalance import write_rebalance
 
-from emjax.ensemble.affinity import image_affinity, shrink_images, volume_affinity
 from emjax.errors import InputError
 from emjax.imaging.masks import sphere
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
-from emjax.io.references import check_same_job, read_references, write_reference_list
-from emjax.io.volume import read_volume
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.references import check_same_job, read_references, write_reference_list
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import read_particles
+from emjax.rebalance.affinity import image_affinity, shrink_images, volume_affinity
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output

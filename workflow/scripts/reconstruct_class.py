@@ -11,11 +11,11 @@ from emjax.errors import InputError
 from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.reconstruct import reconstruct
-from emjax.io.atomic import write_tsv
-from emjax.io.labels import read_labels
-from emjax.io.particles import read_particles
-from emjax.io.stack import ImageStacks
-from emjax.io.volume import read_volume, write_volume
+from emjax.io.files import write_tsv
+from emjax.io.labels.read import read_labels
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.particles.particle_set import read_particles
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output

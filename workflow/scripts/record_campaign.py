@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from _job import job
 
-from emjax.io.atomic import read_json, read_tsv, write_json
+from emjax.io.files import read_json, read_tsv, write_json
 
 MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "max_rss_mb": "max_rss"}
 PACKAGES = ["emjax", "equinox", "jax", "jaxlib", "numpy", "pandas", "scikit-learn", "scipy"]

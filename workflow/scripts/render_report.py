@@ -4,7 +4,7 @@ from pathlib import Path
 
 from _job import job
 
-from emjax.io.atomic import write_text
+from emjax.io.files import write_text
 from emjax.report.page import render_report, write_figures
 
 with job(snakemake) as work:

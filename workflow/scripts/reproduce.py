@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 
 from emjax.errors import InputError
-from emjax.io.atomic import read_json, write_text
-from emjax.io.labels import read_labels
+from emjax.io.files import read_json, write_text
+from emjax.io.labels.read import read_labels
 
 
 def main(source: Path, arguments: list[str]) -> int:

@@ -7,17 +7,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from emjax.io.atomic import read_json, read_tsv
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "rules"))
-from origin import checksum_of, other_particles  # noqa: E402
-from settings import (  # noqa: E402
+from emjax.campaign.origin import checksum_of, other_particles
+from emjax.campaign.settings import (
     ConfigError,
     em3d_batches,
     read_config,
     som_batches,
     subspace_runs,
 )
+from emjax.io.files import read_json, read_tsv
 
 
 def runs_of(config: dict) -> dict[str, list[str]]:

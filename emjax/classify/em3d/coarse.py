@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.initial import check_given
 from emjax.classify.em3d.maximization import lowpass
-from emjax.classify.em3d.runs import Em3dOptions, Run, RunState, Scene
-from emjax.classify.engine.passes import Engine
+from emjax.classify.em3d.start import check_given
+from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene
+from emjax.classify.operators.passes import Engine
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.classify.em3d.runs import Em3dOptions, RunState, Scene, Tally, clipped_fraction
+from emjax.classify.em3d.state import Em3dOptions, RunState, Scene, Tally, clipped_fraction
 from emjax.imaging.fsc import randomise_phases
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from emjax.classify.em3d.runs import RunState, Tally
-from emjax.classify.engine.layout import BlockRows
-from emjax.classify.engine.passes import Accumulator, Block, Engine, Sums, in_lanes
+from emjax.classify.em3d.state import RunState, Tally
+from emjax.classify.operators.layout import BlockRows
+from emjax.classify.operators.passes import Accumulator, Block, Engine, Sums, in_lanes
 from emjax.imaging.maps import slicing_values
 
 

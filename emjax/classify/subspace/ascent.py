@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.subspace.operators import COLUMNS, PixelBlock, PixelOperators
+from emjax.classify.operators.pixels import COLUMNS, PixelBlock, PixelOperators
 from emjax.imaging.grids import (
     FourierGrid,
     add_friedel_mates,

@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
-from emjax.classify.subspace.operators import (
+from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     from_table,
@@ -27,6 +26,7 @@ from emjax.classify.subspace.operators import (
     slice_table,
     to_table,
 )
+from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, shell_means, to_fourier, to_real
 
 

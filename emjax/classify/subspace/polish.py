@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
-from emjax.classify.subspace.operators import (
+from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     from_table,
@@ -21,7 +20,8 @@ from emjax.classify.subspace.operators import (
     slice_table,
     to_table,
 )
-from emjax.classify.subspace.pose_error import marginal_likelihoods
+from emjax.classify.pose_error import marginal_likelihoods
+from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
 from emjax.imaging.grids import add_friedel_mates
 
 

@@ -11,8 +11,8 @@ from emjax.classify.em3d import iterations as em3d
 from emjax.classify.em3d.coarse import Stage, coarse_stage, start_radius, to_all_frequencies
 from emjax.classify.em3d.expectation import insert_columns, sweep
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-from emjax.classify.engine.passes import make_engine
+from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.operators.passes import make_engine
 from emjax.imaging.grids import resample, to_fourier
 from emjax.imaging.particles import coarsen
 

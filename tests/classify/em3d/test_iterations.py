@@ -8,11 +8,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d.convergence import dead_classes
 from emjax.classify.em3d.expectation import effective_sample_size, posteriors_of, sweep
-from emjax.classify.em3d.initial import _subsets, start_runs
 from emjax.classify.em3d.iterations import classify, finish, iterate
-from emjax.classify.em3d.runs import Em3dOptions, Run, clipped_fraction, make_scene
-from emjax.classify.engine.passes import make_engine
-from emjax.simulate import phantom, simulate
+from emjax.classify.em3d.start import _subsets, start_runs
+from emjax.classify.em3d.state import Em3dOptions, Run, clipped_fraction, make_scene
+from emjax.classify.operators.passes import make_engine
+from emjax.simulate.particles import phantom, simulate
 
 QUICK = Em3dOptions(particles_per_reconstruction=150, online_batch_per_class=100)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.classify.em3d.initial import _mixture_means, start_runs
 from emjax.classify.em3d.iterations import classify, iterate
-from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-from emjax.classify.engine.passes import make_engine
+from emjax.classify.em3d.start import _mixture_means, start_runs
+from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.operators.passes import make_engine
 from emjax.imaging.grids import resample
-from emjax.simulate import phantom
+from emjax.simulate.particles import phantom
 
 QUICK = Em3dOptions(
     particles_per_reconstruction=150, online_batch_per_class=50, full_iterations=1, anneal_until=0

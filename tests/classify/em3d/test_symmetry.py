@@ -11,13 +11,13 @@ from scipy.ndimage import affine_transform
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.runs import Em3dOptions, Run, make_scene
-from emjax.classify.engine.passes import make_engine
+from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.operators.passes import make_engine
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import radii
 from emjax.imaging.symmetry import expand_poses, symmetry_rotations
-from emjax.simulate import simulate
+from emjax.simulate.particles import simulate
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from emjax.classify.som.images import MaskedPixels, circular_mask, class_average
 from emjax.classify.som.kerdensom import SomOptions, train_maps
 from emjax.classify.som.quality import explained_variance, map_quality, property_map, u_matrix
 from emjax.errors import InputError
-from emjax.simulate_images import gaussian_blobs, rotating_domain
+from emjax.simulate.images import gaussian_blobs, rotating_domain
 
 
 def random_problem(seed: int) -> tuple[ecm.Blocks, ecm.Codes, jax.Array, jax.Array]:

@@ -5,23 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.classify.subspace.basis import BasisOptions, fit_basis, joint_moments
-from emjax.classify.subspace.mixture import posteriors_and_gain
-from emjax.classify.subspace.operators import (
+from emjax.classify.operators.pixels import (
     from_table,
     insert_residuals,
     make_pixel_operators,
     slice_table,
     to_table,
 )
-from emjax.classify.subspace.polish import polish
-from emjax.classify.subspace.pose_error import (
+from emjax.classify.pose_error import (
     PoseError,
     derivative_volumes,
     marginalise,
     nuisance_coefficients,
     project_statistics,
 )
+from emjax.classify.subspace.basis import BasisOptions, fit_basis, joint_moments
+from emjax.classify.subspace.mixture import posteriors_and_gain
+from emjax.classify.subspace.polish import polish
 from emjax.classify.subspace.volumes import (
     class_coefficients,
     components_from_coordinates,
@@ -34,7 +34,7 @@ from emjax.imaging.maps import slicing_values
 from emjax.imaging.masks import radii, soft_edge
 from emjax.imaging.particles import Particles, weights_of
 from emjax.imaging.projector import make_slices, slice_volume
-from emjax.simulate import phantom
+from emjax.simulate.particles import phantom
 
 BOX, RADIUS, N = 18, 6, 90
 

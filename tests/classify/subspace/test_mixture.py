@@ -9,7 +9,7 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.classify.subspace.evidence import (
+from emjax.classify.subspace.held_out import (
     Fold,
     block_interval,
     choose_number,

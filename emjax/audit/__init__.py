@@ -1,0 +1,1 @@
+"""Do classes follow a nuisance instead of a state?"""

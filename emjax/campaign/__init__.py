@@ -1,0 +1,1 @@
+"""A campaign: its configuration, its runs, its folder, what its jobs cost."""

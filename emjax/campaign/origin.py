@@ -1,0 +1,56 @@
+"""Which particles a campaign's folder holds results of, so that other ones do not replace them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def checksum_of(particles: str | Path) -> str | None:
+    """SHA-256 of a particle file, or of a RELION job's; None where there is none."""
+    path = Path(particles)
+    try:
+        if path.is_dir():
+            from emjax.io.star.relion import job_particles  # with SciPy, which few need here
+
+            path = job_particles(path)
+        stream = path.open("rb")
+    except (OSError, ValueError):
+        return None
+    with stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def held(folder: Path) -> dict[str, Any] | None:
+    """`particles`, `n_particles` and `checksum` of what a campaign's folder was made from."""
+    try:
+        prepared, record = folder / "prepare" / "prepare.json", folder / "campaign.json"
+        if prepared.exists():
+            facts = json.loads(prepared.read_text(encoding="utf-8"))
+            return {name: facts[name] for name in ("particles", "n_particles", "checksum")}
+        if record.exists():
+            facts = json.loads(record.read_text(encoding="utf-8"))
+            known = {"n_particles": facts["n_particles"], "checksum": facts["input_checksum"]}
+            return {"particles": facts["config"]["particles"]} | known
+    except (ValueError, KeyError, OSError):
+        return None  # of no known form: nothing can be said
+    return None
+
+
+def other_particles(particles: str, folder: Path) -> str | None:
+    """Why a campaign's folder is not one of these particles; None where it is, or is new.
+
+    A file edited in place is the same input, which Snakemake runs again; one that only moved too.
+    """
+    before = held(folder)
+    if before is None or Path(before["particles"]).absolute() == Path(particles).absolute():
+        return None
+    now = checksum_of(particles)
+    if now == before["checksum"]:
+        return None
+    found = f"checksum {now[:12]}" if now else "which is not there"
+    return (
+        f"{folder} holds a campaign of {before['particles']} ({before['n_particles']} particles,"
+        f" checksum {before['checksum'][:12]}), found {particles} ({found}); give the new one"
+        f" another `campaign` name or remove {folder}"
+    )

@@ -1,0 +1,288 @@
+"""The campaign's configuration: checked against the schema, defaults filled in."""
+
+import difflib
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from emjax.campaign.shipped import shipped
+
+SCHEMA = shipped("schemas/config.schema.yaml")
+
+
+class ConfigError(ValueError):
+    """One line: file, option, what was found and what would be right."""
+
+
+class Batch(NamedTuple):
+    """Seeds whose runs share a job."""
+
+    name: str
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    columns: int  # classes of all runs together
+
+
+def load_schema() -> dict[str, Any]:
+    """The schema with its references resolved."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    return _resolve(schema, schema.pop("$defs"))
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The configuration of a file, with every default filled in.
+
+    Raises:
+        ConfigError: where there is no such file, it is no YAML, or an option is wrong.
+    """
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        found = " ".join(str(getattr(error, "strerror", error)).lower().split())
+        told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
+        raise ConfigError(told) from None
+    return complete(config, str(path))
+
+
+def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
+    """A copy of the configuration with every default filled in.
+
+    Args:
+        config: as read from YAML.
+        source: name of the file, for the message.
+
+    Raises:
+        ConfigError: at the first option that is wrong.
+    """
+    schema = load_schema()
+    config = _alone(config)
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_order)
+    if errors:
+        raise ConfigError(f"{source}: {_describe(errors[0])}")
+    filled = _fill(deepcopy(config), schema)
+    for complaint in _contradictions(filled):
+        raise ConfigError(f"{source}: {complaint}")
+    return filled
+
+
+def seed_list(seeds: int | list[int]) -> list[int]:
+    """Seeds 0 … n−1 of a number n, or the list itself."""
+    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+
+
+def em3d_batches(config: dict[str, Any]) -> list[Batch]:
+    """Jobs of the em3d runs: `seeds_per_job` seeds with every number of classes."""
+    options = config["runs"]["em3d"]
+    if not options:
+        return []
+    return [
+        Batch(
+            f"em3d_s{seeds[0]:03d}",
+            seeds,
+            tuple(f"em3d-K{k:02d}-s{s:03d}" for k in options["n_classes"] for s in seeds),
+            sum(options["n_classes"]) * len(seeds),
+        )
+        for seeds in _portions(seed_list(options["seeds"]), config["seeds_per_job"])
+    ]
+
+
+def som_batches(config: dict[str, Any]) -> list[Batch]:
+    """Jobs of the maps: `seeds_per_job` seeds each."""
+    options = config["runs"]["som"]
+    if not options:
+        return []
+    columns, rows = options["map"]
+    return [
+        Batch(
+            f"som_s{seeds[0]:03d}",
+            seeds,
+            tuple(f"som-{columns}x{rows}-s{seed:03d}" for seed in seeds),
+            columns * rows * len(seeds),
+        )
+        for seeds in _portions(seed_list(options["seeds"]), config["seeds_per_job"])
+    ]
+
+
+def subspace_runs(config: dict[str, Any]) -> tuple[str, ...]:
+    """Optima of the subspace campaign that are kept as runs, numbered from the best."""
+    options = config["runs"]["subspace"]
+    if not options:
+        return ()
+    return tuple(
+        f"sub-K{k:02d}-s{number:03d}"
+        for k in options["n_classes"]
+        for number in range(options["keep"])
+    )
+
+
+def run_names(config: dict[str, Any]) -> list[str]:
+    """Every run of the campaign."""
+    batches = [*em3d_batches(config), *som_batches(config)]
+    external = (f"ext-{run['name']}" for run in config["runs"]["external"])
+    return [*(run for batch in batches for run in batch.runs), *subspace_runs(config), *external]
+
+
+def classes_of(run: str) -> int:
+    """Number of classes in a run's name, 4 of em3d-K04-s000."""
+    return int(run.split("-")[1].removeprefix("K"))
+
+
+def _portions(values: list[int], size: int) -> Iterator[tuple[int, ...]]:
+    for start in range(0, len(values), size):
+        yield tuple(values[start : start + size])
+
+
+def _alone(config: dict[str, Any]) -> dict[str, Any]:
+    """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
+    rebalance = config.get("rebalance") if isinstance(config, dict) else None
+    classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
+    if "runs" in config or not isinstance(classes, dict) or "particles" not in classes:
+        return config
+    return {"particles": classes["particles"], "filter_resolution": 20, "runs": {}} | config
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return definitions[node["$ref"].rsplit("/", 1)[1]]
+        return {key: _resolve(value, definitions) for key, value in node.items()}
+    return node
+
+
+def _fill(config: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    for name, option in schema.get("properties", {}).items():
+        if name not in config and "default" in option:
+            config[name] = deepcopy(option["default"])
+        if isinstance(config.get(name), dict):
+            _fill(config[name], option)
+        elif isinstance(config.get(name), list) and option.get("items", {}).get("properties"):
+            for item in config[name]:
+                _fill(item, option["items"])
+        elif "number" in option.get("type", "") and isinstance(config.get(name), int):
+            config[name] = float(config[name])
+    return config
+
+
+def _order(error: ValidationError) -> tuple[int, int]:
+    # Unknown keys first: a misspelt required key shows as unknown, not as missing.
+    return error.validator != "additionalProperties", len(error.absolute_path)
+
+
+def _describe(error: ValidationError) -> str:
+    place = _place(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]  # type: ignore[index,call-overload]
+        unknown = next(key for key in error.instance if key not in known)  # type: ignore[union-attr]
+        near = difflib.get_close_matches(str(unknown), known, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"{_place([*error.absolute_path, unknown])}: unknown option; {hint}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[operator,union-attr]
+        expected = _expected_of(error.schema, missing)
+        return f"{_place([*error.absolute_path, missing])}: missing; expected {expected}"
+    told = f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
+    if error.validator_value == "string" and isinstance(error.instance, int | float | date):
+        # YAML reads 2024 as a number and 2024-01-31 as a date.
+        told += f"; write it in quotes, '{error.instance}'"
+    return told
+
+
+def _expected_of(schema: Any, name: str) -> str:
+    option = schema["properties"][name]
+    return option.get("expected") or option.get("description", "a value").rstrip(".")
+
+
+def _expected(error: ValidationError) -> str:
+    option: Any = error.schema
+    # An item's own words are less telling than those of its list.
+    if "expected" in option:
+        return option["expected"]
+    parent = error.parent
+    if parent is not None and "expected" in (parent.schema or {}):  # type: ignore[operator]
+        return parent.schema["expected"]  # type: ignore[index,call-overload]
+    if "enum" in option:
+        return "one of " + ", ".join(str(value) for value in option["enum"])
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "boolean": "true or false",
+        "array": "a list",
+        "object": "a section of options",
+        "null": "null",
+    }
+    kinds = option.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    text = " or ".join(words[kind] for kind in kinds)
+    bounds = {
+        "minimum": "from {}",
+        "exclusiveMinimum": "above {}",
+        "maximum": "up to {}",
+        "exclusiveMaximum": "below {}",
+        "minLength": "of at least {} character",
+    }
+    return " ".join([text, *(form.format(option[b]) for b, form in bounds.items() if b in option)])
+
+
+def _place(path: Any) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "top level"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _numbers(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, float):
+        yield place, value
+
+
+def _contradictions(config: dict[str, Any]) -> Iterator[str]:
+    for place, value in _numbers(config):
+        if not math.isfinite(value):
+            yield f"{place}: found {value}, expected a finite number"
+    runs, masks, rebalance = config["runs"], config["masks"], config["rebalance"]
+    if not any(runs.values()) and not rebalance["classes"]:
+        yield "runs: found none, expected at least one of " + ", ".join(runs)
+    names = [run["name"] for run in runs["external"]]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield f"runs.external: found the name {name} twice, expected different names"
+    if masks["near"] > masks["far"]:
+        yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"
+    if rebalance["max_superclass_size"] and not rebalance["factor"]:
+        yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
+    som = runs["som"]
+    if som and som["initial_regularisation"] <= som["final_regularisation"]:
+        yield (
+            f"runs.som.initial_regularisation: found {som['initial_regularisation']:g}, expected"
+            f" more than final_regularisation ({som['final_regularisation']:g})"
+        )
+    if som and som["map"] == [1, 1]:
+        yield "runs.som.map: found [1, 1], expected 2 or more nodes"
+    em3d = runs["em3d"]
+    if em3d and em3d["reorder_by_size"] and em3d["write_each_iteration"]:
+        yield (
+            "runs.em3d.reorder_by_size: excludes write_each_iteration, whose classes are numbered"
+            " before their sizes are known"
+        )
+    if runs["subspace"] and config["symmetry"] != "C1":
+        yield (
+            f"symmetry: found {config['symmetry']} with runs.subspace, which knows C1 only; expand"
+            " the particles (relion_particle_symmetry_expand) and set C1"
+        )
+    if em3d and (em3d["initial"] == "input") != bool(em3d["initial_maps"]):
+        yield "runs.em3d.initial_maps: goes with initial: input, and with nothing else"

@@ -1,0 +1,200 @@
+"""Held-out evidence for classes of maps: fitted on one half of the particles, scored on the other.
+
+A labelling of all particles has seen the held-out ones, and so have half-maps made with it: noise
+shared by the members of a class speaks for the class. So each half is classified anew, with the
+campaign's own options, and its maps and shares score the half that they have not seen. What is
+left of wrong poses would speak for classes too; it is marginalised at the width that explains the
+held-out particles best.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from emjax.classify.em3d.iterations import classify
+from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, Scene
+from emjax.classify.operators.passes import make_engine
+from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
+from emjax.classify.pose_error import (
+    AUTO_WIDTHS,
+    LEFT_BY_POSES,
+    PoseError,
+    derivative_orders,
+    marginal_likelihoods,
+    nuisance_coefficients,
+)
+from emjax.classify.subspace.held_out import Choice, Interval, block_interval, choose_number
+from emjax.imaging.maps import slicing_values
+from emjax.imaging.particles import Particles, split_halves
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """Classes as another set of particles found them."""
+
+    volumes: Float[np.ndarray, "k d d d"]  # masked
+    class_weights: Float[np.ndarray, " k"]
+
+
+@dataclass(frozen=True)
+class MapEvidence:
+    """What the particles that the maps have not seen say about the number of classes."""
+
+    classes: Choice
+    per_class: tuple[Interval, ...]  # held-out likelihood lost without each class
+    pose_error: PoseError | None  # marginalised; None where exact poses explain more
+    follows_poses: bool  # more classes do explain more, but by the error of the poses
+
+
+def fit_halves(
+    particles: Particles,
+    scene: Scene,
+    n_classes: Sequence[int],
+    seeds: int,
+    options: Em3dOptions,
+    blocks: np.ndarray | None = None,
+    initial_volumes: Float[np.ndarray, "k d d d"] | None = None,
+    max_memory_gb: float = 8.0,
+) -> dict[int, dict[int, ClassMaps]]:
+    """Classify each half-set alone; the run with the best likelihood stands for its number.
+
+    Unless first maps are given, one run of each number starts from the half-set's variability.
+
+    Args:
+        particles: of both half-sets.
+        scene: mean map and masks.
+        n_classes: numbers of classes; 1 is added.
+        seeds: runs of each number.
+        options: of the classifications.
+        blocks: micrograph of each particle, which stays whole; two or more in each half-set.
+        initial_volumes: first maps, for `input`.
+        max_memory_gb: for the engine of one half-set.
+
+    Returns:
+        By the half-set that the maps have not seen, and by number of classes.
+    """
+    names = np.arange(particles.n) if blocks is None else np.asarray(blocks)
+    runs = [Run(1, 0)] + [Run(k, s) for k in sorted({*n_classes} - {1}) for s in range(seeds)]
+    given = None
+    if initial_volumes is not None:
+        one = initial_volumes.mean(0, keepdims=True)
+        given = {run: initial_volumes if run.n_classes > 1 else one for run in runs}
+    fits: dict[int, dict[int, ClassMaps]] = {}
+    for unseen in (1, 2):
+        rows = np.flatnonzero(particles.half != unseen)
+        own = split_halves(np.zeros(len(rows), np.int8), names[rows].astype(str), 0)
+        part = replace(particles.subset(rows), half=own)
+        engine = make_engine(
+            part, max_memory_gb, 0, options.highpass_resolution, options.particle_limit
+        )
+        everyone = None
+        if options.particle_limit:
+            everyone = make_engine(part, max_memory_gb, 0, options.highpass_resolution)
+        fit = partial(classify, engine, scene, everyone=everyone)
+        found = fit(runs, options, initial_volumes=given)
+        if given is None and options.initial != "variability":
+            # Where every random start is stuck at K, K + 1 would win; this start rarely is.
+            engine.forget_blocks()  # their memory is for the operators of the start
+            again = [Run(k, 0) for k in sorted({*n_classes} - {1})]
+            found += fit(again, replace(options, initial="variability")) if again else []
+        engine.forget_blocks()
+        fits[unseen] = _best_of(found)
+    return fits
+
+
+def _best_of(results: Sequence[RunResult]) -> dict[int, ClassMaps]:
+    best: dict[int, RunResult] = {}
+    for result in results:
+        k = result.run.n_classes
+        if k not in best or result.log_likelihood > best[k].log_likelihood:
+            best[k] = result
+    return {
+        k: ClassMaps(found.volumes, found.posteriors.mean(0, dtype=np.float64).astype(np.float32))
+        for k, found in best.items()
+    }
+
+
+def judge_maps(
+    operators: PixelOperators,
+    fits: Mapping[int, Mapping[int, ClassMaps]],
+    mean_map: Float[np.ndarray, "d d d"],
+    blocks: np.ndarray | None = None,
+    scales: Sequence[float] = AUTO_WIDTHS,
+) -> MapEvidence:
+    """Score classes on the particles they have not seen, and choose their number.
+
+    Args:
+        operators: of all particles, in folds.
+        fits: by the fold that was not seen, and by number of classes, 1 among them.
+        mean_map: masked; its derivatives are what pose errors do.
+        blocks: micrograph of each particle.
+        scales: widths of the pose error to try, of the default one; 0 for exact poses.
+    """
+    numbers = sorted(next(iter(fits.values())))
+    voxel_size, ones = operators.particles.voxel_size, np.ones_like(mean_map)
+    nuisance = nuisance_coefficients(mean_map, ones, operators.grid, voxel_size, PoseError(), 2)
+    scores = {
+        scale: _score_folds(operators, fits, numbers, nuisance if scale else nuisance[:0], scale)
+        for scale in scales
+    }
+    totals = {scale: max(gain.sum() for gain, _ in found) for scale, found in scores.items()}
+    scale = max(totals, key=lambda s: totals[s])
+    gains = np.stack([gain for gain, _ in scores[scale]])
+    choice = choose_number(gains, numbers, blocks, "classes")
+    row = numbers.index(choice.chosen)
+    exact = scores.get(0.0, scores[scale])
+    left, before = choice.gains[row].value, float((exact[row][0] - exact[0][0]).sum())
+    follows_poses = left < LEFT_BY_POSES * before
+    if follows_poses:
+        reason = f"what {choice.chosen} classes explain follows the error of the poses"
+        reason += f": without it {left:.0f} of {before:.0f} are left"
+        choice, row = replace(choice, chosen=1, reason=reason), 0
+    losses = [block_interval(gains[row] - without, blocks) for without in scores[scale][row][1]]
+    width = PoseError()
+    return MapEvidence(
+        choice,
+        tuple(losses),
+        PoseError(width.rotation * scale, width.shift * scale) if scale else None,
+        follows_poses,
+    )
+
+
+def _score_folds(operators, fits, numbers, nuisance, scale):
+    """Of each number of classes: log-likelihood of each particle, and without each class."""
+    n = operators.particles.n
+    found = [(np.zeros(n), np.zeros((k if k > 1 else 0, n))) for k in numbers]
+    factors = jnp.asarray(scale ** derivative_orders(len(nuisance)), nuisance.real.dtype)
+    for fold, classes in fits.items():
+        volumes = np.concatenate([classes[k].volumes for k in numbers])
+        values = slicing_values(jnp.asarray(volumes), operators.grid)
+        table = to_table(jnp.concatenate([values, nuisance]))
+        for rows, block in operators.blocks((fold,)):
+            ell = np.asarray(_likelihoods(block, table, factors, len(volumes)), np.float64)
+            start = 0
+            for k, (gain, without) in zip(numbers, found):
+                own = ell[: len(rows), start : start + k]
+                log_weights = np.log(np.maximum(classes[k].class_weights, 1e-12))
+                gain[rows] = np.logaddexp.reduce(own + log_weights, 1)
+                for j in range(len(without)):
+                    rest = np.arange(k) != j
+                    share = np.logaddexp.reduce(log_weights[rest])
+                    without[j, rows] = (
+                        np.logaddexp.reduce(own[:, rest] + log_weights[rest], 1) - share
+                    )
+                start += k
+    return found
+
+
+@eqx.filter_jit
+def _likelihoods(
+    block: PixelBlock, table: Float[Array, "v w"], factors: Float[Array, " m"], k: int
+) -> Float[Array, "b k"]:
+    slices = slice_table(block, table, k + len(factors))
+    pixels = block.pixels.reshape(len(slices), -1)
+    nuisance = slices[:, k:] * factors[:, None]
+    return marginal_likelihoods(pixels, slices[:, :k], nuisance)[0]

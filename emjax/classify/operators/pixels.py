@@ -1,0 +1,157 @@
+"""Slices of many volumes at once, and their exact adjoint, for fitting a basis of volumes.
+
+The engine merges the pixels of a particle at a voxel, which suits posteriors that are one number a
+particle. The gradient of a basis needs residual images, so here both matrices are kept by pixel:
+W (pixels × voxels, weights inside) and Wᵀ as its own rows, both read in order without a scatter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCSR
+from jaxtyping import Array, Complex, Float, Int
+from scipy.sparse import csr_matrix
+
+from emjax.classify.operators.sparse import slicing_entries
+from emjax.imaging.grids import FourierGrid
+from emjax.imaging.particles import Particles, forget_pages, weights_of
+
+BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
+COLUMNS = 8  # products with other widths are several times slower
+
+
+class PixelBlock(eqx.Module):
+    """W, Wᵀ and the pixels of b particles of one fold; padding particles have zero weights."""
+
+    pixels: Float[Array, "b p 2"]
+    slicing: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " r"]]
+    adjoint: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " w"]]
+    present: Float[Array, " b"]  # 1, and 0 for padding
+    n_voxels: int = eqx.field(static=True)
+
+
+@dataclass
+class PixelOperators:
+    """All particles as blocks, each within one fold; kept where they fit in memory."""
+
+    particles: Particles
+    grid: FourierGrid
+    fold_of: Int[np.ndarray, " n"]
+    block_size: int
+    layout: list[tuple[int, Int[np.ndarray, " _"]]]
+    keep: bool
+    spare_gb: float  # of the memory allowed, what the blocks leave
+    _blocks: dict[int, PixelBlock] = field(default_factory=dict)
+
+    def blocks(
+        self, folds: tuple[int, ...] | None = None
+    ) -> Iterator[tuple[np.ndarray, PixelBlock]]:
+        """Rows and operators of every block of some folds (all where None), in a fixed order."""
+        for index, (fold_index, rows) in enumerate(self.layout):
+            if folds is not None and fold_index not in folds:
+                continue
+            if index in self._blocks:
+                yield rows, self._blocks[index]
+                continue
+            block = make_pixel_block(self.particles, rows, self.grid, self.block_size)
+            if self.keep:
+                self._blocks[index] = block
+            yield rows, block
+
+    def count(self, folds: tuple[int, ...] | None = None) -> int:
+        """Particles in some folds."""
+        return sum(len(rows) for f, rows in self.layout if folds is None or f in folds)
+
+
+def make_pixel_operators(
+    particles: Particles,
+    fold_of: Int[np.ndarray, " n"] | None = None,
+    max_memory_gb: float = 8.0,
+) -> PixelOperators:
+    """Blocks of operators; with more memory needed than allowed they are made anew in each pass.
+
+    Args:
+        particles: prepared particles.
+        fold_of: which fold each particle belongs to; the half-sets where None.
+        max_memory_gb: for all operators together.
+    """
+    grid = particles.grid
+    folds = np.asarray(particles.half if fold_of is None else fold_of)
+    pixels = int(grid.kx.shape[0])
+    # A block adds up as many voxels as the box has, so it should not have fewer pixels.
+    wanted = max(BLOCK_PIXELS, int(grid.kxyz.shape[0])) // pixels
+    size = max(16, min(wanted, particles.n) // 16 * 16)
+    layout = [
+        (int(f), np.sort(part))
+        for f in np.unique(folds)
+        for members in [np.flatnonzero(folds == f)]
+        for part in np.split(members, range(size, len(members), size))
+    ]
+    wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
+    gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
+    keep = gigabytes <= max_memory_gb
+    spare = max_memory_gb - gigabytes if keep else max_memory_gb
+    return PixelOperators(particles, grid, folds, size, layout, keep, spare)
+
+
+def make_pixel_block(
+    particles: Particles, rows: Int[np.ndarray, " m"], grid: FourierGrid, size: int
+) -> PixelBlock:
+    """Operators of the particles `rows`, padded to `size` particles of zero weight."""
+    present = np.arange(size) < len(rows)
+    part = particles.take(np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]))
+    forget_pages(particles)
+    voxels, values, pixels = slicing_entries(
+        jnp.asarray(part.images), weights_of(part, grid), jnp.asarray(part.rotations), grid
+    )
+    values = np.asarray(values) * present[:, None, None]
+    n_rows, n_voxels = size * int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
+    matrix = csr_matrix(
+        (values.ravel(), np.asarray(voxels).ravel(), np.arange(n_rows + 1, dtype=np.int32) * 8),
+        shape=(n_rows, n_voxels),
+    )
+    transposed = matrix.tocsc()
+    return PixelBlock(
+        pixels=pixels * jnp.asarray(present[:, None, None], pixels.dtype),
+        slicing=_parts(matrix),
+        adjoint=_parts(transposed),
+        present=jnp.asarray(present, pixels.dtype),
+        n_voxels=n_voxels,
+    )
+
+
+def _parts(matrix) -> tuple[Array, Array, Array]:
+    return jnp.asarray(matrix.data), jnp.asarray(matrix.indices), jnp.asarray(matrix.indptr)
+
+
+def to_table(values: Complex[Array, "c v"]) -> Float[Array, "v w"]:
+    """Volumes as columns: real parts of all, imaginary parts of all, padded to full products."""
+    padding = -len(values) % (COLUMNS // 2)
+    padded = jnp.concatenate([values, jnp.zeros((padding, values.shape[1]), values.dtype)])
+    return jnp.concatenate([padded.real.T, padded.imag.T], 1)
+
+
+def from_table(table: Float[Array, "v w"], n_volumes: int) -> Complex[Array, "c v"]:
+    """Inverse of `to_table`."""
+    half = table.shape[1] // 2
+    return (table[:, :n_volumes] + 1j * table[:, half : half + n_volumes]).T
+
+
+def slice_table(block: PixelBlock, table: Float[Array, "v w"], n_volumes: int) -> Array:
+    """CPV of every particle and volume: [b, c, 2p], real and imaginary parts as one axis."""
+    b, p, _ = block.pixels.shape
+    matrix = BCSR(block.slicing, shape=(b * p, block.n_voxels))
+    slices = (matrix @ table).reshape(b, p, 2, -1)[..., :n_volumes]
+    return slices.reshape(b, 2 * p, n_volumes).transpose(0, 2, 1)
+
+
+def insert_residuals(block: PixelBlock, residuals: Float[Array, "b c t"]) -> Float[Array, "v w"]:
+    """Wᵀ of c residual images a particle, as a table; the adjoint of `slice_table`."""
+    b, p, _ = block.pixels.shape
+    c = residuals.shape[1]
+    padded = jnp.pad(residuals, ((0, 0), (0, -c % (COLUMNS // 2)), (0, 0)))
+    columns = padded.reshape(b, -1, p, 2).transpose(0, 2, 3, 1).reshape(b * p, -1)
+    return BCSR(block.adjoint, shape=(block.n_voxels, b * p)) @ columns

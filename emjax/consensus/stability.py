@@ -1,0 +1,149 @@
+"""How surely particles, classes and pairs of classes hold over the runs."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+from emjax.consensus.latent import LatentClasses, Votes, sum_runs
+
+_AGREEMENT_PARTICLES = 20_000
+_MIN_SIGNAL = 0.2
+
+
+def informative_runs(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " r"]:
+    """Weight of every run with at least two classes in use."""
+    margin = model.weights @ model.rates
+    largest = np.asarray(
+        [part.max(initial=0.0) for part in np.split(margin, np.cumsum(votes.n_classes)[:-1])]
+    )
+    return votes.run_weights * (votes.n_classes > 1) * (largest < 1 - 1e-6)
+
+
+def separate_classes(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "r g g"]:
+    """How far every run keeps two consensus classes apart, 1 as far as any pair in that run.
+
+    Total variation between their rates; label noise shrinks all pairs of a run alike, so it is
+    measured against the run's best pair. A run in which no pair stands out separates none.
+    """
+    distance = np.abs(model.rates[:, None] - model.rates[None])
+    variation = 0.5 * np.moveaxis(sum_runs(distance, votes.n_classes), -1, 0)
+    best = variation.max(axis=(1, 2), keepdims=True)
+    return np.where(best >= _MIN_SIGNAL, variation / np.maximum(best, 1e-12), 0.0)
+
+
+def score_stability(
+    votes: Votes, model: LatentClasses, assigned: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """Mean over the runs of the chance that this run alone gives the particle's class.
+
+    A run that splits the class costs nothing, one that merges it with another costs the share
+    of the other, one that puts the particle elsewhere costs its vote.
+    """
+    if len(model.weights) == 1:
+        return (assigned >= 0).astype(np.float64)
+    weights = informative_runs(votes, model)
+    if weights.sum() == 0:
+        return np.zeros(len(assigned))
+    joint = model.weights[:, None] * model.rates
+    given_label = joint / joint.sum(axis=0, keepdims=True)
+    shares = np.repeat(weights / weights.sum(), votes.n_classes)
+    scores = votes.table @ (given_label * shares).astype(np.float32).T
+    own = np.take_along_axis(scores, np.maximum(assigned, 0)[:, None], axis=1)[:, 0]
+    return np.where(assigned >= 0, own, 0.0).astype(np.float64)
+
+
+def match_classes(
+    labels_a: Int[np.ndarray, " n"], labels_b: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, "k l"]]:
+    """Hungarian matching of the classes of two runs by the particles they share.
+
+    Returns for every class of a its partner in b (-1: none), and the flow of particles.
+    """
+    both = (labels_a >= 0) & (labels_b >= 0)
+    shape = (int(labels_a.max(initial=-1)) + 1, int(labels_b.max(initial=-1)) + 1)
+    cell = labels_a[both].astype(np.int64) * shape[1] + labels_b[both]
+    flow = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    partner = np.full(shape[0], -1, dtype=np.int64)
+    rows, columns = linear_sum_assignment(-flow)
+    partner[rows] = columns
+    return partner, flow
+
+
+def compare_runs(
+    labels: Int[np.ndarray, "n r"], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "r r"], Float[np.ndarray, "r r"]]:
+    """ARI and AMI of every pair of runs, over the particles both assigned.
+
+    More than 20,000 particles are sampled: the error of an ARI is then below 0.01.
+    """
+    n, r = labels.shape
+    if n > _AGREEMENT_PARTICLES:
+        labels = labels[np.sort(rng.choice(n, _AGREEMENT_PARTICLES, replace=False))]
+    ari, ami = np.eye(r), np.eye(r)
+    for a in range(r):
+        for b in range(a):
+            both = (labels[:, a] >= 0) & (labels[:, b] >= 0)
+            pair = labels[both, a], labels[both, b]
+            ari[a, b] = ari[b, a] = adjusted_rand_score(*pair) if both.any() else 0.0
+            ami[a, b] = ami[b, a] = adjusted_mutual_info_score(*pair) if both.any() else 0.0
+    return ari, ami
+
+
+def resample_occupancy(
+    votes: Votes,
+    model: LatentClasses,
+    occupancy: Float[np.ndarray, " g"],
+    n_particles: int,
+    rng: np.random.Generator,
+    resamples: int = 200,
+    level: float = 0.95,
+) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+    """Interval of every class's share, resampling runs and particles.
+
+    Args:
+        votes: of all particles, or of a sample: other runs change the shares there as they do
+            everywhere, but the shares themselves are the sample's own.
+        model: the consensus classes.
+        occupancy: share of every class among all particles.
+        n_particles: all of them.
+        rng: of the resamples.
+        resamples: how many.
+        level: of the interval.
+
+    Returns:
+        Its lower and upper ends.
+    """
+    g, r = len(model.weights), len(votes.n_classes)
+    if g == 1:
+        return np.ones(1), np.ones(1)
+    log_rates = np.log(model.rates)
+    by_run = np.stack(
+        [
+            table @ rates.T.astype(np.float32)
+            for table, rates in zip(
+                np.split(votes.table, np.cumsum(votes.n_classes)[:-1], axis=1),
+                np.split(log_rates, np.cumsum(votes.n_classes)[:-1], axis=1),
+                strict=True,
+            )
+        ]
+    ).reshape(r, -1)
+    prior = np.log(model.weights).astype(np.float32)
+
+    def share_by(times: np.ndarray) -> np.ndarray:
+        """Shares in the votes where every run is counted so many times."""
+        joint = ((times * votes.run_weights).astype(np.float32) @ by_run).reshape(-1, g) + prior
+        joint = np.exp(joint - joint.max(axis=1, keepdims=True))
+        joint /= joint.sum(axis=1, keepdims=True)
+        return (votes.counts @ joint) / votes.counts.sum()
+
+    shares, own = np.empty((resamples, g)), share_by(np.ones(r))
+    for b in range(resamples):
+        drawn = np.bincount(rng.integers(r, size=r), minlength=r)
+        share = np.maximum(occupancy + share_by(drawn) - own, 0)
+        shares[b] = rng.multinomial(n_particles, share / share.sum()) / n_particles
+    tail = 50 * (1 - level)
+    low, high = np.percentile(shares, [tail, 100 - tail], axis=0)
+    return low, high

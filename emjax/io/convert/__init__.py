@@ -1,0 +1,1 @@
+"""Particle files between RELION and CryoSPARC."""

@@ -1,0 +1,1 @@
+"""CryoSPARC `.cs` tables and what their fields mean."""

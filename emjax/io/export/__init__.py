@@ -1,0 +1,1 @@
+"""Classes handed to other programs."""

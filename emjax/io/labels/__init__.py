@@ -1,0 +1,1 @@
+"""Class labels of runs, whichever program wrote them."""

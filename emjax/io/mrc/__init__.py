@@ -1,0 +1,1 @@
+"""MRC files: headers, maps, image stacks, references."""

@@ -1,0 +1,1 @@
+"""Particle sets: what every particle file says, whichever program wrote it."""

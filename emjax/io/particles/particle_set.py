@@ -1,0 +1,314 @@
+"""Particle sets: what every particle file says, whichever program wrote it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from emjax.errors import InputError
+from emjax.io.convert.translate import cs_from_star, star_from_cs
+from emjax.io.cryosparc.fields import cryosparc_fields
+from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
+from emjax.io.mrc.header import MrcHeader, read_header
+from emjax.io.mrc.resample import common_grid
+from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
+from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
+from emjax.io.star.relion_fields import relion_fields
+from emjax.io.star.tables import write_star
+
+# Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
+_PIXEL_SIZE_TOLERANCE = 0.05
+_SAME_PIXEL_SIZE = 1e-4
+
+
+@dataclass(frozen=True)
+class ParticleSet:
+    """n particles in the row order of their file; Å, radians and 0-based indices."""
+
+    source: StarParticles | CsParticles
+    identity: np.ndarray
+    """`[n]` str: the key that joins runs (uid where there is one, else the image name)."""
+    stack_paths: tuple[Path, ...]
+    """Where the stacks are."""
+    stack_names: tuple[str, ...]
+    """As the file names them."""
+    stack_of: np.ndarray
+    """`[n]` int32: index into stack_paths."""
+    index_in_stack: np.ndarray
+    """`[n]` int64, 0-based."""
+    rotations: np.ndarray
+    """`[n, 3, 3]`: RELION's A = Rz(psi) Ry(tilt) Rz(rot); k3D = Aᵀ (kx, ky, 0)."""
+    shifts: np.ndarray
+    """`[n, 2]` Å, x and y: moves the image so that the particle is centred."""
+    defocus_u: np.ndarray
+    defocus_v: np.ndarray
+    defocus_angle: np.ndarray
+    phase_shift: np.ndarray
+    voltage: np.ndarray
+    spherical_aberration: np.ndarray
+    amplitude_contrast: np.ndarray
+    pixel_size: float
+    """Å, common to all particles."""
+    box_size: int
+    """Pixels, common to all particles."""
+    optics_group: np.ndarray
+    """`[n]` int32, 1-based."""
+    half: np.ndarray
+    """`[n]` int8: random subset 1 or 2, 0 where the file has none."""
+    micrograph: np.ndarray | None
+    contrast: np.ndarray
+    """`[n]` int8: −1 for images with dark particles, which `ImageStacks` inverts."""
+    image_pixel_size: np.ndarray
+    """`[n]` Å: of the images as stored; differs from pixel_size only where groups differ."""
+
+    def __len__(self) -> int:
+        """Number of particles."""
+        return len(self.identity)
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self.identity)
+
+    @property
+    def image(self) -> np.ndarray:
+        """`[n]` int64: the same for copies of one image (symmetry expansion), else different."""
+        pairs = np.stack([self.stack_of.astype(np.int64), self.index_in_stack])
+        return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+
+    def select(self, rows: np.ndarray) -> ParticleSet:
+        """The given particles (indices or a mask), in their order."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        arrays = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, source=self.source.select(rows), **arrays)
+
+
+def read_particles(
+    path: str | Path,
+    image_root: str | Path | None = None,
+    *,
+    check_images: bool = True,
+    require_poses: bool = True,
+    on_mixed_optics: str = "error",
+) -> ParticleSet:
+    """Read particles and check all that can be checked without reading the images.
+
+    Args:
+        path: a RELION STAR file (3.0, 3.1, 5), a RELION job folder, a CryoSPARC `.cs` (with its
+            passthrough beside it) or `.csg`.
+        image_root: where relative image paths start; None: the current folder, as RELION does,
+            else the folder of the file or one above it.
+        check_images: whether the stacks must exist and fit; conversions do without.
+        require_poses: whether particles without angles are an error; else they are not turned.
+        on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
+            size to the coarsest pixel size and the largest box that all images cover.
+
+    Returns:
+        The particles in file order.
+
+    Raises:
+        InputError: for the first thing wrong.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = job_particles(path)
+    if path.suffix in (".cs", ".csg"):
+        source: StarParticles | CsParticles = read_cs_particles(path)
+        fields = cryosparc_fields(source, require_poses)
+    else:
+        source = read_star_particles(path)
+        fields = relion_fields(source, require_poses)
+    if check_images:
+        _check_doubles(source, fields)
+    names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)
+    stacks = tuple(Path(name) for name in names.tolist())
+    box = fields.pop("image_box_size")
+    if check_images:
+        stacks = resolve_images(stacks, path, image_root)
+        headers = [read_header(stack) for stack in stacks]
+        box = _check_stacks(source, headers, stack_of, fields, box)
+    on_mixed_optics = on_mixed_optics if check_images else "resample"
+    box_size, pixel_size = _common_size(source, fields, box, on_mixed_optics)
+    return ParticleSet(
+        source=source,
+        stack_paths=stacks,
+        stack_names=tuple(names.tolist()),
+        stack_of=stack_of.astype(np.int32),
+        box_size=box_size,
+        pixel_size=pixel_size,
+        micrograph=fields.pop("micrograph", None),
+        **fields,
+    )
+
+
+def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
+    """Refuse a particle that is there twice; copies with other poses (expansion) are fine."""
+    doubled = np.char.find(fields["identity"], "#") >= 0
+    if not doubled.any():
+        return
+    seen: dict[tuple, int] = {}
+    base = np.char.partition(fields["identity"], "#")[:, 0]
+    for row in np.flatnonzero(np.isin(base, base[doubled])).tolist():
+        pose = (fields["rotations"][row].tobytes(), fields["shifts"][row].tobytes())
+        first = seen.setdefault((base[row], *pose), row)
+        if first != row:
+            found = f"{base[row]} again, as in row {first + 1}, with the same pose"
+            raise InputError(source.file, _where(source, row), found, "each particle once")
+
+
+def resolve_images(
+    stacks: tuple[Path, ...], file: Path, image_root: str | Path | None
+) -> tuple[Path, ...]:
+    """Where the image stacks are.
+
+    Args:
+        stacks: paths as written.
+        file: the particle file that names them.
+        image_root: the folder relative paths start from, or None.
+
+    Raises:
+        InputError: for the first stack that is not there, with the folders looked in.
+    """
+    if image_root is not None:
+        roots = [Path(image_root)]
+    else:
+        # RELION runs in the project folder, two above a job's files; CryoSPARC one above.
+        folders = [file.absolute().parent, file.resolve().parent]
+        roots = [Path.cwd()] + [up for f in folders for up in (f, *list(f.parents)[:2])]
+    roots = list(dict.fromkeys(roots))
+    found = []
+    for stack in stacks:
+        places = [root / stack for root in roots]
+        if stack.is_absolute() and image_root is not None:
+            # Data that moved: the longest end of the path that is there.
+            places += [roots[0].joinpath(*stack.parts[k:]) for k in range(1, len(stack.parts))]
+        hit = next((place for place in places if os.path.isfile(place)), None)
+        if hit is None:
+            looked = ", ".join(str(root) for root in (["/"] if stack.is_absolute() else roots[:3]))
+            raise InputError(
+                file,
+                f"image stack {stack}",
+                f"no such file (from {looked})",
+                "an existing stack; set image_root where its path starts elsewhere",
+            )
+        found.append(hit)
+    return tuple(found)
+
+
+def _check_stacks(
+    source: StarParticles | CsParticles,
+    headers: list[MrcHeader],
+    stack_of: np.ndarray,
+    fields: dict[str, np.ndarray],
+    box: np.ndarray,
+) -> np.ndarray:
+    """Check indices, box and pixel sizes against the stacks' headers; the box of each image."""
+    count = np.array([header.shape[0] for header in headers])
+    index, size = fields["index_in_stack"], fields["image_pixel_size"]
+    if (index >= count[stack_of]).any():
+        row = int(np.argmax(index >= count[stack_of]))
+        header = headers[stack_of[row]]
+        found = f"image {index[row] + 1} of {header.path}"
+        raise InputError(source.file, _where(source, row), found, f"1 to {header.shape[0]}")
+    for k, header in enumerate(headers):
+        _, y, x = header.shape
+        if x != y:
+            raise InputError(header.path, None, f"images of {x} x {y} pixels", "square images")
+        rows = np.flatnonzero(stack_of == k)
+        wrong = rows[(box[rows] != 0) & (box[rows] != x)]
+        if len(wrong):
+            found, expected = f"box size {box[wrong[0]]}", f"{x} as in {header.path}"
+            raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
+        # 1 Å is what programs write that do not know better.
+        if header.voxel_size is not None and abs(header.voxel_size - 1) > 1e-6:
+            ratio = size[rows] / header.voxel_size
+            wrong = rows[np.abs(ratio - 1) > _PIXEL_SIZE_TOLERANCE]
+            if len(wrong):
+                found = f"pixel size {size[wrong[0]]:g} Å"
+                expected = f"{header.voxel_size:g} Å as in {header.path}"
+                raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
+    return np.array([header.shape[2] for header in headers])[stack_of]
+
+
+def _common_size(
+    source: StarParticles | CsParticles,
+    fields: dict[str, np.ndarray],
+    box: np.ndarray,
+    on_mixed: str,
+) -> tuple[int, float]:
+    """Box and pixel size of the whole set."""
+    if on_mixed not in ("error", "resample"):
+        raise InputError(None, "on_mixed_optics", on_mixed, "error or resample")
+    size = fields["image_pixel_size"]
+    kinds, first = np.unique(np.stack([box, size]), axis=1, return_index=True)
+    boxes, sizes = kinds[0].astype(np.int64), kinds[1]
+    same = sizes.max() - sizes.min() <= _SAME_PIXEL_SIZE * sizes.max()
+    if same and boxes.min() == boxes.max():
+        # Rounding differences between groups are not worth a resampling.
+        fields["image_pixel_size"] = np.full(len(size), sizes[0])
+        return int(boxes[0]), float(sizes[0])
+    if on_mixed == "resample":
+        return common_grid(boxes, sizes)
+    groups = fields["optics_group"][first]
+    listed = "; ".join(
+        f"group {g}: {b} px of {s:g} Å" for g, b, s in zip(groups, boxes, sizes, strict=True)
+    )
+    expected = 'one box and pixel size (on_mixed_optics="resample" makes them one)'
+    raise InputError(source.file, "optics groups", listed, expected)
+
+
+def _where(source: StarParticles | CsParticles, row: int) -> str:
+    return source.particles.where(row) if isinstance(source, StarParticles) else f"row {row + 1}"
+
+
+def write_particles(
+    path: str | Path, particles: ParticleSet, columns: dict[str, np.ndarray] | None = None
+) -> None:
+    """Write the particles with the rows, order, columns and optics they came with, and more.
+
+    A STAR file for RELION must find its stacks from the current folder: names that do not are
+    written as absolute paths, with the original name in `emjaxImageName`.
+
+    Args:
+        path: `.cs` for CryoSPARC, anything else for STAR; the other program's input is translated.
+        particles: as read.
+        columns: STAR label (without underscore) to one value a particle, new or replacing.
+
+    Raises:
+        InputError: when a column has the wrong length, or the file cannot be written.
+    """
+    columns = columns or {}
+    if Path(path).suffix == ".cs":
+        write_cs(path, with_cs_columns(cryosparc_source(particles), columns))
+    else:
+        write_star(path, with_star_columns(relion_source(particles), columns).star)
+
+
+def relion_source(particles: ParticleSet) -> StarParticles:
+    """The particles as a STAR file whose stacks RELION finds from the current folder."""
+    source = particles.source
+    star = star_from_cs(source) if isinstance(source, CsParticles) else source
+    return reroot_images(star, _moved_stacks(particles))
+
+
+def cryosparc_source(particles: ParticleSet) -> CsParticles:
+    """The particles as a `.cs` table."""
+    if isinstance(particles.source, CsParticles):
+        return particles.source
+    return cs_from_star(relion_source(particles), particles.box_size)
+
+
+def _moved_stacks(particles: ParticleSet) -> dict[str, Path]:
+    """Stacks that are not where their written name says, seen from the current folder."""
+    here = Path.cwd()
+    moved = {}
+    for name, stack in zip(particles.stack_names, particles.stack_paths, strict=True):
+        if Path(name) != stack and here / name != stack:
+            moved[name] = stack.absolute()
+    return moved

@@ -1,0 +1,54 @@
+"""Input that reads well and cannot be meant, or is more often a mistake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from emjax.errors import InputError
+from emjax.io.particles.particle_set import ParticleSet
+from emjax.io.star.relion import StarParticles
+
+FEWEST = 20  # particles; held-out evidence makes half-sets of half-sets
+LEAST_DEFOCUS = 100  # Å
+
+
+def check_particles(source: Path, particles: ParticleSet) -> None:
+    """Refuse what reads well and cannot be meant."""
+    if particles.n < FEWEST:
+        raise InputError(source, None, f"{particles.n} particles", f"at least {FEWEST}")
+    largest = float(np.abs([particles.defocus_u, particles.defocus_v]).max())
+    if 0 < largest < LEAST_DEFOCUS:
+        found = f"at most {largest:g}"
+        raise InputError(source, "defocus", found, "values in Å, 10000 for a defocus of 1 µm")
+
+
+def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
+    """What may be meant, and more often is a mistake."""
+    table = particles.source
+    origins = ("rlnOriginXAngst", "rlnOriginX")
+    if isinstance(table, StarParticles) and not any(name in table.particles for name in origins):
+        yield f"{source}: no column _rlnOriginXAngst; the images are taken as centred (shifts of 0)"
+    if runs["som"] and (runs["em3d"] or runs["subspace"]):
+        yield (
+            "runs.som sorts images, by view as well as by state, and says nothing about 3D classes"
+            " unless all views are the same; give it a campaign of its own"
+        )
+
+
+def check_mask(path: str, mask: np.ndarray) -> None:
+    """Refuse a map that is no mask; resampling may leave values a little beyond 0 and 1."""
+    low, high = float(mask.min()), float(mask.max())
+    if high < 0.5:
+        raise InputError(path, None, "no voxel above 0.5", "a mask that is 1 inside")
+    if low < -0.1 or high > 1.1:
+        raise InputError(path, None, f"values from {low:.3g} to {high:.3g}", "a mask from 0 to 1")
+
+
+def doubts_of_mask(path: str, voxel_size: float, pixel_size: float) -> Iterator[str]:
+    """A voxel size other than the particles'; 0 or 1 Å is what programs write that do not know."""
+    if voxel_size > 0 and abs(voxel_size - 1) > 1e-6 and abs(voxel_size / pixel_size - 1) > 0.01:
+        yield (
+            f"{path}: voxels of {voxel_size:g} Å by its header, particles of {pixel_size:g} Å;"
+            " it is taken to be on the particles' grid"
+        )

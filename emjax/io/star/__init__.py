@@ -1,0 +1,1 @@
+"""STAR files: text, tables, and what RELION means by them."""

@@ -1,0 +1,1 @@
+"""Affinity of references, superclasses, and even sizes."""

@@ -1,0 +1,229 @@
+"""The configuration: every default filled in, every mistake told in one line."""
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emjax.campaign.settings import (
+    ConfigError,
+    classes_of,
+    complete,
+    em3d_batches,
+    load_schema,
+    read_config,
+    seed_list,
+    som_batches,
+)
+from tests.campaigns import tiny_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def options(schema: dict, prefix: str = ""):
+    """Every option of the schema with its dotted name."""
+    for name, option in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", option
+        yield from options(option, f"{prefix}{name}.")
+
+
+def test_every_default_is_filled_in():
+    config = complete(tiny_config())
+    assert config["masks"] == {
+        "solvent": "auto",
+        "focus": None,
+        "threshold": 0.2,
+        "near": 10,
+        "far": 20,
+    }
+    assert config["runs"]["em3d"]["switch_convergence"] == 0.02
+    assert config["consensus"]["n_classes"] == "auto"
+    assert config["rebalance"]["factor"] == 0
+    assert complete(config) == config
+
+
+def test_the_input_is_left_as_it_is():
+    config = tiny_config()
+    complete(config)
+    assert config == tiny_config()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"campain": "x"}, "campain: unknown option; did you mean campaign?"),
+        ({"consensus": {"ndr": 1}}, "consensus.ndr: unknown option; did you mean fdr?"),
+        ({"runs": {"em3d": {"n_clases": [2], "seeds": 1}}}, "did you mean n_classes?"),
+        ({"zebra": 1}, "zebra: unknown option; known are campaign,"),
+        ({"campaign": "../x"}, "campaign: found '../x', expected a name of letters"),
+        ({"campaign": "$(id)"}, "campaign: found '$(id)', expected a name of letters"),
+        ({"campaign": 2024}, "digits and . _ -; write it in quotes, '2024'"),
+        ({"campaign": date(2024, 1, 31)}, "write it in quotes, '2024-01-31'"),
+        ({"particles": None}, "particles: found None, expected text"),
+        ({"filter_resolution": 0}, "filter_resolution: found 0, expected a number above 0"),
+        ({"filter_resolution": "24 Å"}, "filter_resolution: found '24 Å', expected a number"),
+        ({"filter_resolution": float("nan")}, "filter_resolution: found nan, expected a finite"),
+        ({"runs": {}}, "runs: found none, expected at least one of em3d"),
+        ({"runs": None}, "runs: found None, expected a section with em3d, subspace"),
+        ({"runs": {"em3d": {"seeds": 5}}}, "runs.em3d.n_classes: missing; expected a list"),
+        ({"runs": {"em3d": {"n_classes": 4, "seeds": 5}}}, "n_classes: found 4, expected a list"),
+        ({"runs": {"em3d": {"n_classes": [0], "seeds": 5}}}, "n_classes[0]: found 0"),
+        ({"runs": {"em3d": {"n_classes": [2], "seeds": [1, 1]}}}, "list of different seeds"),
+        ({"runs": {"em3d": {"n_classes": [2], "seeds": 0}}}, "seeds: found 0"),
+        ({"runs": {"external": [{"name": "a/b", "path": "x"}]}}, "external[0].name: found 'a/b'"),
+        ({"consensus": {"fdr": 2}}, "consensus.fdr: found 2, expected a number above 0 up to 1"),
+        ({"consensus": {"n_classes": "knee"}}, "expected auto, a whole number from 1, or an elbow"),
+        ({"consensus": {"metric": "l2"}}, "expected one of cosine, euclidean"),
+        ({"rebalance": {"factor": -1}}, "rebalance.factor: found -1"),
+        ({"rebalance": {"max_superclass_size": 9}}, "needs rebalance.factor above 0"),
+        ({"masks": {"near": 30}}, "masks.near: found 30, expected at most masks.far (20)"),
+        ({"runs": {"som": {"seeds": 1, "map": [7]}}}, "expected columns and rows of the map"),
+        (
+            {"runs": {"som": {"seeds": 1, "initial_regularisation": 200}}},
+            "initial_regularisation: found 200, expected more than final_regularisation (200)",
+        ),
+        ({"rebalance": {"classes": {"particles": "x.star"}}}, "classes.references: missing"),
+        ({"seeds_per_job": True}, "seeds_per_job: found True, expected a whole number"),
+        ({"symmetry": "I"}, "symmetry: found 'I', expected a point group C1, C2"),
+        (
+            {"symmetry": "D7", "runs": {"subspace": {"n_classes": [2], "seeds": 1}}},
+            "symmetry: found D7 with runs.subspace, which knows C1 only",
+        ),
+        (
+            {
+                "runs": {
+                    "em3d": {
+                        "n_classes": [2],
+                        "seeds": 1,
+                        "reorder_by_size": True,
+                        "write_each_iteration": True,
+                    }
+                }
+            },
+            "runs.em3d.reorder_by_size: excludes write_each_iteration",
+        ),
+        ({"scale": "auto"}, "scale: found 'auto', expected one of optimal, input, none"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(changes: dict, message: str):
+    with pytest.raises(ConfigError) as error:
+        complete(tiny_config(**changes), "my.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("my.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_missing_is_told():
+    config = tiny_config()
+    del config["runs"]
+    with pytest.raises(
+        ConfigError, match="my.yaml: runs: missing; expected a section with em3d, subspace"
+    ):
+        complete(config, "my.yaml")
+
+
+@pytest.mark.parametrize("text", [None, "a: [", b"\xff"])
+def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str | bytes | None):
+    path = tmp_path / "my.yaml"
+    if text is not None:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(ConfigError, match="expected the YAML file of a campaign") as error:
+        read_config(path)
+    assert str(error.value).startswith(f"{path}: found ") and "\n" not in str(error.value)
+
+
+def make_env(accelerator: str) -> subprocess.CompletedProcess[str]:
+    """What `make env` would do for an accelerator."""
+    command = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "env",
+        f"ACCELERATOR={accelerator}",
+        f"PYTHON={sys.executable}",
+    ]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_misspelt_accelerator_is_refused():
+    done = make_env("cuda")
+    assert done.returncode != 0
+    assert "ACCELERATOR: found cuda, expected cuda12 or cuda13" in done.stderr
+
+
+def test_an_environment_for_a_gpu_says_where_there_is_none():
+    last = make_env("cuda12").stdout.splitlines()[-1]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(["bash", "-c", last], env=environment, capture_output=True, text=True)
+    assert "emjax is ready in .venv" in done.stdout
+    assert "JAX sees no GPU on this machine" in done.stdout
+
+
+def test_a_configuration_that_is_no_mapping_is_told():
+    with pytest.raises(ConfigError, match="expected a section of options"):
+        complete([])  # type: ignore[arg-type]
+
+
+def test_batches_hold_consecutive_seeds_with_every_number_of_classes():
+    em3d = {"n_classes": [2, 10], "seeds": 5}
+    config = complete(tiny_config(runs={"em3d": em3d}, seeds_per_job=2))
+    batches = em3d_batches(config)
+    assert [batch.seeds for batch in batches] == [(0, 1), (2, 3), (4,)]
+    assert batches[1].runs == (
+        "em3d-K02-s002",
+        "em3d-K02-s003",
+        "em3d-K10-s002",
+        "em3d-K10-s003",
+    )
+    assert batches[1].columns == 24
+    assert [classes_of(run) for run in batches[1].runs] == [2, 2, 10, 10]
+    assert seed_list(3) == [0, 1, 2] and seed_list([7]) == [7]
+
+
+def test_maps_are_batched_by_seeds():
+    som = {"map": [7, 5], "seeds": 3}
+    batches = som_batches(complete(tiny_config(runs={"som": som}, seeds_per_job=2)))
+    assert [batch.runs for batch in batches] == [
+        ("som-7x5-s000", "som-7x5-s001"),
+        ("som-7x5-s002",),
+    ]
+
+
+def test_given_classes_are_rebalanced_without_runs():
+    classes = {"particles": "data.star", "references": "model.star"}
+    config = complete({"campaign": "alone", "rebalance": {"classes": classes}})
+    assert config["particles"] == "data.star"
+    assert not any(config["runs"].values())
+    assert complete(config) == config
+
+
+def test_every_option_says_what_it_means_and_refuses_unknown_names():
+    for name, option in options(load_schema()):
+        assert option.get("description", "").endswith("."), name
+        if "object" in option.get("type", ""):
+            assert option["additionalProperties"] is False, name
+
+
+def test_the_demo_shows_every_option_with_its_default():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    text = (ROOT / "config.yaml").read_text()
+    shown = complete(config)
+    demo_only = {"campaign", "particles", "filter_resolution", "n_classes", "seeds", "name", "path"}
+    for name, option in options(load_schema()):
+        value, last = config, name.split(".")[-1]
+        for part in name.split("."):
+            if value is None:
+                # A section that the demo leaves out is shown as a comment.
+                assert f"  #   {last}: " in text, f"config.yaml lacks {name}"
+                break
+            assert part in value, f"config.yaml lacks {name}"
+            value = value[part]
+        if option.get("type") not in ("object", ["object", "null"]):
+            assert option["description"].rstrip(".") in text, f"meaning of {name}"
+        if "default" in option and last not in demo_only and not isinstance(value, dict):
+            assert value in (None, option["default"]), name
+    assert shown == config

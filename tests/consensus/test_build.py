@@ -1,0 +1,211 @@
+"""The consensus as a whole: order of runs, posteriors, weights, choices, degenerate input."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import adjusted_rand_score
+
+from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
+from emjax.consensus.elbows import ELBOWS
+from emjax.consensus.planted import plant_groups
+from emjax.consensus.runs import weigh_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+COLUMNS = (
+    "id trace size expected_size p_value q_value relative_size xmipp_size_p xmipp_relative_p "
+    "kept consensus_class representative"
+).split()
+
+
+def build(labels: np.ndarray, posteriors=None, **options) -> Consensus:
+    names = [f"em3d-K04-s{s:03d}" for s in range(labels.shape[1])]
+    chosen = {"resamples": 2, "max_classes": 10} | options
+    return build_consensus(labels, names, posteriors, ConsensusOptions(**chosen))
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant_groups(4, [4, 4, 5, 3, 4], 0.08, 2000, np.random.default_rng(0), 0.1)
+
+
+def test_planted_states_are_found_and_significant(planted):
+    found = build(planted.labels)
+    assert found.elbows["recommended"] == found.elbows["chosen"] == 4
+    assert adjusted_rand_score(planted.truth, found.labels) > 0.95
+    assert (found.classes["q_value"] < 1e-6).all()
+    assert found.classes["significant"].all()
+    assert list(found.intersections) == COLUMNS
+    assert {len(column) for column in found.intersections.values()} == {
+        len(found.intersections["id"])
+    }
+    assert (np.diff(found.classes["size"]) <= 0).all()
+    np.testing.assert_allclose(found.posteriors.sum(axis=1), 1, atol=1e-5)
+    assert found.linkage.shape == (found.intersections["kept"].sum() - 1, 4)
+
+
+def test_order_of_the_runs_changes_nothing(planted):
+    names = ["b-s0", "a-s0", "a-s1", "c", "d"]
+    options = ConsensusOptions(resamples=2, max_classes=8)
+    likelihood = np.array([1.0, 3.0, 2.0, np.nan, 5.0])
+    one = build_consensus(planted.labels, names, None, options, log_likelihood=likelihood)
+    order = [3, 0, 4, 2, 1]
+    other = build_consensus(
+        planted.labels[:, order],
+        [names[s] for s in order],
+        None,
+        options,
+        log_likelihood=likelihood[order],
+    )
+    assert one.run_names == other.run_names
+    assert one.elbows == other.elbows
+    np.testing.assert_array_equal(one.linkage, other.linkage)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    for column in COLUMNS:
+        np.testing.assert_array_equal(one.intersections[column], other.intersections[column])
+
+
+def test_posteriors_weaken_doubtful_votes():
+    truth = np.repeat([0, 1], 300)
+    labels = np.repeat(truth[:, None], 3, axis=1)
+    # Particle 0: two runs put it wrongly at 0.51, one rightly at 0.99.
+    labels[0] = [1, 1, 0]
+    posteriors = [np.where(np.eye(2)[labels[:, s]] > 0, 0.99, 0.01) for s in range(3)]
+    for s in (0, 1):
+        posteriors[s][0] = [0.49, 0.51]
+    # The largest class comes first, so it is compared with a particle of the same truth.
+    hard, soft = build(labels), build(labels, posteriors)
+    assert hard.labels[0] != hard.labels[1]
+    assert soft.labels[0] == soft.labels[1]
+
+
+def test_runs_with_and_without_posteriors_go_together(planted):
+    soft = np.full((2000, 4), 0.02) + 0.92 * np.eye(4)[planted.labels[:, 0]]
+    found = build(planted.labels, [soft, None, None, None, None])
+    assert found.elbows["recommended"] == 4
+    assert adjusted_rand_score(planted.truth, found.labels) > 0.95
+
+
+def test_weights_favour_the_better_runs_of_a_group_only():
+    likelihood = np.array([10.0, 9.0, np.nan, 500.0, 500.0])
+    weights = weigh_runs(likelihood, ["a", "a", "a", "b", "b"])
+    assert weights[0] == weights[2] == weights[3] == weights[4] == 1
+    assert 0 < weights[1] < 0.2
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 6, "3", *ELBOWS])
+def test_any_number_can_be_asked_for(planted, wanted):
+    found = build(planted.labels, n_classes=wanted, max_linked=60)
+    number = int(wanted) if wanted not in ELBOWS else found.elbows[wanted]
+    assert found.elbows["chosen"] == number == len(found.classes["size"])
+    assert found.elbows["recommended"] == 4
+    assert found.labels.max() == number - 1
+
+
+def test_classes_of_an_elbow_have_stability_and_intervals(planted):
+    found = build(planted.labels, n_classes="distance_line", max_linked=60)
+    classes = found.classes
+    # The interval is that of the share of all particles, those not linked too.
+    assert (classes["occupancy_low"] < classes["occupancy_high"]).all()
+    assert ((classes["mean_stability"] > 0) & (classes["mean_stability"] <= 1)).all()
+    assert (found.stability[found.labels < 0] == 0).all()
+
+
+def test_matching_names_each_class_in_every_other_run(planted):
+    found = build(planted.labels)
+    table = found.matching
+    # Runs of 4, 4, 5, 3 and 4 classes, each beside four others and the consensus.
+    assert len(table["run"]) == 20 * 5
+    own = (table["other"] == "consensus") & (table["run"] == found.run_names[0])
+    assert sorted(table["partner"][own]) == [0, 1, 2, 3]
+    assert (table["share"][own] > 0.8).all() and (table["jaccard"][own] > 0.8).all()
+    # The third run has one class more than any other.
+    many = (table["run"] == found.run_names[2]) & (table["other"] == found.run_names[0])
+    assert (table["partner"][many] == -1).sum() == 1
+    assert (table["share"][table["partner"] == -1] == 0).all()
+
+
+def test_every_option_can_be_set_in_the_configuration():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    options = schema["properties"]["consensus"]["properties"]
+    assert {f.name: f.default for f in fields(ConsensusOptions)} == {
+        name: option["default"] for name, option in options.items() if name != "on_mismatch"
+    }
+    assert set(options["n_classes"]["anyOf"][0]["enum"]) == {"auto", *ELBOWS}
+
+
+def test_unknown_choice_is_refused(planted):
+    for wanted in ("best", 0, -1):
+        with pytest.raises(ValueError, match="consensus.n_classes"):
+            build(planted.labels, n_classes=wanted)
+
+
+RNG = np.random.default_rng(1)
+DEGENERATE = {
+    "one run": (RNG.integers(0, 3, (200, 1)), 3, "unreplicated"),
+    "one intersection": (np.zeros((50, 3), dtype=int), 1, "one"),
+    "K = 1 beside K = 3": (
+        np.stack([np.zeros(200, int), RNG.integers(0, 3, 200)], axis=1),
+        3,
+        "unreplicated",
+    ),
+    "nothing assigned": (np.full((20, 2), -1), 1, "one"),
+    "one particle": (np.zeros((1, 2), dtype=int), 1, "one"),
+    "an empty class": (
+        np.repeat(np.array([[0], [2]]), 100, axis=0).repeat(3, axis=1),
+        2,
+        "classes",
+    ),
+    "noise": (RNG.integers(0, 4, (400, 4)), 1, "one"),
+}
+
+
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_input_has_a_defined_answer(case):
+    labels, number, verdict = DEGENERATE[case]
+    found = build(labels)
+    assert found.elbows["recommended"] == number
+    assert found.elbows["verdict"] == verdict
+    assert found.elbows["why"].endswith(".")
+    if verdict != "classes":
+        assert (found.classes["q_value"] > 0.05).all()
+    assert np.isfinite(found.stability).all()
+    assert set(ELBOWS) < set(found.elbows)
+
+
+def test_all_pruned_leaves_an_empty_linkage(planted):
+    found = build(planted.labels, min_class_size=1500)
+    assert not found.intersections["kept"].any()
+    assert found.linkage.shape == (0, 4)
+    assert found.elbows["recommended"] == 4
+    by_elbow = build(planted.labels, min_class_size=1500, n_classes="origin")
+    assert (by_elbow.labels == -1).all()
+
+
+def test_particles_no_run_assigned_stay_unassigned(planted):
+    labels = planted.labels.copy()
+    labels[:7] = -1
+    labels[7:20, 1:] = -1
+    found = build(labels)
+    assert (found.labels[:7] == -1).all()
+    assert (found.stability[:7] == 0).all()
+    assert found.elbows["recommended"] == 4
+    strict = build(labels, min_stability=0.9)
+    assert (strict.labels == -1).sum() > (found.labels == -1).sum()
+    assert (strict.stability[strict.labels >= 0] >= 0.9).all()
+
+
+def test_input_that_does_not_fit_is_refused():
+    labels = np.zeros((10, 2), dtype=int)
+    with pytest.raises(ValueError, match="one column for each"):
+        build_consensus(labels, ["a"])
+    with pytest.raises(ValueError, match="twice"):
+        build_consensus(labels, ["a", "a"])
+    with pytest.raises(ValueError, match="no particles"):
+        build_consensus(labels[:0], ["a", "b"])
+    with pytest.raises(ValueError, match="posteriors of b"):
+        build_consensus(labels, ["a", "b"], [None, np.ones((9, 1))])
+    with pytest.raises(ValueError, match="posteriors of a: not all finite"):
+        build_consensus(labels, ["a", "b"], [np.full((10, 1), np.nan), None])

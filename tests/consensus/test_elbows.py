@@ -1,0 +1,31 @@
+"""Elbows: defined for every curve, right on a clear one."""
+
+import numpy as np
+import pytest
+
+from emjax.consensus import elbows
+
+
+def test_clear_knee_is_found():
+    costs = np.array([1.0, 0.95, 0.9, 0.05, 0.04, 0.03, 0.02, 0.01])
+    assert elbows.profile_likelihood(costs) == 3
+    assert elbows.distance_line(costs) == 4
+    assert elbows.origin(costs) == 4
+    assert elbows.angle(costs) == 4
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 10])
+def test_short_and_flat_curves_give_one(n):
+    merges = np.zeros((n, 4))
+    merges[:, 2] = 0.3
+    assert set(elbows.find_elbows(merges, merges).values()) == {1}
+
+
+def test_elbows_lie_on_the_curve():
+    rng = np.random.default_rng(0)
+    for n in range(1, 12):
+        merges = np.zeros((n, 4))
+        merges[:, 2] = rng.random(n)
+        found = elbows.find_elbows(merges, merges)
+        assert set(found) == set(elbows.ELBOWS)
+        assert all(1 <= k <= n for k in found.values())
