@@ -171,6 +171,7 @@ class CampaignFolder(Folder):
     export = File("export")  # files for other programs
     record = File("campaign.json")  # options, versions, checksums: all that repeats the campaign
     report = File("report.html")
+    verdict = File("verdict.json")  # the report's first words
     figures = File("figures")
 
     @classmethod

@@ -189,3 +189,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
     for method in METHODS.values():
         yield from method.contradictions(config)
+
+
+def particle_suffixes(particles: str) -> tuple[str, ...]:
+    """Of the particle files that a campaign writes: a CryoSPARC input gets its own format too."""
+    return (".star", ".cs") if particles.endswith(".cs") else (".star",)
