@@ -69,7 +69,8 @@ def bits(backend_name: str) -> dict:
     import jax
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators import native, sparse
     from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import sphere
@@ -93,7 +94,7 @@ def bits(backend_name: str) -> dict:
     batch = classify(engine, scene, runs[::-1], options)[-1]
     again = classify(engine, scene, runs[:1], options, resume=states[-2])[0]
     found = {
-        name: hashlib.sha256(result.volumes.tobytes() + result.posteriors.tobytes()).hexdigest()[:8]
+        name: hashlib.sha256(result.maps.tobytes() + result.posteriors.tobytes()).hexdigest()[:8]
         for name, result in (("alone", alone), ("batch", batch), ("restart", again))
     }
     return found | {"devices": len(jax.devices())}

@@ -11,7 +11,8 @@ from _em3d import Iterations
 from _prepared import micrographs_of
 
 from emjax.campaign.settings import complete, load_schema
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
@@ -42,13 +43,21 @@ def test_held_out_evidence_divides_a_single_micrograph_by_particle(particles: Pa
     assert micrographs_of(single) is None
 
 
+def record(iteration: int, stage: str) -> IterationRecord:
+    """Of an iteration that changed nothing."""
+    sizes, histogram = (1, 1), (0,) * 10
+    return IterationRecord(
+        iteration, Stage(stage), 2, 0.0, 0.0, 0.0, 0.0, sizes, (1.0, 1.0), histogram, ((1.0,),) * 2
+    )
+
+
 def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path, particles: Path):
     table, run = read_particles(particles / "particles.star"), Run(2, 0)
 
     def state(iteration: int, stage: str) -> RunState:
         maps = np.full((2, 8, 8, 8), iteration, np.float32)
         labels = np.arange(table.n, dtype=np.int32) % 2
-        history = ({"stage": stage},)
+        history = (record(iteration, stage),)
         return RunState(run, maps, np.full(2, 0.5, np.float32), labels, iteration, False, history)
 
     checkpoint = tmp_path / "classify.npz"

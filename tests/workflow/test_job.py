@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from emjax.classify.em3d.state import Run, RunState
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.errors import InputError
 from tests.campaigns import ROOT
 
@@ -104,9 +104,12 @@ def test_an_error_in_an_option_names_the_file(
 
 
 def test_going_on_and_progress_count_alike():
-    history = tuple({"stage": stage} for stage in ("online", "coarse", "coarse"))
+    def record(stage: Stage) -> IterationRecord:
+        return IterationRecord(1, stage, 2, 0.0, 0.0, 0.0, 0.0, (1, 1), (1.0, 1.0), (), ())
+
+    history = tuple(map(record, (Stage.ONLINE, Stage.COARSE, Stage.COARSE)))
     assert stand([replace(state(3), coarse=True, history=history)]) == ("coarse", 2)
-    assert stand([replace(state(3), history=(*history, {"stage": "full"}))]) == ("full", 1)
+    assert stand([replace(state(3), history=(*history, record(Stage.FULL)))]) == ("full", 1)
 
 
 def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamespace, capsys):

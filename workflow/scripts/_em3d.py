@@ -9,7 +9,8 @@ import numpy as np
 from _checkpoint import Checkpoint
 from _job import Job
 
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene, make_scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunState, Scene, Stage, make_scene
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume, write_volume
@@ -34,10 +35,10 @@ def first_maps(
     return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
 
 
-def stand(states: Sequence[RunState]) -> tuple[str, int]:
+def stand(states: Sequence[RunState]) -> tuple[Stage, int]:
     """The stage that all runs are in, and its iterations done by the one that is farthest."""
     stage = states[0].stage
-    return stage, max(sum(h["stage"] == stage for h in s.history) for s in states)
+    return stage, max(s.done for s in states)
 
 
 class Iterations:
@@ -57,7 +58,7 @@ class Iterations:
         """Write what each run has newly found."""
         for state in states:
             done = (state.run, state.iteration)
-            if done in self._written or state.history[-1]["stage"] != "full":
+            if done in self._written or state.history[-1].stage is not Stage.FULL:
                 continue
             self._written.add(done)
             folder = self._of(state.run)
@@ -105,13 +106,13 @@ class Progress:
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
         # An iteration with all pixels takes about twice as long as one with half of them.
-        left = most - done + (2 * most if stage == "coarse" else 0)
-        settled = "settled there" if stage == "coarse" else "converged"
+        left = most - done + (2 * most if stage is Stage.COARSE else 0)
+        settled = "settled there" if stage is Stage.COARSE else "converged"
         self._work.say(
             f"{stage} iteration {done} of at most {most},"
             f" {sum(s.converged for s in states)} of {len(states)} runs {settled},"
-            f" {100 * np.mean([h['switched'] for h in latest]):.1f} % switched class,"
-            f" log-likelihood {np.mean([h['log_likelihood'] for h in latest]):.4f} a particle,"
+            f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
+            f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f} a particle,"
             f" {took:.1f} s, {took * left:.0f} s left at most"
         )
         # Before the checkpoint: a job that goes on does not come by here again.

@@ -44,7 +44,7 @@ def write_run(
     write_labels(folder, table, result.labels, result.posteriors, suffixes)
     for k in range(result.run.n_classes):
         maps = {
-            "": result.volumes[k],
+            "": result.maps[k],
             "_half1": result.half_maps[0, k],
             "_half2": result.half_maps[1, k],
             "_hard": result.hard_maps[k],
@@ -53,7 +53,7 @@ def write_run(
             write_volume(folder / f"class_{k + 1:03d}{part}.mrc", volume, particles.voxel_size)
     write_tsv(folder / "fsc.tsv", fsc_table(result.fsc, particles.extent))
     mean = np.asarray(scene.solvent_mask * scene.mean_map)
-    differences = np.sqrt(np.mean((result.volumes - mean) ** 2, (1, 2, 3)) / np.mean(mean**2))
+    differences = np.sqrt(np.mean((result.maps - mean) ** 2, (1, 2, 3)) / np.mean(mean**2))
     metrics = common | {
         "run": folder.name,
         "n_classes": result.run.n_classes,
@@ -67,7 +67,7 @@ def write_run(
         "resolution": [resolution_at(fsc, particles.extent) for fsc in result.fsc],
         "difference_from_mean": differences.tolist(),
         "warnings": list(result.warnings),
-        "history": list(result.history),
+        "history": [record.to_dict() for record in result.history],
         "flow": [table.tolist() for table in result.flow],
     }
     write_json(folder / "metrics.json", metrics)

@@ -10,7 +10,8 @@ from _job import job
 from _prepared import load_prepared, micrographs_of
 
 from emjax.classify.em3d.held_out import fit_halves, judge_maps
-from emjax.classify.em3d.state import Em3dOptions, Run
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run
 from emjax.classify.evidence_record import evidence_curve, map_evidence_record
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.io.files import read_json, write_json, write_tsv

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.maximization import lowpass
+from emjax.classify.em3d.maximisation import lowpass
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene
+from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
@@ -23,14 +24,14 @@ LEAST_SHELLS = 8  # fewer are not worth a stage of their own
 
 
 @dataclass(frozen=True)
-class Stage:
+class Setup:
     """The particles and what all runs share, at the same frequencies."""
 
     engine: Engine
     scene: Scene
 
 
-def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
+def coarse_setup(whole: Setup, options: Em3dOptions) -> Setup | None:
     """Where `start_resolution` puts the first iterations; None where it leaves nothing out.
 
     Raises:
@@ -47,10 +48,10 @@ def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
     mean = resample(np.asarray(_lowpass(scene.mean_map, whole, radius)), box_size)
     masks = (scene.solvent_mask, scene.focus_mask)
     solvent, focus = (resample_mask(np.asarray(mask), box_size) for mask in masks)
-    return Stage(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
+    return Setup(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
 
 
-def _lowpass(volume: Float[Array, "d d d"], whole: Stage, radius: int) -> Float[Array, "d d d"]:
+def _lowpass(volume: Float[Array, "d d d"], whole: Setup, radius: int) -> Float[Array, "d d d"]:
     """The volume up to the frequencies that slices up to a radius touch: one shell more."""
     return lowpass(volume[None], whole.engine.grid, jnp.float32(radius + 1.5))[0]
 
@@ -85,7 +86,7 @@ def start_radius(
 
 
 def coarsen_maps(
-    given: dict[Run, np.ndarray] | None, whole: Stage, coarse: Stage
+    given: dict[Run, np.ndarray] | None, whole: Setup, coarse: Setup
 ) -> dict[Run, np.ndarray]:
     """First maps of the runs, checked, on the coarse box."""
     return {
@@ -94,7 +95,7 @@ def coarsen_maps(
     }
 
 
-def to_all_frequencies(states: Sequence[RunState], coarse: Stage, whole: Stage) -> list[RunState]:
+def to_all_frequencies(states: Sequence[RunState], coarse: Setup, whole: Setup) -> list[RunState]:
     """Runs that go on from the maps found without the finest frequencies, with the mean map's."""
     mean = whole.scene.mean_map * whole.scene.solvent_mask
     finest = np.asarray(mean - _lowpass(mean, whole, coarse.engine.grid.radius))

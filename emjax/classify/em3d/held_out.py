@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, Scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunResult, Scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
 from emjax.classify.pose_error import (
@@ -114,7 +115,7 @@ def _best_of(results: Sequence[RunResult]) -> dict[int, ClassMaps]:
         if k not in best or result.log_likelihood > best[k].log_likelihood:
             best[k] = result
     return {
-        k: ClassMaps(found.volumes, found.posteriors.mean(0, dtype=np.float64).astype(np.float32))
+        k: ClassMaps(found.maps, found.posteriors.mean(0, dtype=np.float64).astype(np.float32))
         for k, found in best.items()
     }
 

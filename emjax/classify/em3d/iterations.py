@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.coarse import Stage, coarse_stage, coarsen_maps, to_all_frequencies
+from emjax.classify.em3d.coarse import Setup, coarse_setup, coarsen_maps, to_all_frequencies
 from emjax.classify.em3d.convergence import (
     advance,
     dead_classes,
@@ -28,10 +28,11 @@ from emjax.classify.em3d.convergence import (
     reseed,
     warnings_of,
 )
-from emjax.classify.em3d.expectation import insert_columns, sweep
-from emjax.classify.em3d.maximization import mask_volumes, solve_classes
+from emjax.classify.em3d.expectation import Tally, insert_columns, sweep
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
-from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, RunState, Scene, Tally
+from emjax.classify.em3d.state import Run, RunResult, RunState, Scene, Stage
 from emjax.classify.operators.passes import Engine, Sums, threads_at_hand
 
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
@@ -68,10 +69,10 @@ def classify(
     Returns:
         A result a run, in the order of `runs`; not converging is a result, not an error.
     """
-    whole = Stage(engine, scene)
+    whole = Setup(engine, scene)
     states = list(resume or [])
     if not states or states[0].coarse:
-        coarse = coarse_stage(whole, options)
+        coarse = coarse_setup(whole, options)
         if states and not coarse:
             raise ValueError("resume: found runs in a coarse stage, which these options leave out")
         first = coarse or whole
@@ -93,18 +94,17 @@ def classify(
 
 
 def _settle(
-    stage: Stage, states: list[RunState], options: Em3dOptions, on_iteration: Listener
+    setup: Setup, states: list[RunState], options: Em3dOptions, on_iteration: Listener
 ) -> list[RunState]:
     """Iterations over all particles until every run has converged, or had as many as it may."""
     while any(_unfinished(s, options) for s in states):
-        states = iterate(stage.engine, stage.scene, states, options)
+        states = iterate(setup.engine, setup.scene, states, options)
         on_iteration(states)
     return states
 
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
-    done = sum(h["stage"] == state.stage for h in state.history)
-    return not state.converged and done < options.full_iterations
+    return not state.converged and state.done < options.full_iterations
 
 
 def online(
@@ -141,10 +141,10 @@ def _online_group(
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
         seen = sum(len(engine.layout.blocks[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
-        maximize = partial(
-            _maximize, sums=blended, engine=engine, scene=scene, options=options, stage="online"
+        maximise = partial(
+            _maximise, sums=blended, engine=engine, scene=scene, options=options, stage=Stage.ONLINE
         )
-        states = _at_once(engine, maximize, states, tallies)
+        states = _at_once(engine, maximise, states, tallies)
         running = blended
     return states
 
@@ -170,8 +170,8 @@ def iterate(
         for part in engine.portions([s.run.n_classes for s in group]):
             own = group[part]
             sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
-            maximize = partial(_maximize, sums=sums, engine=engine, scene=scene, options=options)
-            updated |= {s.run: s for s in _at_once(engine, maximize, own, tallies)}
+            maximise = partial(_maximise, sums=sums, engine=engine, scene=scene, options=options)
+            updated |= {s.run: s for s in _at_once(engine, maximise, own, tallies)}
     return [updated.get(s.run, s) for s in states]
 
 
@@ -188,14 +188,14 @@ def _at_once(
         return list(pool.map(work, states, tallies))
 
 
-def _maximize(
+def _maximise(
     state: RunState,
     tally: Tally,
     sums: Sums,
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-    stage: str | None = None,
+    stage: Stage | None = None,
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
@@ -252,16 +252,16 @@ def _result(
     tally.posteriors[:] = tally.posteriors[:, order]  # of all runs, too large for a second copy
     return RunResult(
         run=state.run,
-        converged=state.converged,
-        log_likelihood=tally.log_likelihood / n,
-        posteriors=tally.posteriors,
         labels=np.argsort(order)[tally.labels].astype(np.int32),
-        volumes=np.asarray(mask_volumes(maps, scene))[order],
+        posteriors=tally.posteriors,
+        maps=np.asarray(mask_volumes(maps, scene))[order],
         half_maps=np.asarray(halves)[:, order],
         hard_maps=np.asarray(hard_maps)[order],
         fsc=np.asarray(fsc)[order],
-        ess_histogram=tally.ess,
+        log_likelihood=tally.log_likelihood / n,
+        converged=state.converged,
         history=state.history,
         flow=state.flow,
+        ess_histogram=tally.ess,
         warnings=warnings_of(state, tally.mass[order], n, scene, options),
     )

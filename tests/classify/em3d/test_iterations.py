@@ -9,8 +9,9 @@ from sklearn.metrics import adjusted_rand_score
 from emjax.classify.em3d.convergence import dead_classes
 from emjax.classify.em3d.expectation import effective_sample_size, posteriors_of, sweep
 from emjax.classify.em3d.iterations import classify, finish, iterate
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import _subsets, start_runs
-from emjax.classify.em3d.state import Em3dOptions, Run, clipped_fraction, make_scene
+from emjax.classify.em3d.state import Run, clipped_fraction, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.simulate.particles import phantom, simulate
 
@@ -21,7 +22,7 @@ def same(a, b):
     """Whether two results hold the same bits."""
     return all(
         np.array_equal(getattr(a, name), getattr(b, name))
-        for name in ("posteriors", "labels", "volumes", "half_maps", "hard_maps", "fsc")
+        for name in ("posteriors", "labels", "maps", "half_maps", "hard_maps", "fsc")
     )
 
 
@@ -99,7 +100,7 @@ def test_likelihood_rises_after_annealing(engine, scene):
     the gain over the first iteration is allowed for."""
     options = dataclasses.replace(QUICK, online_epochs=0, anneal_until=0, switch_convergence=0.0)
     (result,) = classify(engine, scene, [Run(3, 0)], options)
-    likelihood = np.array([h["log_likelihood"] for h in result.history])
+    likelihood = np.array([h.log_likelihood for h in result.history])
     gain = likelihood[-1] - likelihood[0]
     assert gain > 0
     assert np.diff(likelihood).min() > -1e-3 * gain
@@ -120,26 +121,26 @@ def history(engine, scene, **changes):
 
 def test_online_epochs_run_mini_batches_first(engine, scene):
     with_online = history(engine, scene, full_iterations=2)
-    stages = [h["stage"] for h in with_online.history]
+    stages = [h.stage for h in with_online.history]
     assert stages[0] == "online"
     assert stages[-2:] == ["full", "full"]
-    assert with_online.history[0]["particles"] < engine.particles.n
+    assert with_online.history[0].particles < engine.particles.n
     without = history(engine, scene, full_iterations=2, online_epochs=0)
-    assert [h["stage"] for h in without.history] == ["full", "full"]
+    assert [h.stage for h in without.history] == ["full", "full"]
 
 
 def test_learning_rate_changes_the_online_stage(engine, scene):
     slow = history(engine, scene, learning_rate=0.05, full_iterations=1)
     fast = history(engine, scene, learning_rate=0.9, full_iterations=1)
-    online = [i for i, h in enumerate(slow.history) if h["stage"] == "online"][1:]
-    assert sum(slow.history[i]["rms_change"] for i in online) < sum(
-        fast.history[i]["rms_change"] for i in online
+    online = [i for i, h in enumerate(slow.history) if h.stage == "online"][1:]
+    assert sum(slow.history[i].rms_change for i in online) < sum(
+        fast.history[i].rms_change for i in online
     )
 
 
 def test_full_iterations_limit(engine, scene):
     result = history(engine, scene, full_iterations=1)
-    assert sum(h["stage"] == "full" for h in result.history) == 1
+    assert sum(h.stage == "full" for h in result.history) == 1
     assert not result.converged
     assert any("not converged" in w for w in result.warnings)
 
@@ -180,7 +181,7 @@ def test_pca_start_takes_up_more_of_the_differences_than_a_random_one(engine, sc
 
 def test_given_maps_are_used_or_refused(engine, scene, results):
     options = dataclasses.replace(QUICK, initial="input", online_epochs=0)
-    truth = results[1][0].volumes
+    truth = results[1][0].maps
     run = Run(3, 0)
     (result,) = classify(engine, scene, [run], options, initial_volumes={run: truth})
     assert result.log_likelihood >= results[1][0].log_likelihood - 0.01
@@ -213,8 +214,8 @@ def test_reorder_by_size(engine, scene):
     sizes = np.bincount(result.labels, minlength=3)
     assert np.all(np.diff(sizes) <= 0)
     # What the record says of the classes follows their new numbers.
-    assert np.array_equal(np.argsort(result.history[-1]["class_sizes"])[::-1], [0, 1, 2])
-    assert np.array_equal(result.flow[-1].sum(0), result.history[-1]["class_sizes"])
+    assert np.array_equal(np.argsort(result.history[-1].class_sizes)[::-1], [0, 1, 2])
+    assert np.array_equal(result.flow[-1].sum(0), result.history[-1].class_sizes)
     assert np.array_equal(result.labels, result.posteriors.argmax(1))
 
 
@@ -259,13 +260,13 @@ RESEED = dataclasses.replace(
 @pytest.mark.parametrize("dead", [[1, 2], [0, 1]])
 def test_several_dead_classes_get_maps_of_their_own(engine, scene, dead):
     state = dead_states(engine, scene, dead, RESEED)
-    assert state.history[-1]["reseeded"] == dead
+    assert state.history[-1].reseeded == tuple(dead)
     assert not np.array_equal(*state.volumes[dead])
     assert state.volumes[dead].std((1, 2, 3)).min() > 0.5 * state.volumes.std((1, 2, 3)).max()
     np.testing.assert_allclose(state.class_weights.sum(), 1, rtol=1e-5)
     for _ in range(3):
         (state,) = iterate(engine, scene, [state], RESEED)
-    assert min(state.history[-1]["class_sizes"]) > 10
+    assert min(state.history[-1].class_sizes) > 10
     (result,) = finish(engine, scene, [state], RESEED)
     assert any("started anew after iteration 1" in w for w in result.warnings)
 
@@ -283,11 +284,11 @@ def test_a_reseeded_class_does_not_follow_the_half_sets(prepare):
 
 def test_nothing_is_reseeded_in_the_last_iteration_or_without_a_living_class(engine, scene):
     last = dataclasses.replace(RESEED, full_iterations=1)
-    assert "reseeded" not in dead_states(engine, scene, [2], last).history[-1]
+    assert not dead_states(engine, scene, [2], last).history[-1].reseeded
     few = make_engine(engine.particles.subset(np.arange(12)))
     (state,) = start_runs(few, scene, [Run(3, 0)], RESEED)
     (state,) = iterate(few, scene, [state], RESEED)
-    assert np.isfinite(state.volumes).all() and "reseeded" not in state.history[-1]
+    assert np.isfinite(state.volumes).all() and not state.history[-1].reseeded
 
 
 def test_first_maps_come_from_the_particles_in_use(prepared):
@@ -302,7 +303,7 @@ def test_particle_limit_still_assigns_everyone(engine, scene, prepared):
     (result,) = classify(few, scene, [Run(3, 0)], QUICK, everyone=engine)
     assert len(result.labels) == engine.particles.n
     assert result.labels.min() >= 0
-    assert result.history[-1]["particles"] == 300
+    assert result.history[-1].particles == 300
 
 
 @pytest.mark.parametrize(
@@ -331,6 +332,6 @@ def test_more_classes_than_particles(engine, scene):
 
 def test_class_flow_counts_every_particle(results):
     for result in results[1]:
-        n_full = sum(h["stage"] == "full" for h in result.history)
+        n_full = sum(h.stage == "full" for h in result.history)
         assert len(result.flow) == n_full - 1
         assert all(f.sum() == len(result.labels) for f in result.flow)

@@ -7,8 +7,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d.iterations import classify, iterate
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import _mixture_means, start_runs
-from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.imaging.grids import resample
 from emjax.simulate.particles import phantom
@@ -33,12 +34,12 @@ def found(engine, scene, run=THREE, **changes):
 
 def online_changes(result):
     """RMS change of the maps in each online iteration after the first."""
-    return [h["rms_change"] for h in result.history if h["stage"] == "online"][1:]
+    return [h.rms_change for h in result.history if h.stage == "online"][1:]
 
 
 def ambiguity(record) -> float:
     """Mean effective number of classes of a particle, from the histogram of an iteration."""
-    counts = np.array(record["ess_histogram"])
+    counts = np.array(record.ess_histogram)
     return float(counts @ np.linspace(1.1, 2.9, 10) / counts.sum())
 
 
@@ -131,7 +132,7 @@ def test_smaller_mini_batches_are_more(scene, prepared):
     small, large = (found(fine, scene, online_batch_per_class=n) for n in (30, 200))
     n_small, n_large = (len(online_changes(r)) + 1 for r in (small, large))
     assert n_small > 2 * n_large
-    assert small.history[0]["particles"] < large.history[0]["particles"]
+    assert small.history[0].particles < large.history[0].particles
 
 
 def test_a_short_halflife_calms_the_last_mini_batches(engine, scene):
@@ -152,7 +153,7 @@ def test_class_similarity_makes_the_first_classes_alike(engine, scene):
 def test_annealing_ends_where_it_is_told_to_and_nothing_converges_before(engine, scene):
     loose = {"online_epochs": 0, "full_iterations": 6, "switch_convergence": 1.0}
     early, late = (found(engine, scene, anneal_until=n, **loose) for n in (1, 4))
-    assert [h["class_similarity"] for h in late.history[:5]] == [0.5, 0.375, 0.25, 0.125, 0]
+    assert [h.class_similarity for h in late.history[:5]] == [0.5, 0.375, 0.25, 0.125, 0]
     assert len(early.history) < len(late.history) == 5
     assert early.converged and late.converged
 

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.em3d.state import Em3dOptions, Scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Scene
 from emjax.classify.operators.passes import Sums
 from emjax.imaging.grids import FourierGrid, to_fourier, to_real
 from emjax.imaging.maps import solve_map
