@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
+from emjax.errors import InputError
 from emjax.imaging.grids import FourierGrid
 
 
@@ -88,13 +89,14 @@ def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
     """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred.
 
     Raises:
-        ValueError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
+        InputError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
     """
     edge = grid.padding * grid.radius + 2
     if (places := 12 * edge**3) >= 2**31:
-        raise ValueError(
-            f"box: found {grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32"
-            " bits, expected at most about 1120; bin the particles"
+        raise InputError(
+            place="box",
+            found=f"{grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32 bits",
+            expected="at most about 1120; bin the particles",
         )
     return jnp.zeros((edge, 2 * edge - 1, 2 * edge - 1, 3), jnp.float32)
 

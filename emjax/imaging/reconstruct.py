@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Array, Complex, Float, Int
 
+from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
 from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
@@ -76,14 +77,14 @@ def reconstruct(
         point_group: of the particle, in RELION's axes.
 
     Raises:
-        ValueError: where a half-set is empty or the point group unknown.
+        InputError: where a half-set is empty or the point group unknown.
 
     Source: Penczek, Methods Enzymol. 482 (2010) 1, section 3.
     """
     parse_point_group(point_group)
     for h in (1, 2):
         if not np.any(half == h):
-            raise ValueError(f"half-set {h}: found no particle, expected at least one")
+            raise InputError(place=f"half-set {h}", found="no particle", expected="at least one")
     padding = choose_padding(box_size)
     highest = box_size // 2 - (1 if padding > 1 else 2)
     grid = make_grid(box_size * padding, highest, padding, pixels_only=True)

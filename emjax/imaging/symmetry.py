@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Num
 
+from emjax.errors import OptionError
 from emjax.imaging.grids import FourierGrid
 
 _GOLDEN = (1 + np.sqrt(5)) / 2
@@ -28,7 +29,7 @@ def parse_point_group(name: str) -> tuple[str, int]:
     """Family and order of the main axis: C4 → (C, 4), I1 → (I1, 1), T → (T, 1).
 
     Raises:
-        ValueError: where the name is none of C1, C2, …, D1, D2, …, T, O, I1, I2.
+        OptionError: where the name is none of C1, C2, …, D1, D2, …, T, O, I1, I2.
     """
     found = name.strip().upper()
     if found in _GENERATORS:
@@ -36,7 +37,7 @@ def parse_point_group(name: str) -> tuple[str, int]:
     match = re.fullmatch(r"([CD])([1-9][0-9]{0,2})", found)
     if match is None:
         hint = "; I needs its axes: I1 or I2" if found == "I" else ""
-        raise ValueError(f"symmetry: found {name!r}, expected C1 … C999, D1 …, T, O, I1, I2{hint}")
+        raise OptionError("symmetry", repr(name), f"C1 … C999, D1 …, T, O, I1, I2{hint}")
     return match[1], int(match[2])
 
 
@@ -47,7 +48,7 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
         name: C1, C2, …, D1, …, T, O, I1 or I2, in any case.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
 
     Source: axes as listed by RELION (Scheres, J. Struct. Biol. 180 (2012) 519).
     """
@@ -125,7 +126,7 @@ def symmetrise_sums(
         name: point group.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
     """
     rotations = symmetry_rotations(name)
     if len(rotations) == 1:
@@ -138,7 +139,7 @@ def symmetrise_table(table: Float[Array, "X Y Z 3"], name: str) -> Float[Array, 
     """`symmetrise_sums` for a table of `projector.insert_images`, Friedel mates added.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
     """
     rotations = symmetry_rotations(name)
     if len(rotations) == 1:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
-from emjax.errors import InputError
+from emjax.errors import InputError, OptionError
 from tests.campaigns import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
@@ -90,6 +90,8 @@ def test_an_interrupted_job_says_how_to_go_on(rule: SimpleNamespace, capsys):
     [
         (InputError("config", "particles", "x"), "my.yaml: particles: found x"),
         (ValueError("rebalance.keep: found class 9"), "my.yaml: rebalance.keep: found class 9"),
+        (OptionError("symmetry", "Q"), "my.yaml: symmetry: found Q"),
+        (OptionError("mode", 1), "my.yaml: runs.som.mode: found 1"),
         (InputError("data.star", None, "x"), "data.star: found x"),
         (ValueError("no convergence"), "no convergence"),
     ],
@@ -98,6 +100,7 @@ def test_an_error_in_an_option_names_the_file(
     error: ValueError, told: str, rule: SimpleNamespace, capsys, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("EMJAX_CONFIG", "my.yaml")
+    rule.config = {"symmetry": "C1", "runs": {"em3d": {}, "som": {"mode": "ecm"}}}
     with pytest.raises(SystemExit), job(rule):
         raise error
     assert capsys.readouterr().err == f"error: {told} (log: {rule.log[0]})\n"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from emjax.errors import InputError
+from emjax.errors import InputError, OptionError
 
 logging.getLogger("jax").setLevel(logging.ERROR)
 
@@ -86,8 +86,9 @@ def job(snakemake: Any) -> Iterator[Job]:
         sys.exit(130)
     except Exception as error:
         work.note(traceback.format_exc())
-        work.note(f"error: {_one_line(error)}")
-        print(f"error: {_one_line(error)} (log: {log})", file=sys.stderr, flush=True)
+        told = _one_line(error, snakemake)
+        work.note(f"error: {told}")
+        print(f"error: {told} (log: {log})", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -104,9 +105,11 @@ def not_there(path: str | Path) -> str:
     return f"{path}, which is not there (from {Path.cwd()})"
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def _one_line(error: BaseException, snakemake: Any) -> str:
     source = os.environ.get("EMJAX_CONFIG", "config")
+    if isinstance(error, OptionError):
+        error = error.at(source, _section(error.option, snakemake))
+    text = " ".join(str(error).split())
     if text.startswith("config: "):
         text = source + text.removeprefix("config")
     elif not isinstance(error, InputError) and re.match(r"[a-z_.]+: found ", text):
@@ -114,3 +117,12 @@ def _one_line(error: BaseException) -> str:
         text = f"{source}: {text}"
     # Wrong input says where and what; anything else also says what kind of error it is.
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def _section(option: str, snakemake: Any) -> str:
+    """Where in the configuration an option stands: at the top, or with its method's."""
+    config, name = getattr(snakemake, "config", {}), option.split(".")[0]
+    methods = config.get("runs") or {}
+    known = [m for m, options in methods.items() if isinstance(options, dict) and name in options]
+    own = [m for m in known if m in snakemake.rule] or known
+    return f"runs.{own[0]}" if name not in config and len(own) == 1 else ""

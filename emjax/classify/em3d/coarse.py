@@ -17,6 +17,7 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
 from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
+from emjax.errors import OptionError
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 
@@ -35,7 +36,7 @@ def coarse_setup(whole: Setup, options: Em3dOptions) -> Setup | None:
     """Where `start_resolution` puts the first iterations; None where it leaves nothing out.
 
     Raises:
-        ValueError: where the resolution is not between those of the filters.
+        OptionError: where the resolution is not between those of the filters.
     """
     engine, scene = whole.engine, whole.scene
     extent, lowest = engine.particles.extent, engine.lowest_frequency
@@ -68,7 +69,7 @@ def start_radius(
         lowest: frequency that is not ignored.
 
     Raises:
-        ValueError: where the resolution is not between those of the filters.
+        OptionError: where the resolution is not between those of the filters.
     """
     if start_resolution is None:
         return None
@@ -78,9 +79,11 @@ def start_radius(
     radius = int(extent / start_resolution + 1e-6)
     least = max(int(lowest) + 1, 4)
     if not least <= radius < highest:
-        raise ValueError(
-            f"start_resolution: found {start_resolution:g} Å, expected coarser than the filter's"
-            f" {extent / highest:.1f} Å and at most {extent / least:.1f} Å"
+        raise OptionError(
+            "start_resolution",
+            f"{start_resolution:g} Å",
+            f"coarser than the filter's {extent / highest:.1f} Å and at most"
+            f" {extent / least:.1f} Å",
         )
     return radius
 

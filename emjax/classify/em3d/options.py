@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from emjax.errors import OptionError
 from emjax.imaging.symmetry import parse_point_group
 
 
@@ -10,7 +11,7 @@ class Em3dOptions:
     """Options of a classification; lengths in Å.
 
     Raises:
-        ValueError: where an option is out of its range or contradicts another.
+        OptionError: where an option is out of its range or contradicts another.
     """
 
     initial: str = "simple"  # simple · pca · variability · input
@@ -45,17 +46,16 @@ class Em3dOptions:
         }
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(allowed)}")
+                raise OptionError(name, repr(value), f"one of {', '.join(allowed)}")
         parse_point_group(self.symmetry)
         start = self.start_resolution
         if start not in (None, "auto") and (isinstance(start, str) or not start > 0):
-            raise ValueError(
-                f"start_resolution: found {self.start_resolution!r}, expected auto, null or Å"
-            )
+            raise OptionError("start_resolution", repr(start), "auto, null or Å")
         if self.reorder_by_size and self.write_each_iteration:
-            raise ValueError(
-                "reorder_by_size: found on together with write_each_iteration, expected one of"
-                " them: the classes of an iteration have no order by size yet"
+            raise OptionError(
+                "reorder_by_size",
+                "on together with write_each_iteration",
+                "one of them: the classes of an iteration have no order by size yet",
             )
 
     def similarity(self, iteration: int) -> float:

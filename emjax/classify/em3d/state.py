@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from emjax.errors import OptionError
+
 
 class Stage(StrEnum):
     """What an iteration sees: mini-batches, all particles without the finest frequencies, all."""
@@ -42,11 +44,11 @@ def make_scene(
     """Scene; the focus mask is everywhere 1 where none is given.
 
     Raises:
-        ValueError: where the focus mask has no voxel inside the solvent mask.
+        OptionError: where the focus mask has no voxel inside the solvent mask.
     """
     focus = np.ones_like(solvent_mask) if focus_mask is None else focus_mask
     if (solvent_mask * focus).max() < 0.5:
-        raise ValueError("masks.focus: found no voxel inside the solvent mask, expected an overlap")
+        raise OptionError("masks.focus", "no voxel inside the solvent mask", "an overlap")
     return Scene(jnp.asarray(mean_map), jnp.asarray(solvent_mask), jnp.asarray(focus))
 
 
@@ -84,7 +86,8 @@ class IterationRecord:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "IterationRecord":
         """The record of which `to_dict` gave the plain values."""
-        return cls(**{k: _tupled(v) for k, v in plain.items()} | {"stage": Stage(plain["stage"])})
+        values: dict[str, Any] = {name: _tupled(value) for name, value in plain.items()}
+        return cls(**values | {"stage": Stage(plain["stage"])})
 
 
 def _listed(value: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import linalg
 
-from emjax.errors import InputError
+from emjax.errors import InputError, OptionError
 
 
 def circular_mask(box_size: int, radius: float, edge: float = 0.0) -> Float[np.ndarray, "d d"]:
@@ -24,10 +24,10 @@ class MaskedPixels:
 
     def __init__(self, mask: Float[np.ndarray, "d d"]) -> None:
         if not np.all(np.isfinite(mask)) or mask.min() < 0 or not np.any(mask > 0):
-            raise InputError(
-                place="som: mask",
-                found=f"values of {np.nanmin(mask)} to {np.nanmax(mask)}",
-                expected="weights of 0 to 1, some above 0",
+            raise OptionError(
+                "mask",
+                f"values of {np.nanmin(mask)} to {np.nanmax(mask)}",
+                "weights of 0 to 1, some above 0",
             )
         self.mask = mask.astype(np.float32)
         # A weight near 0 cannot be divided out of a code vector again.
@@ -41,9 +41,7 @@ class MaskedPixels:
     def vectors(self, images: Float[np.ndarray, "n d d"]) -> Float[np.ndarray, "n p"]:
         """Masked images as vectors."""
         if images.shape[1:] != self.mask.shape:
-            raise InputError(
-                place="som: mask", found=f"box {self.mask.shape[0]}", expected=f"{images.shape[1]}"
-            )
+            raise OptionError("mask", f"box {self.mask.shape[0]}", f"{images.shape[1]}")
         return images[:, self.inside] * self.mask[self.inside]
 
     def low_pass(self, fraction: float) -> Float[np.ndarray, "p m"]:

@@ -16,7 +16,7 @@ from emjax.classify.som import ecm, xmipp
 from emjax.classify.som.components import Components, find_components
 from emjax.classify.som.grid import Layout, MapGrid
 from emjax.classify.som.quality import MapQuality, map_quality
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -49,30 +49,24 @@ class SomOptions:
         """Refuse options that cannot be, in one line."""
         first, last = self.regularisation
         if not first > last > 0:
-            raise InputError(
-                place="som: regularisation",
-                found=f"{first:g} to {last:g}",
-                expected="an initial value above the final one, both above 0",
+            raise OptionError(
+                "initial_regularisation",
+                f"{first:g}, final_regularisation {last:g}",
+                "an initial value above the final one, both above 0",
             )
         if self.annealing_steps < 2:
-            raise InputError(
-                place="som: annealing_steps", found=self.annealing_steps, expected="2 or more"
-            )
+            raise OptionError("annealing_steps", self.annealing_steps, "2 or more")
         for name, allowed in (("mode", ("ecm", "xmipp")), ("start", ("pca", "random"))):
             if getattr(self, name) not in allowed:
-                raise InputError(
-                    place=f"som: {name}", found=getattr(self, name), expected=" or ".join(allowed)
-                )
+                raise OptionError(name, getattr(self, name), " or ".join(allowed))
         if self.grid.n_nodes > n_particles:
-            raise InputError(
-                place="som: map",
-                found=f"{self.map[0]} x {self.map[1]} = {self.grid.n_nodes} nodes",
-                expected=f"at most one a particle ({n_particles})",
+            raise OptionError(
+                "map",
+                f"{self.map[0]} x {self.map[1]} = {self.grid.n_nodes} nodes",
+                f"at most one a particle ({n_particles})",
             )
         if self.n_components is not None and self.n_components < 2:
-            raise InputError(
-                place="som: n_components", found=self.n_components, expected="auto, or 2 or more"
-            )
+            raise OptionError("n_components", self.n_components, "auto, or 2 or more")
 
     @property
     def grid(self) -> MapGrid:
@@ -142,7 +136,7 @@ def train_maps(
             the detail that held-out vectors gain from.
 
     Raises:
-        InputError: If the options do not fit each other or the data.
+        OptionError: where the options do not fit each other or the data.
     """
     options.check(len(vectors))
     if options.mode == "xmipp":

@@ -89,7 +89,7 @@ def test_given_maps_are_checked_on_their_own_box(fine):
     engine, scene = fine
     options = dataclasses.replace(OPTIONS, initial="input")
     maps = np.random.default_rng(0).normal(size=(2, 36, 36, 36)).astype(np.float32)
-    with pytest.raises(ValueError, match=r"initial maps: found a box of \(36, 36, 36\)"):
+    with pytest.raises(ValueError, match=r"initial_maps: found a box of \(36, 36, 36\)"):
         classify(engine, scene, RUNS[1:], options, initial_volumes={RUNS[1]: maps})
 
 
