@@ -74,7 +74,7 @@ def bits(backend_name: str) -> dict:
     from emjax.classify.operators import native, sparse
     from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import sphere
-    from emjax.imaging.prepare import estimate
+    from emjax.imaging.prepare import PrepareOptions, estimate
 
     with tempfile.TemporaryDirectory() as folder:
         from engine_data import noise_particles
@@ -83,7 +83,9 @@ def bits(backend_name: str) -> dict:
         # Noise alone will do: every bit counts.
         particles = particles.take(np.arange(particles.n))
         mask = sphere(particles.box_size)
-        particles, mean = estimate(particles, np.ones((1, particles.radius + 3)), mask)
+        particles, mean = estimate(
+            particles, np.ones((1, particles.radius + 3)), PrepareOptions(24.0), mask
+        )
     engine = make_engine(
         particles, backend={"native": native, "sparse": sparse}[backend_name], block_pixels=20_000
     )

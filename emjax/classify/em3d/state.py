@@ -87,7 +87,8 @@ class IterationRecord:
     def from_dict(cls, plain: dict[str, Any]) -> "IterationRecord":
         """The record of which `to_dict` gave the plain values."""
         values: dict[str, Any] = {name: _tupled(value) for name, value in plain.items()}
-        return cls(**values | {"stage": Stage(plain["stage"])})
+        values["stage"] = Stage(plain["stage"])
+        return cls(**values)
 
 
 def _listed(value: Any) -> Any:
