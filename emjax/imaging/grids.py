@@ -114,9 +114,9 @@ def spectra_to_pixels(
     """Fourier coefficients of images, origin at the box centre, at the given frequencies."""
     m, d, h = spectra.shape
     kx, ky = np.asarray(kx), np.asarray(ky)
-    turns = (kx + ky) * (d // 2) % d / d
+    cycles = (kx + ky) * (d // 2) % d / d
     pixels = spectra.reshape(m, -1).take(ky % d * h + kx, axis=1)
-    pixels *= np.exp(2j * np.pi * turns).astype(pixels.dtype)
+    pixels *= np.exp(2j * np.pi * cycles).astype(pixels.dtype)
     return pixels
 
 
@@ -136,10 +136,10 @@ def _half_spectrum(grid: FourierGrid) -> tuple[tuple[Array, Array, Array], Array
     d = grid.box_size
     x, y, z = grid.kxyz.T
     places = (z + (z < 0) * d, y + (y < 0) * d, x)
-    turns = x + y + z
+    cycles = x + y + z
     if d % 2:
-        return places, jnp.exp(2j * jnp.pi / d * (turns * (d // 2) % d))
-    return places, 1 - 2 * (turns & 1)
+        return places, jnp.exp(2j * jnp.pi / d * (cycles * (d // 2) % d))
+    return places, 1 - 2 * (cycles & 1)
 
 
 def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:

@@ -155,7 +155,7 @@ def _insert(table, images, weights, rotations, plane):
         jnp.stack(places, -1).reshape(-1, 1),
         jnp.stack(updates, -2).reshape(-1, 6),
         _WINDOW,
-        # A pose that is no rotation must not write beyond the table.
+        # A matrix that is not a rotation must not write beyond the table.
         mode=lax.GatherScatterMode.FILL_OR_DROP,
     )
     return added.reshape(shape)

@@ -138,7 +138,7 @@ def anneal(
     max_iterations: int,
     tolerance: float | Float[Array, ""],
 ) -> tuple[Codes, Trace]:
-    """Iterate at one regularisation until every seed's code vectors stand still.
+    """Iterate at one regularisation until every seed's code vectors have converged.
 
     A seed has converged when the RMS change of its code vectors is below `tolerance` of √α; from
     then on it stays as it is, whatever the others of the batch do.

@@ -52,8 +52,8 @@ class MaskedPixels:
         ky, kx = (axis.ravel() for axis in np.meshgrid(np.r_[-k[:0:-1], k], k, indexing="ij"))
         half_plane = (np.hypot(ky, kx) <= fraction * d / 2) & ((kx > 0) | (ky >= 0))
         ky, kx = ky[half_plane], kx[half_plane]
-        turn = np.exp(2j * np.pi / d * np.outer(np.arange(d), np.arange(d))).astype(np.complex64)
-        waves = turn[np.ix_(row, ky)] * turn[np.ix_(column, kx)]
+        wave = np.exp(2j * np.pi / d * np.outer(np.arange(d), np.arange(d))).astype(np.complex64)
+        waves = wave[np.ix_(row, ky)] * wave[np.ix_(column, kx)]
         waves = np.hstack([waves.real, waves.imag])
         waves *= self.mask[self.inside][:, None]
         values, vectors = linalg.eigh(waves.T @ waves, driver="evd")
@@ -76,9 +76,9 @@ def class_averages(
     """Mean image of the particles of each class, a zero image where there are none.
 
     Args:
-        blocks: The images in the order of the labels, in blocks of any length.
-        labels: Class of each particle, 0-based, −1 = unassigned.
-        n_classes: Number of averages to return.
+        blocks: the images in the order of the labels, in blocks of any length.
+        labels: class of each particle, 0-based, −1 = unassigned.
+        n_classes: number of averages to return.
     """
     total, count, start = None, np.zeros(n_classes), 0
     for block in blocks:

@@ -24,15 +24,15 @@ class SomOptions:
     """Options of a KerDenSOM.
 
     Attributes:
-        map: Columns and rows of the map.
+        map: columns and rows of the map.
         layout: rect (4 neighbours) or hexa (6).
         mode: ecm, or xmipp to compute as the original does.
-        regularisation: First and last ϑ; the first is larger.
-        annealing_steps: Number of ϑ from first to last, evenly spaced in the logarithm.
-        max_iterations: Most iterations a step.
-        tolerance: A step ends when the code vectors move by less than this share of the width.
+        regularisation: first and last ϑ; the first is larger.
+        annealing_steps: number of ϑ from first to last, evenly spaced in the logarithm.
+        max_iterations: most iterations a step.
+        tolerance: a step ends when the code vectors move by less than this share of the width.
         start: pca (on the leading plane) or random. xmipp always starts from random memberships.
-        n_components: Principal components of mode ecm; None: by held-out likelihood.
+        n_components: principal components of mode ecm; None: by held-out likelihood.
     """
 
     map: tuple[int, int] = (7, 7)
@@ -63,7 +63,7 @@ class SomOptions:
             raise OptionError(
                 "map",
                 f"{self.map[0]} x {self.map[1]} = {self.grid.n_nodes} nodes",
-                f"at most one a particle ({n_particles})",
+                f"at most one per particle ({n_particles})",
             )
         if self.n_components is not None and self.n_components < 2:
             raise OptionError("n_components", self.n_components, "auto, or 2 or more")
@@ -96,13 +96,13 @@ class SomRun:
     """A trained map.
 
     Attributes:
-        seed: Its seed.
-        code_vectors: One a node, in the space of the vectors.
-        width: Standard deviation of the kernel.
-        posteriors: Membership of each particle in each node; rows sum to 1.
-        table: Convergence, a row an iteration.
-        converged: Whether the last annealing step converged.
-        quality: Errors and empty nodes, in the space where the map was trained.
+        seed: its seed.
+        code_vectors: one a node, in the space of the vectors.
+        width: standard deviation of the kernel.
+        posteriors: membership of each particle in each node; rows sum to 1.
+        table: convergence, a row an iteration.
+        converged: whether the last annealing step converged.
+        quality: errors and empty nodes, in the space where the map was trained.
     """
 
     seed: int
@@ -128,11 +128,11 @@ def train_maps(
     """Train one map a seed.
 
     Args:
-        vectors: Masked images; may be memory-mapped in mode ecm.
-        options: Options of the map.
-        seeds: Seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
+        vectors: masked images; may be memory-mapped in mode ecm.
+        options: options of the map.
+        seeds: seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
             particles, every other one on that of its random half.
-        low_pass: Of the vectors' pixels (`MaskedPixels.low_pass`): with it, mode ecm looks only at
+        low_pass: of the vectors' pixels (`MaskedPixels.low_pass`): with it, mode ecm looks only at
             the detail that held-out vectors gain from.
 
     Raises:
