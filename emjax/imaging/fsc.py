@@ -107,26 +107,6 @@ def corrected_fsc(
     return np.where(np.arange(len(masked)) >= start + 2, corrected, masked), masked
 
 
-def resolution_at(fsc: Float[np.ndarray, " s"], extent: float, threshold: float = 0.143) -> float:
-    """Resolution in Å where the FSC first falls below a threshold, interpolated between shells.
-
-    Args:
-        fsc: correlation of shells 0, 1, 2 …
-        extent: box size × pixel size in Å.
-        threshold: 0.143 between half-maps, 0.5 against a reference.
-
-    Source: Rosenthal & Henderson, J. Mol. Biol. 333 (2003) 721.
-    """
-    below = np.flatnonzero(fsc[1:] < threshold)
-    if below.size == 0:
-        return extent / (len(fsc) - 1)
-    s = int(below[0]) + 1
-    if s == 1:
-        return extent
-    high, low = fsc[s - 1], fsc[s]
-    return extent / (s - 1 + (high - threshold) / (high - low))
-
-
 def wiener_precision(
     fsc: Float[Array, "*k s"], weight: Float[Array, "*k s"]
 ) -> Float[Array, "*k s"]:

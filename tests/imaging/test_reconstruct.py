@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import rotate
 
-from emjax.imaging.fsc import resolution_at, volume_fsc
+from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.reconstruct import reconstruct
+from emjax.resolution import resolution_at
 from emjax.simulate.particles import phantom, simulate
 
 

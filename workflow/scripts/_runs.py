@@ -8,11 +8,11 @@ import pandas as pd
 from _labels import write_labels
 
 from emjax.classify.em3d.state import RunResult, Scene
-from emjax.imaging.fsc import resolution_at
 from emjax.imaging.particles import Particles
 from emjax.io.files import write_json, write_tsv
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import ParticleSet
+from emjax.resolution import resolution_at
 
 
 def fsc_table(fsc: np.ndarray, extent: float) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from _job import job
 from _prepared import ctf_of, groups_of, read_noise, read_scale, read_table
 
 from emjax.errors import InputError
-from emjax.imaging.fsc import resolution_at
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.files import write_tsv
@@ -16,6 +15,7 @@ from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import read_particles
+from emjax.resolution import resolution_at
 
 with job(snakemake) as work:
     params, output = snakemake.params, snakemake.output
