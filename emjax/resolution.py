@@ -1,4 +1,6 @@
-"""Resolution of a map by its Fourier shell correlation."""
+"""Resolution of a map by its Fourier shell correlation, and the filter that cuts at one."""
+
+from typing import Any
 
 import numpy as np
 
@@ -25,3 +27,16 @@ def resolution_at(fsc: np.ndarray, extent: float, threshold: float = FSC_THRESHO
         return extent
     high, low = fsc[s - 1], fsc[s]
     return float(extent / (s - 1 + (high - threshold) / (high - low)))
+
+
+def lowpass_weights(frequency: Any, cutoff: Any, edge: float = 0.0) -> Any:
+    """Low-pass filter: 1 up to a cutoff, 0 from (1 + edge)·cutoff on, linear between.
+
+    Args:
+        frequency: of each coefficient, in any unit; an array of NumPy or JAX.
+        cutoff: in the same unit.
+        edge: width of the fall as a fraction of the cutoff; 0 cuts hard.
+    """
+    if edge == 0:
+        return (frequency <= cutoff) * 1.0
+    return ((1 + edge - frequency / cutoff) / edge).clip(0, 1)

@@ -18,6 +18,7 @@ from emjax.imaging.grids import (
 from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
 from emjax.imaging.projector import empty_table, insert_images, table_rows
 from emjax.imaging.symmetry import symmetrise_sums
+from emjax.resolution import lowpass_weights
 
 
 def back_project(
@@ -74,3 +75,12 @@ def solve_map(
 def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
     """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
     return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
+
+
+@eqx.filter_jit
+def lowpass(
+    maps: Float[Array, "*k d d d"], grid: FourierGrid, radius: Float[Array, ""]
+) -> Float[Array, "*k d d d"]:
+    """Maps without frequencies beyond a radius in Fourier pixels: `lowpass_weights`, cut hard."""
+    frequency = jnp.sqrt(jnp.sum(grid.kxyz**2, -1).astype(jnp.float32))
+    return to_real(to_fourier(maps, grid) * lowpass_weights(frequency, radius), grid)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.maximisation import lowpass
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
 from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
 from emjax.errors import OptionError
 from emjax.imaging.grids import resample
+from emjax.imaging.maps import lowpass
 from emjax.imaging.masks import resample_mask
 
 LEAST_SHELLS = 8  # fewer are not worth a stage of their own

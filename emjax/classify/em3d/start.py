@@ -8,13 +8,14 @@ from jaxtyping import Array, Bool, Float
 from sklearn.mixture import GaussianMixture
 
 from emjax.classify.em3d.expectation import insert_columns
-from emjax.classify.em3d.maximisation import lowpass, mask_volumes, solve_classes
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.volumes import fit_variability, volumes_of
 from emjax.errors import OptionError
+from emjax.imaging.maps import lowpass
 
 
 def start_runs(
