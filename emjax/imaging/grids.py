@@ -13,6 +13,8 @@ from jaxtyping import Array, Complex, Float, Int, Num
 
 from emjax.machine import cores
 
+CELL_DIAGONAL = 1.7321  # √3 and a little: no corner of a trilinear cell is farther from its point
+
 
 class FourierGrid(eqx.Module):
     """Independent Fourier coefficients of images (p pixels) and volumes (v voxels)."""
@@ -90,8 +92,7 @@ def make_grid(
     x, y, z = np.meshgrid(
         np.arange(edge), np.arange(-edge + 1, edge), np.arange(-edge + 1, edge), indexing="ij"
     )
-    # A corner of a trilinear cell lies at most √3 from its point.
-    keep = np.sqrt(x**2 + y**2 + z**2) <= reach + 1.7321
+    keep = np.sqrt(x**2 + y**2 + z**2) <= reach + CELL_DIAGONAL
     lookup = np.full(x.shape, 0, np.int32)
     lookup[keep] = np.arange(keep.sum(), dtype=np.int32)
     kxyz = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.int32)

@@ -14,7 +14,13 @@ from jaxtyping import Array, Complex, Float, Int
 
 from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
-from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
+from emjax.imaging.fsc import (
+    corrected_fsc,
+    flat_precision,
+    regularised,
+    volume_fsc,
+    wiener_precision,
+)
 from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
@@ -152,15 +158,17 @@ def _solve(
     box_size: int,
     mask: Float[np.ndarray, "d d d"],
 ) -> Reconstruction:
-    """Half-maps num/(den + floor), and the joint map with 1/τ² from their FSC inside the mask."""
+    """Half-maps, hardly filtered, and the joint map filtered by their FSC inside the mask."""
     half_maps: list[np.ndarray] = []
     numerator = np.zeros(shells.shape, np.complex64)
     denominator = np.zeros(shells.shape, np.float32)
     for table in sums:
         own, weight = np.empty(shells.shape, np.complex64), table[..., 2]
         own.real, own.imag = table[..., 0], table[..., 1]
-        floor = (1e-3 * _shell_means(weight, shells) + 1e-20)[shells]
-        half_maps.append(_real_space(own / (weight + floor), padding, box_size))
+        prior = flat_precision(_shell_means(weight, shells))
+        half_maps.append(
+            _real_space(np.asarray(regularised(own, weight, prior, shells)), padding, box_size)
+        )
         numerator += own
         denominator += weight
     pair = half_maps[0], half_maps[1]
@@ -169,7 +177,7 @@ def _solve(
     fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
     level = _shell_means(denominator, shells)
     prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
-    joint = numerator / (denominator + (prior + 1e-20)[shells])
+    joint = np.asarray(regularised(numerator, denominator, prior, shells))
     round_mask = sphere(box_size)
     return Reconstruction(
         _real_space(joint, padding, box_size),

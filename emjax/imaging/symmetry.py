@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Num
 
 from emjax.errors import OptionError
-from emjax.imaging.grids import FourierGrid
+from emjax.imaging.grids import CELL_DIAGONAL, FourierGrid
+from emjax.imaging.projector import cells, corners
 
 _GOLDEN = (1 + np.sqrt(5)) / 2
 # Order and axis of rotations that generate each group.
@@ -160,8 +161,8 @@ def _sum_copies(
         voxels = jnp.stack([jnp.full(y.size, x), y.ravel(), z.ravel()], -1)
 
         def add(total, rotation):
-            folded, corners = _corners(voxels, rotation)
-            for place, weight in corners:
+            folded, *cell = _rotated_cells(voxels, rotation)
+            for place, weight in corners(*cell):
                 row = place + middle
                 inside = jnp.all((row >= 0) & (row < jnp.array([nx, ny, nz])), -1)
                 i, j, k = jnp.where(inside[:, None], row, 0).T
@@ -175,35 +176,25 @@ def _sum_copies(
     return jax.lax.map(plane, jnp.arange(nx)).reshape(table.shape)
 
 
-def _corners(
+def _rotated_cells(
     voxels: Int[Array, "v 3"], rotation: Float[Array, "3 3"]
-) -> tuple[Bool[Array, " v"], list[tuple[Int[Array, "v 3"], Float[Array, " v"]]]]:
-    """Which points R·k were folded to x ≥ 0; the eight voxels around each, with weights."""
+) -> tuple[Bool[Array, " v"], Int[Array, "v 3"], Float[Array, "v 3"]]:
+    """`projector.cells` of the points R·k."""
     points = jnp.einsum("ij,vj->vi", rotation, voxels.astype(rotation.dtype), precision="highest")
     # Points that should fall on a voxel must not miss it by a rounding error.
     nearest = jnp.round(points)
-    points = jnp.where(jnp.abs(points - nearest) < 1e-4, nearest, points)
-    folded = points[:, 0] < 0
-    points = jnp.where(folded[:, None], -points, points)
-    corner = jnp.floor(points)
-    fraction = points - corner
-    corners = []
-    for offset in range(8):
-        step = jnp.array([offset & 1, offset >> 1 & 1, offset >> 2 & 1])
-        weight = jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1)
-        corners.append((corner.astype(jnp.int32) + step, weight))
-    return folded, corners
+    return cells(jnp.where(jnp.abs(points - nearest) < 1e-4, nearest, points))
 
 
 def _read_rotated(
     values: Num[Array, "*k v"], grid: FourierGrid, rotation: Float[Array, "3 3"]
 ) -> Num[Array, "*k v"]:
     """Values at R·k of every voxel k; zero beyond the voxels of the grid."""
-    folded, corners = _corners(grid.kxyz, rotation)
+    folded, *cell = _rotated_cells(grid.kxyz, rotation)
     middle = grid.lookup.shape[1] // 2
     result = jnp.zeros_like(values)
-    for place, weight in corners:
-        inside = jnp.sum(place**2, -1) <= (grid.padding * grid.radius + 1.7321) ** 2
+    for place, weight in corners(*cell):
+        inside = jnp.sum(place**2, -1) <= (grid.padding * grid.radius + CELL_DIAGONAL) ** 2
         x, y, z = jnp.where(inside[:, None], place, 0).T
         rows = grid.lookup[x, y + middle, z + middle]
         result = result + values[..., rows] * (weight * inside)

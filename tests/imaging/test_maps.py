@@ -19,7 +19,7 @@ def white() -> np.ndarray:
 @pytest.mark.parametrize("radius", [3, 4.5])
 def test_lowpass_keeps_what_lies_inside_the_radius(radius):
     before = np.asarray(to_fourier(jnp.asarray(white()), GRID))
-    found = np.asarray(to_fourier(lowpass(jnp.asarray(white()), GRID, radius), GRID))
+    found = np.asarray(to_fourier(lowpass(jnp.asarray(white()), GRID, jnp.float32(radius)), GRID))
     inside = (np.asarray(GRID.kxyz) ** 2).sum(1) <= radius**2
     # Float32 transforms of 8000 voxels.
     np.testing.assert_allclose(found[inside], before[inside], atol=1e-3)

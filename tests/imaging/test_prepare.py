@@ -15,6 +15,8 @@ from emjax.imaging.grids import cropped_box_size, resample
 from emjax.imaging.maps import back_project, slicing_values
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import split_halves, weights_of
+from emjax.imaging.prepare import PrepareOptions
+from emjax.imaging.prepare import prepare as prepare_images
 from emjax.imaging.projector import make_slices, slice_volume
 from emjax.simulate.particles import coloured_noise
 
