@@ -43,22 +43,12 @@ class FourierGrid(eqx.Module):
         return self.padding * self.radius + 3
 
 
-def smooth_size(minimum: int) -> int:
-    """Smallest even number ≥ minimum without prime factors above 5 (fast transforms)."""
-    size = minimum + minimum % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2
-
-
 def cropped_box_size(radius: int) -> int:
-    """Box size of volumes that hold all voxels of slices up to a radius, Nyquist unused."""
-    return smooth_size(2 * (radius + 2))
+    """Box size of volumes that hold all voxels of slices up to a radius, Nyquist unused.
+
+    It is even and fast to transform.
+    """
+    return 2 * scipy.fft.next_fast_len(radius + 2, real=True)
 
 
 def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
