@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Num
+from scipy.spatial.transform import Rotation
 
 from emjax.errors import OptionError
 from emjax.imaging.grids import CELL_DIAGONAL, FourierGrid
@@ -58,7 +59,10 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
         generators = [(order, (0, 0, 1))] + [(2, (1, 0, 0))] * (family == "D")
     else:
         generators = _GENERATORS[family]
-    steps = [_turn(2 * np.pi / n, np.array(axis, float)) for n, axis in generators]
+    steps = [
+        Rotation.from_rotvec(2 * np.pi / n * np.array(axis) / np.linalg.norm(axis)).as_matrix()
+        for n, axis in generators
+    ]
     group = [np.eye(3)]
     # Each element times each generator, until nothing new comes.
     for element in group:
@@ -67,13 +71,6 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
             if not any(np.allclose(product, known, atol=1e-6) for known in group):
                 group.append(product)
     return np.stack(group)
-
-
-def _turn(angle: float, axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Rotation about an axis (Rodrigues)."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def expand_poses(
