@@ -33,11 +33,11 @@ from emjax.consensus.intersections import (
     intersect_runs,
     keep_intersections,
     pattern_contingency,
-    write_traces,
 )
 from emjax.consensus.latent import iterate
 from emjax.consensus.planted import cut_gradient, plant_groups
 from emjax.consensus.runs import Runs, order_runs, sample_votes
+from emjax.consensus.traces import write_traces
 
 SHAPES = {
     "75 × 3,3,3": (75, [3, 3, 3]),

@@ -14,7 +14,7 @@ MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
 
 def agreement_matrix(campaign: Campaign) -> tuple[list[str], np.ndarray] | None:
     """Names of the runs and their pairwise adjusted Rand index."""
-    table = campaign.table("consensus/agreement.tsv")
+    table = campaign.table(campaign.folder.consensus.agreement)
     if table.empty:
         return None
     run, other = table["run"].astype(str), table["other"].astype(str)
@@ -80,11 +80,10 @@ def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> 
 
     Seeds are runs of one method that have one; other programs' runs have none.
     """
-    known, methods = column(campaign.runs, "n_classes"), campaign.run_methods()
-    k = {} if known is None else dict(zip(campaign.run_names(), known, strict=True))
-    own = np.array([int(np.nan_to_num(k.get(name, 0))) for name in names])
+    k, methods, seeds = campaign.run_classes(), campaign.run_methods(), campaign.run_seeds()
+    own = np.array([k.get(name, 0) for name in names])
     method = np.array([methods.get(name, "") for name in names])
-    seeded = method != "external"
+    seeded = np.array([name in seeds for name in names])
     alike = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
     found = {}
     for n in np.unique(own[own > 0]):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from emjax.consensus.traces import parse_class
 from emjax.report.campaign import Campaign, column, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, small
@@ -28,7 +29,7 @@ NAMES = {
 
 def flagged(campaign: Campaign) -> pd.DataFrame:
     """Rows of confounders.tsv that deserve a warning."""
-    table = campaign.table("consensus/confounders.tsv")
+    table = campaign.table(campaign.folder.consensus.confounders)
     effect, q = column(table, "effect_size"), column(table, "q_value", "q")
     if effect is None or q is None or "nuisance" not in table:
         return pd.DataFrame(columns=["class", "nuisance", "effect_size"])
@@ -43,12 +44,12 @@ def say(nuisance: str) -> str:
 
 def confounder_figure(campaign: Campaign) -> Figure | None:
     """Effect size of every nuisance on every class."""
-    table = campaign.table("consensus/confounders.tsv")
+    table = campaign.table(campaign.folder.consensus.confounders)
     if "nuisance" not in table or "class" not in table:
         return None
     several = len(campaign.class_numbers) > 1
     if not several:  # whatever all particles share tells nothing, but a run's classes may
-        table = table.loc[["." in str(c) for c in table["class"]]]
+        table = table.loc[[bool(parse_class(str(c))[0]) for c in table["class"]]]
     effect = column(table, "effect_size")
     if effect is None or table.empty:
         return None
@@ -56,7 +57,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     places = [(str(n), str(c)) for n, c in zip(table["nuisance"], table["class"], strict=True)]
     nuisances = list(dict.fromkeys(n for n, _ in places))
     classes = list(dict.fromkeys(c for _, c in places))
-    labels = [f"class {c}" if c.isdigit() else c for c in classes]
+    labels = [c if parse_class(c)[0] else f"class {c}" for c in classes]
     chart = Chart(
         (0, len(nuisances)),
         (len(classes), 0),
@@ -68,7 +69,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         label="Confounders",
     )
     hits = flagged(campaign)
-    marked = {(str(n), str(c)) for n, c in zip(hits["nuisance"], hits["class"], strict=True)}
+    marked = [(str(n), str(c)) for n, c in zip(hits["nuisance"], hits["class"], strict=True)]
     for i, (nuisance, own) in enumerate(places):
         x, y = nuisances.index(nuisance), classes.index(own)
         value = float(effect[i])

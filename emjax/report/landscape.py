@@ -7,15 +7,16 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import Figure, percent, plural
+from emjax.report.methods import JUDGED
 from emjax.report.svg import Chart, colour, number
 
 MOST_SPECKS = 3000
-JUDGED = {"em3d": "full maps", "subspace": "maps inside the subspace"}
+SUBSPACE = "subspace"
 
 
-def evidence(campaign: Campaign, method: str = "subspace") -> dict[str, Any]:
+def evidence(campaign: Campaign, method: str = SUBSPACE) -> dict[str, Any]:
     """What held-out particles judged; empty where nothing was held out."""
-    return campaign.json(f"runs/{method}/evidence.json")
+    return campaign.json(campaign.folder.method(method).evidence)
 
 
 def supported(campaign: Campaign) -> int | None:
@@ -38,7 +39,8 @@ def numbers_untried(campaign: Campaign) -> list[str]:
     """Where the largest number tried explains held-out particles best: its neighbours may more."""
     found = []
     for method, name in JUDGED.items():
-        record, table = evidence(campaign, method), campaign.table(f"runs/{method}/evidence.tsv")
+        record = evidence(campaign, method)
+        table = campaign.table(campaign.folder.method(method).evidence_curve)
         k, best = column(table, "n_classes"), record.get("classes", {}).get("chosen")
         if k is None or best is None or best < 2 or record.get("follows_poses"):
             continue
@@ -80,7 +82,7 @@ def evidence_notes(campaign: Campaign) -> list[str]:
 
 def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     """Likelihood gain of each number of classes on particles that the maps have not seen."""
-    table = campaign.table(f"runs/{method}/evidence.tsv")
+    table = campaign.table(campaign.folder.method(method).evidence_curve)
     k, gain = column(table, "n_classes"), column(table, "gain")
     if k is None or gain is None or not np.isfinite(gain).any():
         return None
@@ -159,7 +161,7 @@ def _curve(
 
 def seed_figure(campaign: Campaign) -> Figure | None:
     """Likelihood of all seeds, best first: how many reach the best answer."""
-    table = campaign.table("runs/subspace/likelihood.tsv")
+    table = campaign.table(campaign.folder.method(SUBSPACE).likelihood)
     value = column(table, "log_likelihood")
     if value is None:
         return None
@@ -199,7 +201,7 @@ def _shown_number(campaign: Campaign, kinds: list[int]) -> int:
 
 def optima_figure(campaign: Campaign) -> Figure | None:
     """How often each distinct answer was found."""
-    table = campaign.table("runs/subspace/likelihood.tsv")
+    table = campaign.table(campaign.folder.method(SUBSPACE).likelihood)
     if "optimum" not in table or "n_classes" not in table:
         return None
     k = numbers(table, "n_classes").astype(int)
@@ -242,7 +244,7 @@ def between_classes(points: np.ndarray, labels: np.ndarray) -> float:
 
 def landscape_figure(campaign: Campaign) -> Figure | None:
     """Particles in the first two components, with their consensus class."""
-    z = campaign.array("runs/subspace/coordinates.npy")
+    z = campaign.array(campaign.folder.method(SUBSPACE).coordinates)
     if z is None or z.ndim != 2 or z.shape[1] < 2 or not len(z):
         return None
     pick = np.linspace(0, len(z) - 1, min(len(z), MOST_SPECKS)).astype(int)

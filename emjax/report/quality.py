@@ -21,7 +21,7 @@ def resolution_at(frequency: np.ndarray, fsc: np.ndarray, threshold: float = 0.1
 
 def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
     """Fourier shell correlation of a class's half-maps."""
-    table = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
+    table = campaign.table(campaign.folder.consensus.class_fsc(c))
     if table.empty:
         return None
     frequency, fsc = (
@@ -129,7 +129,9 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
 
 def resolution_figure(campaign: Campaign) -> Figure | None:
     """FSC of all classes in one plot."""
-    tables = {c: campaign.table(f"consensus/class_{c:03d}_fsc.tsv") for c in campaign.class_numbers}
+    tables = {
+        c: campaign.table(campaign.folder.consensus.class_fsc(c)) for c in campaign.class_numbers
+    }
     tables = {c: t for c, t in tables.items() if not t.empty}
     if len(tables) < 2:
         return None

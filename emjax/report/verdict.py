@@ -5,12 +5,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from emjax.consensus.traces import parse_class
 from emjax.report.agreement import agreement_sentence, strangers
 from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence, evidence_verdicts, numbers_untried, supported
+from emjax.report.landscape import (
+    SUBSPACE,
+    evidence,
+    evidence_verdicts,
+    numbers_untried,
+    supported,
+)
+from emjax.report.methods import JUDGED
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
 
@@ -145,7 +153,7 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         agreement = agreement_sentence(campaign)
         if agreement:
             text += f"; {agreement}"
-        seeds = len(campaign.table("runs/subspace/likelihood.tsv"))
+        seeds = len(campaign.table(campaign.folder.method(SUBSPACE).likelihood))
         if seeds:
             text += f"; the subspace runs stand for {seeds:,} seeds"
         resolution = campaign.preparation.get("filter_resolution") or campaign.config.get(
@@ -163,7 +171,7 @@ def _add_picked(verdict: Verdict, campaign: Campaign) -> None:
         name = "class" if len(picked) == 1 else "classes"
         verdict.found.append(
             f"You keep {name} {', '.join(map(str, picked))}: {plural(kept, 'particle')}, in "
-            "rebalance/particles_kept.star."
+            f"{campaign.link(campaign.folder.rebalance.kept.star)}."
         )
 
 
@@ -178,11 +186,12 @@ def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
             "ones fit the particles they were made from and no others."
         )
     verdict.distrust += numbers_untried(campaign)
-    if evidence(campaign, "em3d").get("follows_poses"):
-        verdict.distrust.append(
-            "The poses: classes of full maps follow their error. Refine them, or let subspace runs "
-            "allow for it (subspace.pose_error: auto)."
-        )
+    verdict.distrust += [
+        f"The poses: classes of {words} follow their error. Refine them, or let subspace runs "
+        "allow for it (subspace.pose_error: auto)."
+        for method, words in JUDGED.items()
+        if evidence(campaign, method).get("follows_poses")
+    ]
     apart = strangers(campaign)
     if apart:
         verdict.distrust.append(
@@ -234,11 +243,9 @@ def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
     """Why a nuisance that goes with classes matters."""
     named = [str(c) for c in dict.fromkeys(rows["class"])]
     # Classes of a single run are called em3d-K04-s001.2.
-    of_run = {name.rpartition(".")[0] for name in named}
-    names = ("class " if len(named) == 1 else "classes ") + ", ".join(
-        name.rpartition(".")[2] for name in named
-    )
-    names += f" of {of_run.pop()}" if of_run != {""} else ""
+    runs, numbers_of_run = zip(*map(parse_class, named), strict=True)
+    names = ("class " if len(named) == 1 else "classes ") + ", ".join(map(str, numbers_of_run))
+    names += f" of {runs[0]}" if runs[0] else ""
     effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
     if nuisance == MOVEMENT:
         return (
@@ -296,10 +303,11 @@ def _add_advice(verdict: Verdict, campaign: Campaign, confounders: set[str]) -> 
             "purpose with consensus.n_classes."
         )
         return
+    particles = campaign.link(campaign.folder.consensus.particles.star)
     verdict.advice += [
         "Look at the difference maps below: is each where biology would put it?",
-        "Refine each class by itself from consensus/particles.star (rlnClassNumber), half-sets "
-        "kept, poses free.",
+        f"Refine each class by itself from {particles} "
+        "(rlnClassNumber), half-sets kept, poses free.",
     ]
     verdict.advice.extend(_cleanest(campaign))
 

@@ -14,9 +14,9 @@ from emjax.consensus.intersections import (
     intersect_runs,
     keep_intersections,
     pattern_contingency,
-    write_traces,
 )
 from emjax.consensus.significance import rank_xmipp, smallest_in_trace
+from emjax.consensus.traces import write_traces
 
 CASES = ["testConsensus", "testConsensus2", "testConsensus3", "testConsensus4", "testConsensus6"]
 CASES.append("three_five")
