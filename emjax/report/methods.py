@@ -1,4 +1,6 @@
-"""Which methods held-out particles judge, in the order in which the report names them."""
+"""Which methods held-out particles judge."""
+
+from emjax.campaign.methods import METHODS
 
 # What was judged, in words, by method.
-JUDGED = {"em3d": "full maps", "subspace": "maps inside the subspace"}
+JUDGED = {name: method.judged for name, method in METHODS.items() if method.judged}
