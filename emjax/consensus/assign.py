@@ -16,7 +16,7 @@ from emjax.consensus.latent import (
     sum_runs,
     tabulate_labels,
 )
-from emjax.consensus.linkage import cut_linkage
+from emjax.consensus.linkage import cut_tree
 from emjax.consensus.runs import Runs, gather_votes
 from emjax.consensus.stability import score_stability
 
@@ -77,7 +77,7 @@ def assign_by_linkage(
     """
     group = np.full(len(crossed.sizes) + 1, -1)
     if len(kept):
-        cut = cut_linkage(linkage, n_classes)
+        cut = cut_tree(linkage, n_classes)[: len(kept)]
         size = np.bincount(cut, weights=crossed.sizes[kept])
         group[kept] = np.argsort(np.argsort(-size, kind="stable"))[cut]
     labels = group[crossed.of_particle]

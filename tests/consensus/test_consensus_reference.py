@@ -114,6 +114,6 @@ def test_elbows_of_the_original_on_its_heights(reference, name):
         for metric in METRICS:
             merges = case.arrays[f"min{minimum}/Z_{metric}"]
             found = find_elbows(merges, merges)
-            told = case.text[f"min{minimum}"][f"elbows_{metric}"]
+            theirs = case.text[f"min{minimum}"][f"elbows_{metric}"]
             rules = ELBOWS[:4]
-            assert {r: found[r] for r in rules} == {r: told[r] for r in rules}
+            assert {r: found.of(r) for r in rules} == {r: theirs[r] for r in rules}
