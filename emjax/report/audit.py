@@ -3,26 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from emjax.audit.confounders import VIEWING_DIRECTION
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.consensus.traces import parse_class
 from emjax.report.campaign import Campaign, column, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, small
 
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
-
-MOVEMENT = "movement of the whole"  # of the molecule: what pose errors look like
-SCALE = "grey scale"  # of the whole particle
-POSES = ("viewing direction", "shift", MOVEMENT)
+POSES = (VIEWING_DIRECTION, "shift", RIGID_BODY_MOTION)  # what pose errors look like
 
 NAMES = {
-    "viewing_direction": "viewing direction",
-    "direction": "viewing direction",
-    "defocus": "defocus",
-    "micrograph": "micrograph",
-    "optics_group": "optics group",
-    "shift": "shift",
-    "scale": "image scale",
-    "rotations": "viewing direction",
     "shifts": "shift",
 }
 

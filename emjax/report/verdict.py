@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from emjax.audit.intensity import INTENSITY_SCALE
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.consensus.traces import parse_class
 from emjax.report.agreement import agreement_sentence, strangers
-from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
+from emjax.report.audit import MATTERS, POSES, flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.figure import percent, plural
@@ -247,13 +249,13 @@ def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
     names = ("class " if len(named) == 1 else "classes ") + ", ".join(map(str, numbers_of_run))
     names += f" of {runs[0]}" if runs[0] else ""
     effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
-    if nuisance == MOVEMENT:
+    if nuisance == RIGID_BODY_MOTION:
         return (
             f"A small movement of the whole molecule explains up to {100 * effect:.0f} % of the "
             f"difference map of {names}: particles are sorted by the error of their pose, not by "
             "their state."
         )
-    if nuisance == SCALE:
+    if nuisance == INTENSITY_SCALE:
         return (
             f"A change of brightness of the whole explains up to {100 * effect:.0f} % of the "
             f"difference map of {names}: ice, contrast or the normalisation of the images sorted "

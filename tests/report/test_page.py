@@ -43,20 +43,20 @@ def test_warns_of_classes_that_follow_the_viewing_direction(jittered_campaign: P
 def test_one_class_shows_what_the_classes_of_its_best_run_follow(tmp_path: Path):
     folder = make_campaign(tmp_path / "x", n_particles=200, kind="null")
     write_json(folder / "consensus/elbows.json", {"recommended": 1, "verdict": "continuum"})
-    rows = [f"em3d-K04-s001.{c}\tmovement of the whole\t0.8\t\t\tTrue" for c in (1, 2)]
+    rows = [f"em3d-K04-s001.{c}\trigid-body motion\t0.8\t\t\tTrue" for c in (1, 2)]
     head = "class\tnuisance\teffect_size\tp_value\tq_value\tflag"
-    table = [head, "1\tmovement of the whole\t0\t\t\tFalse", *rows]
+    table = [head, "1\trigid-body motion\t0\t\t\tFalse", *rows]
     (folder / "consensus/confounders.tsv").write_text("\n".join(table) + "\n")
     page = render(folder)
     assert "difference map of classes 1, 2 of em3d-K04-s001: particles are sorted by" in page
-    assert "2 classes go with movement of the whole: distrust them" in page
+    assert "2 classes go with rigid-body motion: distrust them" in page
 
 
 @pytest.mark.parametrize(
     ("nuisance", "mood", "words"),
     [
-        ("grey scale", "warn", "A change of brightness of the whole explains up to 45 %"),
-        ("movement of the whole", "warn", "sorted by the error of their pose"),
+        ("intensity scale", "warn", "A change of brightness of the whole explains up to 45 %"),
+        ("rigid-body motion", "warn", "sorted by the error of their pose"),
         ("defocus", "warn", "Look into defocus"),
     ],
 )
