@@ -97,7 +97,7 @@ def audit_confounders(
             [n, 2] as shift; other floats as scalars, integers and text as groups.
         rng: for the shuffles of the groups.
 
-    Returns class, nuisance, effect_size (0..1), p_value, q_value and flag, one row a pair. The
+    Returns class, nuisance, effect_size (0..1), p_value, q_value and flag, one row per pair. The
     flag asks for both, q < 0.05 and an effect above 0.2: many particles make any effect certain.
     """
     inside = labels >= 0

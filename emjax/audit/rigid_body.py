@@ -11,7 +11,7 @@ RIGID_BODY_MOTION = "rigid-body motion"
 
 
 def movement_maps(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "m d d d"]:
-    """First and second derivatives of a volume under shifts and rotations of the whole.
+    """First and second derivatives of a volume under rigid-body shifts and rotations.
 
     Three shifts ∂V and three rotations r × ∇V, then the 21 products of two: errors of either
     sign average to a blur, which only the second order shows.

@@ -92,7 +92,7 @@ def assign_by_linkage(
 
 
 def describe_groups(runs: Runs, labels: Int[np.ndarray, " n"], n_groups: int) -> LatentClasses:
-    """Latent classes that given groups (-1: none) would be, with one pseudo-count a run."""
+    """Latent classes that given groups (-1: none) would be, with one pseudo-count per run."""
     counts = count_contingency(labels, n_groups, runs.labels, runs.n_classes).astype(np.float64)
     counts += np.repeat(1.0 / runs.n_classes, runs.n_classes)
     rates = counts / np.repeat(sum_runs(counts, runs.n_classes), runs.n_classes, axis=-1)

@@ -118,7 +118,7 @@ def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
     return own
 
 
-def _dimmest_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
+def _least_supported_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
     """The class too small, or too much mixed with others, to be a state."""
     posterior, _ = assign_posterior(votes, model)
     weighted = posterior * votes.counts[:, None]
@@ -150,10 +150,10 @@ def _merge_nearest(votes: Votes, model: LatentClasses, c: int, steps: int) -> La
 def drop_spurious(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
     """Merge away classes that are too small, too impure, or a mixture of the others."""
     while len(model.weights) > 1:
-        dim = _dimmest_class(votes, model, min_fraction)
-        if dim is None:
+        least = _least_supported_class(votes, model, min_fraction)
+        if least is None:
             break
-        model = _merge_nearest(votes, model, dim, 5)
+        model = _merge_nearest(votes, model, least, 5)
     return model
 
 
@@ -164,10 +164,10 @@ def prune_classes(votes: Votes, model: LatentClasses, min_fraction: float) -> La
         if pair is not None:
             model = iterate(votes, merge_classes(model, *pair), 10)
             continue
-        dim = _dimmest_class(votes, model, min_fraction)
-        if dim is None:
+        least = _least_supported_class(votes, model, min_fraction)
+        if least is None:
             break
-        model = _merge_nearest(votes, model, dim, 10)
+        model = _merge_nearest(votes, model, least, 10)
     return model
 
 
@@ -301,7 +301,8 @@ def _explain(
             f" associated within any groups (the labels' likelihood peaks at {likely}{same})."
         )
     weakest = support[np.triu_indices(g, 1)].min()
+    by = "all" if weakest > 0.995 else f"at least {weakest:.0%} of the"
     return (
-        f"{g} classes: each pair is kept apart by at least {weakest:.0%} of the runs that could"
+        f"{g} classes: each pair is kept apart by {by} runs with enough classes"
         f" ({n_runs} runs); the labels' likelihood peaks at {likely}{same}{held}."
     )

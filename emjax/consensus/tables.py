@@ -1,4 +1,4 @@
-"""Tables of the consensus: one row an intersection, one row a consensus class."""
+"""Tables of the consensus: one row per intersection, one row per consensus class."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
         top=18 + 16 * -(-len(kinds) // 4),
         label="Likelihood and agreement",
     )
-    chart.axes("log-likelihood a particle", "agreement with the consensus")
+    chart.axes("log-likelihood per particle", "agreement with the consensus")
     chart.legend([plural(c, "class", "classes") for c in kinds])
     for name, x, y, c in points:
         tip = f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}"

@@ -39,7 +39,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     if "nuisance" not in table or "class" not in table:
         return None
     several = len(campaign.class_numbers) > 1
-    if not several:  # whatever all particles share tells nothing, but a run's classes may
+    if not several:  # whatever all particles share shows nothing, but a run's classes may
         table = table.loc[[bool(parse_class(str(c))[0]) for c in table["class"]]]
     effect = column(table, "effect_size")
     if effect is None or table.empty:
@@ -92,7 +92,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
     if len(hits):
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
-        count = plural(len(set(hits["class"])), "class goes", "classes go")
+        count = plural(len(set(hits["class"])), "class correlates", "classes correlate")
         title = f"{count} with {what}: distrust {'it' if count.startswith('1 ') else 'them'}"
     else:
         title = "No class depends on anything but the images, as far as can be tested"
@@ -100,12 +100,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         "confounders",
         title,
         chart.svg(),
-        "How strongly membership of a class goes with a property that has nothing to do with the "
-        "molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from 0.2 if "
-        "chance does not explain it. Grey scale and movement of the whole are parts of the class's "
-        "difference map: what a change of brightness, or a small turn or shift, of the whole "
-        "particle would make; they warn from 0.5. Reproducible is not the same as true: such a "
-        "class may be an artefact of poses, CTF or ice that every seed finds."
+        "How strongly membership of a class correlates with a property that has nothing to do "
+        "with the molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from "
+        "0.2 if chance does not explain it. For intensity scale and rigid-body motion the number "
+        "is the share of the class's difference map that another intensity scale of the particle, "
+        "or a small rotation or shift of it, explains; they warn from 0.5. Reproducible is not the "
+        "same as true: such a class may be an artefact of poses, CTF or ice that every seed finds."
         + ("" if several else " These are the classes of the best-fitting run."),
         table,
     )

@@ -113,7 +113,7 @@ class Campaign:
         return {n: v for n, v, m in found if m == main and np.isfinite(v)}
 
     def run_methods(self) -> dict[str, str]:
-        """Method of every run; empty where none is told."""
+        """Method of every run; empty where none is named."""
         names = self.run_names()
         methods = self.runs["method"].astype(str) if "method" in self.runs else [""] * len(names)
         return dict(zip(names, methods, strict=True))

@@ -25,7 +25,7 @@ from emjax.report.svg import small
 
 DIRECTIONS = ("along z", "along y", "along x")
 WIDEST = 128  # maps wider than this are averaged down before anything is drawn
-SURFACE_BOX = 40  # of the 3D look: 64 kB a class
+SURFACE_BOX = 40  # of the 3D look: 64 kB per class
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _rebalances_others(campaign: Campaign) -> bool:
 
 
 def class_cards(campaign: Campaign) -> list[ClassCard]:
-    """One card a class, pictures on a common scale."""
+    """One card per class, pictures on a common scale."""
     maps = _read_maps(campaign)
     if maps is None:
         return [_card(campaign, c, {}) for c in campaign.class_numbers]

@@ -18,13 +18,13 @@ def history(metrics: dict) -> list[dict]:
 
 
 _CURVES = {
-    "log_likelihood": ("log-likelihood a particle", "log-likelihood", 1.0),
+    "log_likelihood": ("log-likelihood per particle", "log-likelihood", 1.0),
     "switched": ("particles that changed class (%)", "switching", 100.0),
 }
 
 
 def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
-    """One curve a run over its iterations."""
+    """One curve per run over its iterations."""
     label, short, factor = _CURVES[quantity]
     curves, coarse = {}, False
     for name, metrics in campaign.metrics.items():

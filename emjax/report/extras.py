@@ -29,7 +29,7 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     figures = [_matrix("affinity", title, a, names, None)]
     superclass = column(table, "superclass")
     if superclass is not None and len(superclass) == len(a):
-        # Superclass 0: set aside, so last.
+        # Superclass 0: excluded, so last.
         order = np.argsort(np.where(superclass > 0, superclass, np.inf), kind="stable")
         count = len(set(superclass[superclass > 0].tolist()))
         title = "All classes are much alike: one superclass"
@@ -74,7 +74,7 @@ def _matrix(
         class_="label",
     )
     if groups is not None:
-        # Maps that were set aside stand last and have no frame.
+        # Maps that were excluded stand last and have no frame.
         m = min(m, int((groups > 0).sum()))
         edges = [0, *(np.flatnonzero(np.diff(groups[:m])) + 1).tolist(), m]
         for lo, hi in zip(edges[:-1], edges[1:], strict=True):

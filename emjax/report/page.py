@@ -111,7 +111,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
         Tab(
             "runs",
             "Runs",
-            "Whether independent runs from different random starts tell the same story.",
+            "Whether independent runs from different random starts agree.",
         ),
         Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
         Tab("som", "Images", "The self-organising map of the images, node by node."),
@@ -197,7 +197,7 @@ def write_figures(folder: CampaignFolder, config: dict, figures: Path | None = N
         figures: where the files go, if not where the campaign's folder has them.
 
     Returns:
-        The files, one a figure.
+        The files, one per figure.
     """
     campaign = Campaign(folder, config)
     figures = figures or folder.figures

@@ -17,7 +17,7 @@ RUN_COLUMNS = {
     "seed": "Seed",
     "iterations": "Iterations",
     "converged": "Converged",
-    "log_likelihood": "Log-likelihood a particle",
+    "log_likelihood": "Log-likelihood per particle",
     "seconds": "Seconds (share of its job)",
 }
 MOST_ROWS = 200

@@ -36,7 +36,7 @@ def test_says_plainly_that_there_is_nothing(null_campaign: Path):
 def test_warns_of_classes_that_follow_the_viewing_direction(jittered_campaign: Path):
     page = render(jittered_campaign)
     assert 'class="verdict warn"' in page
-    assert "go with viewing direction" in page
+    assert "correlate with viewing direction" in page
     assert "Refine the poses first" in page
 
 
@@ -49,13 +49,13 @@ def test_one_class_shows_what_the_classes_of_its_best_run_follow(tmp_path: Path)
     (folder / "consensus/confounders.tsv").write_text("\n".join(table) + "\n")
     page = render(folder)
     assert "difference map of classes 1, 2 of em3d-K04-s001: particles are sorted by" in page
-    assert "2 classes go with rigid-body motion: distrust them" in page
+    assert "2 classes correlate with rigid-body motion: distrust them" in page
 
 
 @pytest.mark.parametrize(
     ("nuisance", "mood", "words"),
     [
-        ("intensity scale", "warn", "A change of brightness of the whole explains up to 45 %"),
+        ("intensity scale", "warn", "Another intensity scale explains up to 45 %"),
         ("rigid-body motion", "warn", "sorted by the error of their pose"),
         ("defocus", "warn", "Look into defocus"),
     ],
@@ -137,7 +137,7 @@ def test_says_which_classes_were_picked(tmp_path: Path):
     write_json(folder / "rebalance/rebalance.json", {"keep": [1, 3], "kept": 123, "excluded": 77})
     page = render(folder)
     assert "You keep classes 1, 3: 123 particles" in page
-    assert page.count(", set aside</h3>") == 2
+    assert page.count(", excluded</h3>") == 2
 
 
 def test_time_and_memory_of_every_job_and_together(tmp_path: Path):
@@ -171,7 +171,7 @@ def test_runs_whose_classes_never_parted_say_nothing(tmp_path: Path):
         metrics["history"][0] |= {"class_sizes": [200] + [0] * (k - 1), "class_mass": [200 / k] * k}
         write_json(path, metrics)
     page = render(folder)
-    assert "nothing was told apart" in headline(page)
+    assert "nothing was separated" in headline(page)
     assert "particles_per_reconstruction" in page
 
 
@@ -187,10 +187,10 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200)
     add_subspace(folder)
     page = render(folder)
-    assert "Of 2, 3, 4 and 5 classes tried, 3 explain particles set aside best" in page
+    assert "Of 2, 3, 4 and 5 classes tried, 3 explain held-out particles best" in page
     assert "the largest number of classes that was tried" not in page
-    assert "By particles set aside (maps inside the subspace): 3 classes raise" in page
-    assert "Particles set aside support 3 classes only" in page
+    assert "By held-out particles (maps inside the subspace): 3 classes raise" in page
+    assert "Held-out particles support 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
     assert "1 component (1) follows the error of the poses." in page
@@ -229,7 +229,7 @@ def test_a_run_without_likelihood_has_an_empty_cell(tmp_path: Path):
     runs.loc[0, "log_likelihood"] = np.nan
     write_tsv(folder / "runs.tsv", runs)
     head, rows = run_table(read(folder))
-    cells = [row[head.index("Log-likelihood a particle")] for row in rows]
+    cells = [row[head.index("Log-likelihood per particle")] for row in rows]
     assert cells[0] == "" and all(cells[1:])
 
 
@@ -237,15 +237,15 @@ def test_says_when_classes_only_cut_a_continuum(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200)
     add_subspace(folder, states=1)
     page = render(folder)
-    assert "Particles set aside show a continuum, which 3 classes cut" in page
-    assert "Particles set aside support 1 class only" in page
+    assert "Held-out particles show a continuum, which 3 classes cut" in page
+    assert "Held-out particles support 1 class only" in page
 
 
 def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200, kind="null")
     add_subspace(folder, best=1)
     page = render(folder)
-    assert "No number of classes explains particles set aside better than one map does" in page
+    assert "No number of classes explains held-out particles better than one map does" in page
 
 
 def test_warns_of_poses_where_held_out_particles_gain_by_their_error(tmp_path: Path):
@@ -258,7 +258,7 @@ def test_warns_of_poses_where_held_out_particles_gain_by_their_error(tmp_path: P
     judged = {"discrete_classes": 1, "follows_poses": True, "classes": classes}
     write_json(here / "evidence.json", judged)
     page = render(folder)
-    assert "What more classes explain of particles set aside follows the error of" in page
+    assert "What more classes explain of held-out particles follows the error of" in page
     assert "The poses: classes of full maps follow their error." in page
 
 

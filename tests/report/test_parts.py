@@ -112,12 +112,12 @@ def test_runs_of_other_programs_are_not_called_unconverged(tmp_path: Path):
     runs = read_tsv(folder / "runs.tsv").drop(columns="converged")
     runs["converged"] = [None, *[True] * (len(runs) - 1)]
     write_tsv(folder / "runs.tsv", runs)
-    told = judge(read(folder)).distrust
-    assert not any("had not converged" in line for line in told)
+    said = judge(read(folder)).distrust
+    assert not any("had not converged" in line for line in said)
     runs["converged"] = [None, False, *[True] * (len(runs) - 2)]
     write_tsv(folder / "runs.tsv", runs)
-    told = judge(read(folder)).distrust
-    assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in told)
+    said = judge(read(folder)).distrust
+    assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in said)
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):
