@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import adjusted_rand_score
 
-from emjax.report.campaign import Campaign, column, contingency, numbers, traces
+from emjax.report.campaign import Campaign, column, numbers, traces
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour
@@ -181,19 +182,13 @@ def _with_consensus(campaign: Campaign) -> dict[str, float]:
     size = np.asarray(column(groups, "size"))
     consensus = np.nan_to_num(np.asarray(column(groups, "consensus_class"))).astype(int)
     return {
-        name: rand_from_table(contingency(classes[:, i], consensus, size))
+        name: rand_of_groups(classes[:, i], consensus, size.astype(int))
         for i, name in enumerate(names)
     }
 
 
-def rand_from_table(table: np.ndarray) -> float:
-    """Adjusted Rand index of two labellings from their contingency table."""
-
-    def pairs(x: np.ndarray) -> float:
-        return float((x * (x - 1) / 2).sum())
-
-    both, a, b = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
-    every = pairs(np.array([table.sum()]))
-    expected = a * b / every if every else 0.0
-    largest = (a + b) / 2
-    return 1.0 if largest == expected else (both - expected) / (largest - expected)
+def rand_of_groups(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> float:
+    """Adjusted Rand index of two labellings (from 1; 0: none) of groups of so many particles."""
+    both = (first > 0) & (second > 0)
+    labels = (np.repeat(x[both], size[both]) for x in (first, second))
+    return float(adjusted_rand_score(*labels)) if both.any() else 1.0
