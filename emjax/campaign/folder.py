@@ -350,6 +350,11 @@ class CampaignFolder:
         return self.path / "export"
 
     @property
+    def config(self) -> Path:
+        """The configuration of a campaign that repeats another."""
+        return self.path / "config.yaml"
+
+    @property
     def record(self) -> Path:
         """Options, versions, checksums and times: all that repeats the campaign."""
         return self.path / "campaign.json"
