@@ -1,6 +1,6 @@
-"""Maps `workflow/` and `profiles/` into the package as `emjax.workflow`, without a second copy in git.
+"""Maps `workflow/` and `profiles/` into the package as `emjax.workflow`: no second copy in git.
 
-All else about the package stands in pyproject.toml, which cannot both find packages and map others.
+All else stands in pyproject.toml, which cannot both find packages and map others.
 """
 
 from setuptools import find_packages, setup

@@ -26,7 +26,7 @@ def run_demo(
         n_particles: to simulate.
         say: takes a line for the user.
         arguments: Snakemake's own.
-        config: a campaign of the simulated particles; None: `demo.yaml`, written if it is not there.
+        config: a campaign of the simulated particles; None: `demo.yaml`, written if need be.
         verbose: whether Snakemake speaks too.
 
     Returns:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from emjax.campaign.costs import Facts, jobs, memory_mb, minutes
+from emjax.campaign.costs import Facts, memory_mb, minutes
+from emjax.campaign.methods import long_jobs
 from emjax.imaging.crop import filter_radius
 from emjax.io.particles.particle_set import read_particles
 
@@ -31,7 +32,7 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
     )
     yield f"{'job':24}{'memory':>10}{'a pass':>12}{'in all':>12}{'asked for':>12}"
     total = 0.0
-    for name, cost in jobs(facts, config):
+    for name, cost in long_jobs(facts, config):
         total += cost.seconds
         yield (
             f"{name:24}{memory_mb(cost, 1) / 1000:7.1f} GB"

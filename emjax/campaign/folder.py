@@ -1,7 +1,7 @@
 """The folder of a campaign: every path in it, by name.
 
-Other tools read these names, so they are a contract. Paths are plain `pathlib.Path`s, relative
-where the campaign's own path is; whoever reads or writes a file asks here where it lies.
+Other tools read these names, so they are a contract. Paths are relative where the campaign's own
+path is; whoever reads or writes a file asks here where it lies.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emjax.campaign.names import RunName
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder whose files have names."""
+
+    path: Path
+
+
+class File:
+    """A file or folder of that name in the folder that has it."""
+
+    def __init__(self, name: str) -> None:
+        """Its name, below the folder."""
+        self.name = name
+
+    def __get__(self, folder: Folder, owner: type) -> Path:
+        """Where it lies."""
+        return folder.path / self.name
 
 
 @dataclass(frozen=True)
@@ -27,88 +46,52 @@ class ParticleFile:
         return [self.stem.with_name(f"{self.stem.name}{suffix}") for suffix in suffixes]
 
 
+class Particles:
+    """A particle table of that name in the folder that has it."""
+
+    def __init__(self, stem: str = "particles") -> None:
+        """Its name without suffix."""
+        self.stem = stem
+
+    def __get__(self, folder: Folder, owner: type) -> ParticleFile:
+        """Where it lies."""
+        return ParticleFile(folder.path / self.stem)
+
+
 @dataclass(frozen=True)
-class PrepareFolder:
+class PrepareFolder(Folder):
     """`prepare/`: whitened and cropped images and what was estimated from them."""
 
-    path: Path
-
-    @property
-    def particles(self) -> ParticleFile:
-        """The input's rows with half-set and scale."""
-        return ParticleFile(self.path / "particles")
-
-    @property
-    def facts(self) -> Path:
-        """Numbers of particles, boxes, pixels: what decides the cost of a campaign."""
-        return self.path / "prepare.json"
-
-    @property
-    def images(self) -> Path:
-        """Images in Fourier space."""
-        return self.path / "images.npy"
-
-    @property
-    def mean_map(self) -> Path:
-        """Of all particles, on the cropped box."""
-        return self.path / "mean_map.mrc"
+    particles = Particles()  # the input's rows with half-set and scale
+    facts = File("prepare.json")  # numbers of particles, boxes, pixels: what decides the cost
+    images = File("images.npy")
+    mean_map = File("mean_map.mrc")
+    solvent_mask = File("solvent_mask.mrc")
+    noise = File("noise.tsv")  # power by optics group and shell
 
     @property
     def half_maps(self) -> tuple[Path, Path]:
         """Mean maps of the half-sets."""
         return self.path / "mean_half1.mrc", self.path / "mean_half2.mrc"
 
-    @property
-    def solvent_mask(self) -> Path:
-        """On the cropped box."""
-        return self.path / "solvent_mask.mrc"
-
-    @property
-    def noise(self) -> Path:
-        """Noise power by optics group and shell."""
-        return self.path / "noise.tsv"
-
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Folder):
     """`runs/<run>/`: one classification."""
 
-    path: Path
+    particles = Particles()  # class and posterior of every particle
+    posteriors = File("posteriors.npy")
+    metrics = File("metrics.json")  # written last
+    fsc = File("fsc.tsv")
+    focus_mask = File("focus_mask.mrc")  # as it was applied
+    iterations = File("iterations")  # maps and classes after each one, where they are asked for
+    nodes = File("nodes.tsv")  # of a self-organising map
+    convergence = File("convergence.tsv")
 
     @property
     def name(self) -> RunName:
         """Parsed from the folder's name."""
         return RunName.parse(self.path.name)
-
-    @property
-    def particles(self) -> ParticleFile:
-        """Class and posterior of every particle."""
-        return ParticleFile(self.path / "particles")
-
-    @property
-    def posteriors(self) -> Path:
-        """Of every particle and class."""
-        return self.path / "posteriors.npy"
-
-    @property
-    def metrics(self) -> Path:
-        """The run's record; written last."""
-        return self.path / "metrics.json"
-
-    @property
-    def fsc(self) -> Path:
-        """Of each class's half-maps."""
-        return self.path / "fsc.tsv"
-
-    @property
-    def focus_mask(self) -> Path:
-        """As it was applied, on the cropped box."""
-        return self.path / "focus_mask.mrc"
-
-    @property
-    def iterations(self) -> Path:
-        """Maps and classes after each iteration, where they are asked for."""
-        return self.path / "iterations"
 
     def class_map(self, number: int, part: str = "") -> Path:
         """Map of a class, from 1; `part` is empty, `half1`, `half2` or `hard`."""
@@ -119,117 +102,37 @@ class RunFolder:
         return sorted(self.path.glob("class_???.mrc"))
 
     def images(self, kind: str) -> tuple[Path, Path]:
-        """Stack and list of a map's `class_averages` or `code_vectors`."""
+        """Stack and list of `class_averages` or `code_vectors`."""
         return self.path / f"{kind}.mrcs", self.path / f"{kind}.star"
 
-    @property
-    def nodes(self) -> Path:
-        """One row per node of a map."""
-        return self.path / "nodes.tsv"
-
-    @property
-    def convergence(self) -> Path:
-        """One row per iteration of a map."""
-        return self.path / "convergence.tsv"
-
 
 @dataclass(frozen=True)
-class MethodFolder:
+class MethodFolder(Folder):
     """`runs/<method>/`: what the runs of a method share."""
 
-    path: Path
-
-    @property
-    def evidence(self) -> Path:
-        """What held-out particles say of its classes."""
-        return self.path / "evidence.json"
-
-    @property
-    def evidence_curve(self) -> Path:
-        """Held-out gain by number of classes."""
-        return self.path / "evidence.tsv"
-
-    @property
-    def basis(self) -> Path:
-        """Mean and components of a subspace."""
-        return self.path / "basis.npy"
-
-    @property
-    def statistics(self) -> Path:
-        """What each particle says about its coordinates."""
-        return self.path / "statistics.npy"
-
-    @property
-    def coordinates(self) -> Path:
-        """Posterior means of the coordinates."""
-        return self.path / "coordinates.npy"
-
-    @property
-    def labels(self) -> Path:
-        """Of every optimum that was kept."""
-        return self.path / "labels.npy"
-
-    @property
-    def likelihood(self) -> Path:
-        """Of every seed."""
-        return self.path / "likelihood.tsv"
-
-    @property
-    def seeds(self) -> Path:
-        """Where every seed ended."""
-        return self.path / "seeds.npy"
-
-    @property
-    def optima(self) -> Path:
-        """Distinct answers that were kept."""
-        return self.path / "optima.tsv"
+    evidence = File("evidence.json")  # what held-out particles say of its classes
+    evidence_curve = File("evidence.tsv")  # held-out gain by number of classes
+    basis = File("basis.npy")  # mean and components of a subspace
+    statistics = File("statistics.npy")  # what each particle says about its coordinates
+    coordinates = File("coordinates.npy")  # their posterior means
+    labels = File("labels.npy")  # of every optimum that was kept
+    likelihood = File("likelihood.tsv")  # of every seed
+    seeds = File("seeds.npy")  # where every seed ended
+    optima = File("optima.tsv")  # distinct answers that were kept
 
 
 @dataclass(frozen=True)
-class ConsensusFolder:
+class ConsensusFolder(Folder):
     """`consensus/`: what all runs say together."""
 
-    path: Path
-
-    @property
-    def particles(self) -> ParticleFile:
-        """Class, posterior and stability of every particle."""
-        return ParticleFile(self.path / "particles")
-
-    @property
-    def intersections(self) -> Path:
-        """Groups of particles that all runs keep together."""
-        return self.path / "intersections.tsv"
-
-    @property
-    def linkage(self) -> Path:
-        """The tree of their merges, as SciPy writes it."""
-        return self.path / "linkage.npy"
-
-    @property
-    def elbows(self) -> Path:
-        """Numbers of classes by each rule, the recommended and the chosen one."""
-        return self.path / "elbows.json"
-
-    @property
-    def stability(self) -> Path:
-        """One row per consensus class."""
-        return self.path / "stability.tsv"
-
-    @property
-    def agreement(self) -> Path:
-        """Of every pair of runs."""
-        return self.path / "agreement.tsv"
-
-    @property
-    def matching(self) -> Path:
-        """Consensus classes beside the classes of every run."""
-        return self.path / "matching.tsv"
-
-    @property
-    def confounders(self) -> Path:
-        """What the classes follow besides the molecule."""
-        return self.path / "confounders.tsv"
+    particles = Particles()  # class, posterior and stability of every particle
+    intersections = File("intersections.tsv")  # groups that all runs keep together
+    linkage = File("linkage.npy")  # the tree of their merges, as SciPy writes it
+    elbows = File("elbows.json")  # numbers of classes: of each rule, recommended, chosen
+    stability = File("stability.tsv")  # one row per consensus class
+    agreement = File("agreement.tsv")  # one row per pair of runs
+    matching = File("matching.tsv")  # consensus classes beside the classes of every run
+    confounders = File("confounders.tsv")  # what the classes follow besides the molecule
 
     def class_map(self, number: int | str, part: str = "") -> Path:
         """Map of a class at full box; `part` is empty, `half1` or `half2`."""
@@ -249,47 +152,27 @@ class ConsensusFolder:
 
 
 @dataclass(frozen=True)
-class RebalanceFolder:
+class RebalanceFolder(Folder):
     """`rebalance/`: superclasses, and the particles that are kept."""
 
-    path: Path
-
-    @property
-    def affinity(self) -> Path:
-        """Of every pair of classes."""
-        return self.path / "affinity.npy"
-
-    @property
-    def superclasses(self) -> Path:
-        """One row per class."""
-        return self.path / "superclasses.tsv"
-
-    @property
-    def summary(self) -> Path:
-        """Numbers of superclasses and particles."""
-        return self.path / "rebalance.json"
-
-    @property
-    def references(self) -> Path:
-        """The given references with their superclasses."""
-        return self.path / "references.star"
-
-    @property
-    def kept(self) -> ParticleFile:
-        """Particles that are kept."""
-        return ParticleFile(self.path / "particles_kept")
-
-    @property
-    def excluded(self) -> ParticleFile:
-        """Particles that are not."""
-        return ParticleFile(self.path / "particles_excluded")
+    affinity = File("affinity.npy")  # of every pair of classes
+    superclasses = File("superclasses.tsv")  # one row per class
+    summary = File("rebalance.json")
+    references = File("references.star")  # the given references with their superclasses
+    kept = Particles("particles_kept")
+    excluded = Particles("particles_excluded")
 
 
 @dataclass(frozen=True)
-class CampaignFolder:
+class CampaignFolder(Folder):
     """`results/<campaign>/` and what lies beside it: logs and checkpoints."""
 
-    path: Path
+    runs_table = File("runs.tsv")  # one row per run
+    export = File("export")  # files for other programs
+    config = File("config.yaml")  # options of a campaign that repeats another
+    record = File("campaign.json")  # options, versions, checksums: all that repeats the campaign
+    report = File("report.html")
+    figures = File("figures")
 
     @classmethod
     def of(cls, campaign: str, base: Path = Path()) -> "CampaignFolder":
@@ -330,11 +213,6 @@ class CampaignFolder:
         return MethodFolder(self.path / "runs" / method)
 
     @property
-    def runs_table(self) -> Path:
-        """One row per run."""
-        return self.path / "runs.tsv"
-
-    @property
     def consensus(self) -> ConsensusFolder:
         """The consensus of the runs."""
         return ConsensusFolder(self.path / "consensus")
@@ -343,31 +221,6 @@ class CampaignFolder:
     def rebalance(self) -> RebalanceFolder:
         """Superclasses and kept particles."""
         return RebalanceFolder(self.path / "rebalance")
-
-    @property
-    def export(self) -> Path:
-        """Files for other programs."""
-        return self.path / "export"
-
-    @property
-    def config(self) -> Path:
-        """The configuration of a campaign that repeats another."""
-        return self.path / "config.yaml"
-
-    @property
-    def record(self) -> Path:
-        """Options, versions, checksums and times: all that repeats the campaign."""
-        return self.path / "campaign.json"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        """The page's figures one by one."""
-        return self.path / "figures"
 
 
 def _class_file(number: int | str, part: str, suffix: str = "mrc") -> str:

@@ -1,4 +1,4 @@
-"""A first configuration from a particle file: guesses that may be changed, every option explained."""
+"""A first configuration from a particle file: guesses to be looked over, every option explained."""
 
 import math
 import re
@@ -15,8 +15,8 @@ from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 HEAD = """\
 # A campaign of emjax. Check it with `emjax check {name}`, run it with `emjax run {name}`.
-# Lines that begin with # and a word (#scale: optimal) show the defaults. To change one, remove its #,
-# and the # of the section it stands in.
+# Lines that begin with # and a word (#scale: optimal) show the defaults. To change one, remove
+# its #, and the # of the section it stands in.
 """
 # What to show of options that have no default.
 EXAMPLES: dict[str, Any] = {

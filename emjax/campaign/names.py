@@ -1,4 +1,4 @@
-"""Names of runs, built and parsed in one place: em3d-K04-s000, sub-K04-s000, som-7x7-s000, ext-NAME."""
+"""Names of runs, built and parsed in one place, such as em3d-K04-s000 and som-7x7-s000."""
 
 import re
 from dataclasses import dataclass

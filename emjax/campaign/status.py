@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder
+from emjax.campaign.methods import METHODS
 from emjax.campaign.origin import checksum_of, other_particles
-from emjax.campaign.settings import em3d_batches, som_batches, subspace_runs
 from emjax.io.files import read_json, read_tsv
 
 
@@ -23,10 +23,10 @@ def status(config: dict[str, Any]) -> Iterator[str]:
         return
     facts = read_json(folder.prepare.facts)
     yield f"  particles: {facts['n_particles']} of {facts['box_size']} px"
-    for method, runs in _runs(config).items():
-        if runs:
+    for method in METHODS.values():
+        if runs := method.runs(config):
             done = sum(folder.run(run).metrics.exists() for run in runs)
-            yield f"  {method}: {done} of {len(runs)} runs finished"
+            yield f"  {method.name}: {done} of {len(runs)} runs finished"
     for name, line in _unfinished(folder.logs):
         yield f"  {name} is not finished; {line}"
     for why in _out_of_date(config, folder, facts):
@@ -35,16 +35,6 @@ def status(config: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in _found(folder.consensus, config["consensus"]["fdr"]))
     if folder.report.exists():
         yield f"  report: {folder.report.absolute()}"
-
-
-def _runs(config: dict[str, Any]) -> dict[str, list[str]]:
-    """Names of the campaign's runs by method."""
-    return {
-        "em3d": [run for batch in em3d_batches(config) for run in batch.runs],
-        "subspace": list(subspace_runs(config)),
-        "som": [run for batch in som_batches(config) for run in batch.runs],
-        "external": [f"ext-{run['name']}" for run in config["runs"]["external"]],
-    }
 
 
 def _unfinished(logs: Path) -> Iterator[tuple[str, str]]:

@@ -84,10 +84,9 @@ def check(options: argparse.Namespace) -> None:
     from emjax.campaign.check import check_campaign
     from emjax.campaign.settings import read_config
 
-    check_campaign(read_config(options.config), print)
-    print(
-        f"{options.config}: nothing is wrong with it and its input. Next: emjax run {options.config}"
-    )
+    config = options.config
+    check_campaign(read_config(config), print)
+    print(f"{config}: no error in it or in its input. Next: emjax run {config}")
 
 
 def estimate(options: argparse.Namespace) -> None:

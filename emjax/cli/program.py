@@ -12,8 +12,8 @@ from emjax.cli import campaigns, completion, files
 
 DESCRIPTION = """\
 Campaigns of many seeded cryo-EM classifications, and the consensus that says which classes are
-real. A first campaign: emjax init PARTICLES, emjax check CONFIG, emjax run CONFIG, emjax status CONFIG.
-Relative paths start in the folder where the command runs, and results go there."""
+real. A first campaign: emjax init PARTICLES, emjax check CONFIG, emjax run CONFIG. Relative paths
+start in the folder where the command runs, and results go there."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
