@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from emjax.campaign.shipped import shipped
@@ -46,15 +45,21 @@ def run_snakemake(command: Sequence[str]) -> int:
 
     Ctrl-C reaches Snakemake by itself, SIGTERM is handed on; it stops its jobs, and is waited for.
     """
-    with subprocess.Popen(command) as process:
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
-            while True:
-                with suppress(KeyboardInterrupt):
-                    code = process.wait()
-                    return code if code >= 0 else 128 - code
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    process = None
+
+    def hand_on(number: int, _: object) -> None:
+        # The keyboard's signal reaches everyone; raising here could lose the exit status.
+        if process is not None and number == signal.SIGTERM:
+            process.terminate()
+
+    before = {n: signal.signal(n, hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process = subprocess.Popen(command)
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
 
 
 def _profile(name: str) -> Path:

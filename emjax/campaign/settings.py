@@ -68,7 +68,7 @@ def _alone(config: dict[str, Any]) -> dict[str, Any]:
     """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
     rebalance = config.get("rebalance") if isinstance(config, dict) else None
     classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
-    if "runs" in config or not isinstance(classes, dict) or "particles" not in classes:
+    if not isinstance(classes, dict) or "particles" not in classes or "runs" in config:
         return config
     return {"particles": classes["particles"], "filter_resolution": 20, "runs": {}} | config
 

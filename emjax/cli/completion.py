@@ -29,7 +29,7 @@ def completion(options: argparse.Namespace) -> None:
     print(shtab.complete(parser, options.shell))
 
 
-def _complete_files(parser: argparse.ArgumentParser, files: dict[str, str]) -> None:
+def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
     """Every argument that is not one of a few words or a number is a file."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
