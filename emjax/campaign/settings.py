@@ -40,6 +40,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         found = " ".join(str(getattr(error, "strerror", error)).lower().split())
         told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
         raise ConfigError(told) from None
+    if not isinstance(config, dict):
+        found = "an empty file" if config is None else _shorten(config)
+        raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
     return complete(config, str(path))
 
 
@@ -68,7 +71,7 @@ def _alone(config: dict[str, Any]) -> dict[str, Any]:
     """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
     rebalance = config.get("rebalance") if isinstance(config, dict) else None
     classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
-    if not isinstance(classes, dict) or "particles" not in classes or "runs" in config:
+    if "runs" in config or not isinstance(classes, dict) or "particles" not in classes:
         return config
     return {"particles": classes["particles"], "filter_resolution": 20, "runs": {}} | config
 
@@ -189,3 +192,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
     for method in METHODS.values():
         yield from method.contradictions(config)
+
+
+def particle_suffixes(particles: str) -> tuple[str, ...]:
+    """Of the particle files that a campaign writes: a CryoSPARC input gets its own format too."""
+    return (".star", ".cs") if particles.endswith(".cs") else (".star",)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from emjax.cli.command import Commands, add_command, add_config
@@ -80,13 +81,21 @@ def init(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Warnings and, if all is well, what was found."""
-    from emjax.campaign.check import check_campaign
+    """Doubts, one a line, and what was found."""
+    from emjax.campaign.folder import CampaignFolder
+    from emjax.campaign.origin import other_particles
     from emjax.campaign.settings import read_config
+    from emjax.jobs.check import check_campaign
 
-    config = options.config
-    check_campaign(read_config(config), print)
-    print(f"{config}: no error in it or in its input. Next: emjax run {config}")
+    config = read_config(options.config)
+    if complaint := other_particles(config["particles"], CampaignFolder.of(config["campaign"])):
+        raise ValueError(complaint)
+    facts = check_campaign(config, print, version("emjax"))
+    print(
+        f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
+        f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"
+    )
+    print(f"{options.config}: no error in it or in its input. Next: emjax run {options.config}")
 
 
 def estimate(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from emjax.cli import campaigns, completion, files
+from emjax.errors import InputError
 
 DESCRIPTION = """\
 Campaigns of many seeded cryo-EM classifications, and the consensus that says which classes are
@@ -73,6 +75,10 @@ def _one_line(error: Exception, config: str | Path | None) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     text = " ".join(str(error).split()) or type(error).__name__
-    if config is not None and text.startswith("config: "):
-        text = f"{config}{text.removeprefix('config')}"
+    if config is not None:
+        if text.startswith("config: "):
+            text = f"{config}{text.removeprefix('config')}"
+        elif not isinstance(error, InputError) and re.match(r"[a-z_.]+: found ", text):
+            # The numerics know an option, but not where it stands.
+            text = f"{config}: {text}"
     return text
