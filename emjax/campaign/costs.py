@@ -6,9 +6,7 @@ is given four times what they come to on two, so that a slow or shared machine, 
 compiler, is enough.
 """
 
-import json
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 BASE_MB = 2000  # Python, JAX, compiled code
@@ -55,12 +53,6 @@ class Cost(NamedTuple):
     seconds_an_iteration: float
     seconds: float
     least_minutes: int = 10  # to ask for; more where the estimate is rough
-
-
-def read_facts(path: str | Path) -> Facts:
-    """From the file that check_input writes."""
-    found = json.loads(Path(path).read_text())
-    return Facts(found["n_particles"], found["box_size"], found["radius"])
 
 
 def memory_mb(cost: Cost, attempt: int) -> int:

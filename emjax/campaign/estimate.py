@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emjax.campaign.costs import Facts, memory_mb, minutes
+from emjax.campaign.job import duration
 from emjax.campaign.methods import long_jobs
 from emjax.imaging.crop import filter_radius
 from emjax.io.particles.particle_set import read_particles
@@ -44,10 +45,3 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
         f"Times are those of {CORES} cores; starting and compiling add up to a minute to each job."
         " A cluster is asked for the memory and the last time."
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, else minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -172,6 +172,7 @@ class CampaignFolder(Folder):
     config = File("config.yaml")  # options of a campaign that repeats another
     record = File("campaign.json")  # options, versions, checksums: all that repeats the campaign
     report = File("report.html")
+    verdict = File("verdict.json")  # the report's first words
     figures = File("figures")
 
     @classmethod

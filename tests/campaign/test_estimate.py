@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from emjax.campaign.costs import Facts
-from emjax.campaign.estimate import duration, estimate
+from emjax.campaign.estimate import estimate
+from emjax.campaign.job import duration
 from emjax.campaign.methods import long_jobs
 from emjax.campaign.settings import complete
 from tests.campaigns import tiny_config
