@@ -1,6 +1,7 @@
 """A first configuration from a particle file: guesses to be looked over, every option explained."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def write_config(path: str | Path, config: dict[str, Any]) -> None:
 def _read(path: Path) -> tuple[ParticleSet, dict[str, Any]]:
     """The particles, and the options without which they cannot be read."""
     first: InputError | None = None
-    here = [*path.absolute().parents, *Path.cwd().parents]
+    here = [*Path(os.path.abspath(path)).parents, *Path.cwd().parents]
     for root in [None, *dict.fromkeys(str(folder) for folder in here)]:
         for mixed in ("error", "resample"):
             try:

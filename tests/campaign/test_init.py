@@ -105,4 +105,4 @@ def test_the_resolution_leaves_shells_and_stays_below_nyquist(
     from emjax.imaging.crop import filter_radius
 
     assert _resolution(box, pixel) == resolution
-    assert 4 <= filter_radius(box, pixel, resolution) <= 32
+    assert 4 <= filter_radius(box, pixel, float(resolution)) <= 32
