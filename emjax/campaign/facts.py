@@ -1,4 +1,4 @@
-"""What the check of the input found: the particles' number, boxes and pixels, and whose they are."""
+"""What the check of the input found: number, boxes and pixels of the particles."""
 
 import dataclasses
 import json
@@ -36,6 +36,6 @@ class PreparedFacts:
 
 
 def read_size(path: str | Path) -> Facts:
-    """What decides the cost of a campaign, from prepare.json; fast enough for a rule's resources."""
+    """What decides the cost of a campaign, from prepare.json."""
     found = json.loads(Path(path).read_text())
     return Facts(found["n_particles"], found["box_size"], found["radius"])

@@ -46,7 +46,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return complete(config, str(path))
 
 
-def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
+def complete(config: object, source: str = "config") -> dict[str, Any]:
     """A copy of the configuration with every default filled in.
 
     Args:
@@ -67,7 +67,7 @@ def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
     return filled
 
 
-def _alone(config: dict[str, Any]) -> dict[str, Any]:
+def _alone(config: Any) -> Any:
     """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
     rebalance = config.get("rebalance") if isinstance(config, dict) else None
     classes = rebalance.get("classes") if isinstance(rebalance, dict) else None

@@ -48,11 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "emjax",
         description=DESCRIPTION,
+        usage="emjax [-h] [--version] COMMAND ...",
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=26),
     )
     parser.add_argument("--version", action="version", version=f"emjax {version('emjax')}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    # The blanks keep a command and its meaning on one line; argparse counts two too few.
+    metavar = "COMMAND".ljust(12)
+    commands = parser.add_subparsers(title="commands", metavar=metavar, prog="emjax", required=True)
     for module in (campaigns, files, completion):
         module.add_commands(commands)
     return parser

@@ -46,14 +46,8 @@ class Prepared:
 
     @property
     def micrographs(self) -> np.ndarray | None:
-        """Micrograph of each particle, which held-out evidence keeps whole.
-
-        None where a half-set has no two of them, so that it could not be divided.
-        """
-        names = self.table.micrograph
-        if names is None or any(len(set(names[self.table.half == h])) < 2 for h in (1, 2)):
-            return None
-        return names
+        """Micrograph of each particle, which held-out evidence keeps whole."""
+        return micrographs_of(self.table)
 
     def focus_mask(self, path: str | None) -> np.ndarray | None:
         """The user's focus mask, which is on the particles' box, on the cropped one."""
@@ -94,6 +88,14 @@ def read_prepared(folder: PrepareFolder) -> Prepared:
         read_noise(folder)[:, : facts.radius + 3],
     )
     return Prepared(folder, facts, table, particles)
+
+
+def micrographs_of(particles: ParticleSet) -> np.ndarray | None:
+    """Micrograph of each particle; None where a half-set has no two, so cannot be divided."""
+    names, half = particles.micrograph, particles.half
+    if names is None or any(len(set(names[half == h])) < 2 for h in (1, 2)):
+        return None
+    return names
 
 
 def ctf_of(particles: ParticleSet) -> CTF:

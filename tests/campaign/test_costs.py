@@ -1,15 +1,19 @@
-"""What a campaign will cost, told before it runs and asked of a cluster."""
+"""What a campaign will cost, estimated before it runs and asked of a cluster."""
 
 import pytest
 
-from emjax.campaign.costs import Facts, em3d, jobs, memory_mb, minutes, prepare
+from emjax.campaign.costs import Facts, memory_mb, minutes, prepare
+from emjax.campaign.methods import long_jobs
+from emjax.campaign.methods.em3d import Em3d
 from emjax.campaign.settings import complete
 from tests.campaigns import tiny_config
 
 
 def test_memory_is_bounded_and_time_grows_with_the_particles():
     config = complete(tiny_config(max_memory_gb=4))
-    few, many = (em3d(Facts(n, 256, 40), config, 40) for n in (100_000, 10_000_000))
+    few, many = (
+        Em3d().cost_of_columns(Facts(n, 256, 40), config, 40) for n in (100_000, 10_000_000)
+    )
     # Solving the maps is the same for any number.
     assert 95 * few.seconds < many.seconds < 100 * few.seconds
     # Python, JAX, the particle file and the posteriors come on top.
@@ -22,24 +26,24 @@ def test_what_cannot_be_divided_is_asked_for():
     config = complete(tiny_config(max_memory_gb=2))
     # One tile of sixteen classes: 140 bytes a voxel and class.
     large = Facts(1000, 1024, 250)
-    assert em3d(large, config, 4).memory_mb > 16 * 140e-6 * large.voxels > 2048
+    assert Em3d().cost_of_columns(large, config, 4).memory_mb > 16 * 140e-6 * large.voxels > 2048
     wide = complete(tiny_config(max_memory_gb=2, runs={"em3d": em3d_options | {"n_classes": [40]}}))
-    assert em3d(large, wide, 40).memory_mb > 48 * 140e-6 * large.voxels
+    assert Em3d().cost_of_columns(large, wide, 40).memory_mb > 48 * 140e-6 * large.voxels
 
 
 def test_a_failed_job_asks_for_more():
-    cost = em3d(Facts(10_000, 256, 40), complete(tiny_config()), 40)
+    cost = Em3d().cost_of_columns(Facts(10_000, 256, 40), complete(tiny_config()), 40)
     assert memory_mb(cost, 2) > memory_mb(cost, 1) > cost.memory_mb - 1
     assert minutes(cost, 2) > minutes(cost, 1) >= 10
 
 
-def test_every_way_to_classify_is_told_and_grows_with_what_it_does():
+def test_every_way_to_classify_is_estimated_and_grows_with_what_it_does():
     runs = {"subspace": {"n_classes": [2, 3], "seeds": 100}, "som": {"map": [4, 4], "seeds": 2}}
     facts = Facts(8000, 64, 16)
 
     def seconds(subspace: dict | None = None, som: dict | None = None) -> dict[str, float]:
         asked = {"subspace": runs["subspace"] | (subspace or {}), "som": runs["som"] | (som or {})}
-        found = jobs(facts, complete(tiny_config(runs=asked)))
+        found = long_jobs(facts, complete(tiny_config(runs=asked)))
         return {name: cost.seconds for name, cost in found}
 
     few, more = seconds(), seconds({"seeds": 1000}, {"map": [8, 8]})

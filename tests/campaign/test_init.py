@@ -96,7 +96,7 @@ def test_stacks_that_are_found_from_another_folder_set_image_root(project: Path)
 
 @pytest.mark.parametrize(
     ("box", "pixel", "resolution"),
-    [(48, 6.0, 24), (256, 1.3, 12), (512, 1.5, 24), (64, 0.8, 10.3), (10, 2.0, 5.0)],
+    [(48, 6.0, 24), (256, 1.3, 12), (512, 1.5, 24), (64, 0.8, 11), (10, 2.0, 5.0)],
 )
 def test_the_resolution_leaves_shells_and_stays_below_nyquist(
     box: int, pixel: float, resolution: float

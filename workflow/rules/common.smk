@@ -57,11 +57,10 @@ if (complaint := other_particles(config["particles"], ACTUAL)) is not None:
     refuse(complaint)
 
 
-def wanted(wildcards):
-    """What a campaign ends with; rebalancing of given classes alone has no runs to report."""
-    if not RUNS:
-        return [REBALANCED.superclasses]
-    return [FOLDER.report, *([FOLDER.export] if config["export"] else [])]
+# What a campaign ends with; rebalancing of given classes alone has no runs to report.
+WANTED = [FOLDER.report] if RUNS else [REBALANCED.superclasses]
+if RUNS and config["export"]:
+    WANTED.append(FOLDER.export)
 
 
 def user_files(*paths):
@@ -91,7 +90,7 @@ def consensus_files(path_of):
     """A file of every consensus class, once the consensus has found how many there are."""
     table = checkpoints.build_consensus.get().output.stability
     n_classes = sum(1 for line in open(table)) - 1
-    return [path_of(k + 1) for k in range(n_classes)]
+    return [str(path_of(k + 1)) for k in range(n_classes)]
 
 
 def maps_to_rebalance(wildcards):
