@@ -24,4 +24,9 @@ def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
 
 
 def test_short_times_are_in_seconds_and_long_ones_in_hours():
-    assert [duration(t) for t in (50.0, 119.0, 121.0, 8000.0)] == ["50 s", "119 s", "2 min", "2.2 h"]
+    assert [duration(t) for t in (50.0, 119.0, 121.0, 8000.0)] == [
+        "50 s",
+        "119 s",
+        "2 min",
+        "2.2 h",
+    ]
