@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from emjax.campaign.shipped import shipped
 from emjax.cli.command import Commands, add_command, add_config
 
 
@@ -24,9 +25,7 @@ def add_commands(commands: Commands) -> None:
         add_command(commands, estimate, "Memory, disk and time of a campaign, before it runs.")
     )
 
-    parser = add_command(
-        commands, run, "Run a campaign, or go on with it where it was.", passes_on=True
-    )
+    parser = add_command(commands, run, "Run a campaign, or resume it.", passes_on=True)
     add_config(parser)
     _add_profile(parser)
     _add_verbose(parser)
@@ -192,6 +191,8 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="slurm or slurm-gpu, which come with emjax, or a folder (default: this machine)",
     )
+    # Partitions and accounts are each cluster's own.
+    parser.epilog = f"To change a profile, copy it from {shipped('profiles')} and name the copy."
 
 
 def _add_verbose(parser: argparse.ArgumentParser) -> None:

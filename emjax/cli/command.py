@@ -23,7 +23,7 @@ def add_command(
         meaning: one line.
         passes_on: whether arguments that it does not know are Snakemake's.
     """
-    tail = " Further arguments are Snakemake's (emjax … -- --help lists them)." if passes_on else ""
+    tail = " Further arguments, and all after --, are Snakemake's." if passes_on else ""
     parser = commands.add_parser(
         run.__name__,
         help=f"{meaning[0].lower()}{meaning[1:].rstrip('.')}",

@@ -91,6 +91,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_new_user_types_the_commands_in_an_empty_folder(
     installed: Path, place: tuple[Path, dict[str, str]]
 ):
@@ -104,7 +105,7 @@ def test_a_new_user_types_the_commands_in_an_empty_folder(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout
@@ -113,13 +114,13 @@ def test_a_new_user_types_the_commands_in_an_empty_folder(
     python = [installed / "bin/python", "-c", where]
     used = subprocess.run(python, cwd=folder, env=environment, capture_output=True, text=True)
     assert used.stdout.startswith(str(installed)), used.stderr
-    said = emjax("demo", "--particles", "600").splitlines()
+    said = emjax("demo", "--particles", "400").splitlines()
     report = folder / "results/demo/report.html"
     assert said[-1] == f"The report: {report}" and report.stat().st_size > 100_000
     assert said[-2].startswith("Simulated were 4 states; the campaign found ")
 
     particles = "data/demo/particles.star"
-    assert "600 particles of 48 px" in emjax("init", particles, "-o", "mine.yaml")
+    assert "400 particles of 48 px" in emjax("init", particles, "-o", "mine.yaml")
     options = (folder / "mine.yaml").read_text()
     options = options.replace("n_classes: [2, 3]", "n_classes: [2]").replace("seeds: 5", "seeds: 2")
     options = options.replace("campaign: demo", "campaign: mine")
