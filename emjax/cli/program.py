@@ -77,10 +77,8 @@ def _one_line(error: Exception, config: str | Path | None) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     text = " ".join(str(error).split()) or type(error).__name__
-    if config is not None:
-        if text.startswith("config: "):
-            text = f"{config}{text.removeprefix('config')}"
-        elif not isinstance(error, InputError) and re.match(r"[a-z_.]+: found ", text):
-            # The numerics know an option, but not where it stands.
-            text = f"{config}: {text}"
-    return text
+    if config is None or isinstance(error, InputError):
+        return text if config is None else re.sub("^config(?=: )", lambda _: str(config), text)
+    # The numerics know an option, but not where it stands.
+    nameless = re.match(r"[a-z_.]+: found ", text) and not text.startswith(f"{config}:")
+    return f"{config}: {text}" if nameless else text

@@ -90,6 +90,7 @@ def test_a_malformed_configuration_is_reported_in_one_line(emjax: Emjax, name: s
     said = emjax(name, "my.yaml")
     assert said.code == 1 and not said.out
     assert said.err.startswith("error: my.yaml: ") and said.err.count("\n") == 1
+    assert said.err.count("my.yaml") == 1
 
 
 def test_the_command_starts_without_jax():
