@@ -30,7 +30,8 @@ class Row(NamedTuple):
 def classify_case(case, n_classes: int, seeds, focus=None, **options):
     """Results of all seeds of one number of classes, and the CPU seconds they took together."""
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import resample_mask
 
@@ -183,7 +184,7 @@ def null(quick: bool) -> list[Row]:
                 len(
                     build_consensus(
                         np.stack([r.labels for r in results], 1),
-                        [f"em3d-K04-s{r.run.seed:03d}" for r in results],
+                        [f"em3d-K04-s{r.seed:03d}" for r in results],
                         [r.posteriors for r in results],
                         log_likelihood=np.array([r.log_likelihood for r in results]),
                         held_out_gain=gain,
@@ -206,7 +207,8 @@ def null(quick: bool) -> list[Row]:
 def held_out_choice(case, n_classes: int, initial: str) -> int:
     """Number of classes that held-out particles ask for, as a campaign judges it."""
     from emjax.classify.em3d.held_out import fit_halves, judge_maps
-    from emjax.classify.em3d.state import Em3dOptions, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import make_scene
     from emjax.classify.operators.pixels import make_pixel_operators
 
     scene = make_scene(case.mean.volume, case.mean.solvent_mask)
@@ -261,7 +263,7 @@ def maps(quick: bool) -> list[Row]:
         at_filter = (resample(v, size) for v in (truth, theirs))
         # The last shell of the class map lies half beyond the filter resolution.
         for name, found, (true, bar), last in (
-            ("map of the run", best.volumes[own], at_filter, radius - 1),
+            ("map of the run", best.maps[own], at_filter, radius - 1),
             ("full-box map of its members", ours * mask, (truth, theirs), box // 2 - 2),
         ):
             fsc, theirs_fsc = (volume_fsc(v, true)[1 : last + 1] for v in (found, bar))
@@ -283,7 +285,8 @@ def symmetry(quick: bool) -> list[Row]:
     import subspace_data as data
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators.passes import make_engine
     from emjax.imaging.fsc import volume_fsc
     from emjax.imaging.grids import resample
@@ -323,14 +326,12 @@ def symmetry(quick: bool) -> list[Row]:
             own = [
                 int(np.bincount(best.labels[case.truth == k], minlength=2).argmax()) for k in (0, 1)
             ]
-            fsc = [
-                volume_fsc(best.volumes[c], t)[1 : radius + 1].mean() for c, t in zip(own, truth)
-            ]
-            turned = rotate(best.volumes[0], turns[-1])
+            fsc = [volume_fsc(best.maps[c], t)[1 : radius + 1].mean() for c, t in zip(own, truth)]
+            turned = rotate(best.maps[0], turns[-1])
             found[group] = {
                 "ari": agreement(case, [best])[0],
                 "fsc": float(np.mean(fsc)),
-                "same": float(np.corrcoef(turned.ravel(), best.volumes[0].ravel())[0, 1]),
+                "same": float(np.corrcoef(turned.ravel(), best.maps[0].ravel())[0, 1]),
             }
         on, off = found[name], found["C1"]
         rows.append(

@@ -60,7 +60,8 @@ def campaign(seeds: int, iterations: int) -> dict:
     from sklearn.metrics import adjusted_rand_score
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators.passes import make_engine
 
     case = data.read_case("spliceosome")
@@ -178,7 +179,8 @@ def half_part(iterations: int) -> dict:
     from sklearn.metrics import adjusted_rand_score
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators.passes import make_engine
 
     case = data.read_case("spliceosome")

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d.expectation import sweep
 from emjax.classify.em3d.iterations import iterate
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene, make_scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunState, Scene, make_scene
 from emjax.classify.operators.passes import Engine
 from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF

@@ -69,11 +69,12 @@ def bits(backend_name: str) -> dict:
     import jax
 
     from emjax.classify.em3d.iterations import classify
-    from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import Run, make_scene
     from emjax.classify.operators import native, sparse
     from emjax.classify.operators.passes import make_engine
     from emjax.imaging.masks import sphere
-    from emjax.imaging.prepare import estimate
+    from emjax.imaging.prepare import PrepareOptions, estimate
 
     with tempfile.TemporaryDirectory() as folder:
         from engine_data import noise_particles
@@ -82,7 +83,9 @@ def bits(backend_name: str) -> dict:
         # Noise alone will do: every bit counts.
         particles = particles.take(np.arange(particles.n))
         mask = sphere(particles.box_size)
-        particles, mean = estimate(particles, np.ones((1, particles.radius + 3)), mask)
+        particles, mean = estimate(
+            particles, np.ones((1, particles.radius + 3)), PrepareOptions(24.0), mask
+        )
     engine = make_engine(
         particles, backend={"native": native, "sparse": sparse}[backend_name], block_pixels=20_000
     )
@@ -93,7 +96,7 @@ def bits(backend_name: str) -> dict:
     batch = classify(engine, scene, runs[::-1], options)[-1]
     again = classify(engine, scene, runs[:1], options, resume=states[-2])[0]
     found = {
-        name: hashlib.sha256(result.volumes.tobytes() + result.posteriors.tobytes()).hexdigest()[:8]
+        name: hashlib.sha256(result.maps.tobytes() + result.posteriors.tobytes()).hexdigest()[:8]
         for name, result in (("alone", alone), ("batch", batch), ("restart", again))
     }
     return found | {"devices": len(jax.devices())}

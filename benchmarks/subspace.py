@@ -128,7 +128,8 @@ def name_nuisance() -> dict:
 def judge_em3d(case, n_classes=(2, 3, 4, 5, 6), seeds: int = 2) -> dict:
     """Held-out evidence for full maps, as campaigns of em3d have it."""
     from emjax.classify.em3d.held_out import fit_halves, judge_maps
-    from emjax.classify.em3d.state import Em3dOptions, make_scene
+    from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.em3d.state import make_scene
     from emjax.classify.operators.pixels import make_pixel_operators
 
     before = cpu_seconds()

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from emjax.imaging.crop import crop_images, grid_for
+from emjax.imaging import prepare as imaging
 from emjax.imaging.ctf import CTF
-from emjax.imaging.masks import resample_mask
-from emjax.imaging.particles import Particles, cropped_particles, split_halves
-from emjax.imaging.prepare import MeanMap, estimate
+from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import AlignedImages, MeanMap, PrepareOptions
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
@@ -128,18 +127,17 @@ def prepare(
     draw: Draw, mask: np.ndarray | None, point_group: str = "C1", resolution: float = RESOLUTION
 ) -> Case:
     """Whitened, cropped images, half-sets by micrograph, mean map."""
-    n, box_size = len(draw.truth), draw.images.shape[-1]
-    grid = grid_for(box_size, PIXEL_SIZE, resolution)
-    out = np.zeros((n, grid.kx.shape[0]), np.complex64)
-    group = np.zeros(n, np.int32)
-    power = crop_images(lambda rows: draw.images[rows], draw.shifts, group, PIXEL_SIZE, grid, out)
-    half = split_halves(np.zeros(n, np.int8), draw.micrograph.astype(str), 0)
-    particles = cropped_particles(
-        out, draw.rotations, draw.ctf, half, group, box_size, PIXEL_SIZE, grid.radius
+    images = AlignedImages(
+        lambda rows: draw.images[rows],
+        draw.rotations,
+        draw.shifts,
+        draw.ctf,
+        draw.images.shape[-1],
+        PIXEL_SIZE,
+        identity=draw.micrograph.astype(str),
     )
-    support = None if mask is None else resample_mask(mask, particles.box_size)
-    particles, mean = estimate(particles, power, support, point_group=point_group)
-    return Case(particles, mean, draw.truth, draw.micrograph)
+    found = imaging.prepare(images, PrepareOptions(resolution, symmetry=point_group), mask)
+    return Case(found.particles, found.mean, draw.truth, draw.micrograph)
 
 
 def read_case(

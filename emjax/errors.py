@@ -1,4 +1,4 @@
-"""The one error that wrong input raises."""
+"""The errors that wrong input raises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Input that emjax cannot use, told in one line: file, place, what was found, what is right."""
+    """Input that emjax cannot use, in one line: file, place, what was found, what is right."""
 
     def __init__(
         self,
@@ -16,6 +16,7 @@ class InputError(ValueError):
         expected: object | None = None,
     ) -> None:
         """Args: the file, the row or option in it, the value found, and what would be right."""
+        self.file, self.place, self.found, self.expected = file, place, found, expected
         parts = [_one_line(part) for part in (file, place) if part is not None]
         tail = []
         if found is not None:
@@ -26,6 +27,22 @@ class InputError(ValueError):
         if tail:
             message = f"{message}: {', '.join(tail)}" if message else ", ".join(tail)
         super().__init__(message)
+
+
+class OptionError(InputError):
+    """An option that the numerics cannot use; they know its name, and `at` where it stands."""
+
+    def __init__(
+        self, option: str, found: object | None = None, expected: object | None = None
+    ) -> None:
+        """Args: the option's name within its options, the value found, what would be right."""
+        super().__init__(None, option, found, expected)
+        self.option = option
+
+    def at(self, file: str | Path, section: str = "") -> InputError:
+        """The same with the file and the section (`runs.em3d`) that the option was read from."""
+        place = f"{section}.{self.option}" if section else self.option
+        return InputError(file, place, self.found, self.expected)
 
 
 def _one_line(value: object, longest: int = 300) -> str:

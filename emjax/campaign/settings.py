@@ -46,7 +46,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return complete(config, str(path))
 
 
-def complete(config: object, source: str = "config") -> dict[str, Any]:
+def complete(config: Any, source: str = "config") -> dict[str, Any]:
     """A copy of the configuration with every default filled in.
 
     Args:

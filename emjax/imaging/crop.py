@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from emjax.errors import InputError, OptionError
 from emjax.imaging.grids import (
     FourierGrid,
     cropped_box_size,
@@ -27,19 +28,22 @@ def filter_radius(box_size: int, pixel_size: float, filter_resolution: float) ->
     """Fourier pixels up to a resolution in Å.
 
     Raises:
-        ValueError: where the resolution lies beyond Nyquist or leaves under 4 shells.
+        OptionError: where the resolution lies beyond Nyquist or leaves under 4 shells.
     """
     radius = int(np.floor(box_size * pixel_size / filter_resolution + 1e-6))
     if radius > box_size // 2 - 1:
         finest = box_size * pixel_size / (box_size // 2 - 1)
-        raise ValueError(
-            f"filter_resolution: found {filter_resolution} Å, beyond Nyquist of {pixel_size:g} Å"
-            f" pixels; expected at least {finest:.2f} Å"
+        raise OptionError(
+            "filter_resolution",
+            f"{filter_resolution} Å, beyond Nyquist of {pixel_size:g} Å pixels",
+            f"at least {finest:.2f} Å",
         )
     if radius < 4:
-        raise ValueError(
-            f"filter_resolution: found {filter_resolution} Å, which leaves {radius} shells of a box"
-            f" of {box_size * pixel_size:g} Å; expected at most {box_size * pixel_size / 4:.1f} Å"
+        extent = box_size * pixel_size
+        raise OptionError(
+            "filter_resolution",
+            f"{filter_resolution} Å, which leaves {radius} shells of a box of {extent:g} Å",
+            f"at most {extent / 4:.1f} Å",
         )
     return radius
 
@@ -74,7 +78,7 @@ def crop_images(
         Mean power of the images of each group in each shell up to Nyquist.
 
     Raises:
-        ValueError: where an image holds NaN or infinity, or nothing but one value.
+        InputError: where an image holds NaN or infinity, or nothing but one value.
     """
     n = len(shifts)
     box_size = read(np.arange(1)).shape[-1]
@@ -85,10 +89,10 @@ def crop_images(
         finite = np.isfinite(low) & np.isfinite(high)
         bad = np.flatnonzero(~finite | (low == high))
         if bad.size:
-            raise ValueError(
-                f"image of particle {rows[bad[0]] + 1}: found"
-                f" {'only one value' if finite[bad[0]] else 'NaN or infinity'},"
-                " expected finite, varying pixels"
+            raise InputError(
+                place=f"image of particle {rows[bad[0]] + 1}",
+                found="only one value" if finite[bad[0]] else "NaN or infinity",
+                expected="finite, varying pixels",
             )
         spectra = half_spectra(images)
         _add_power(power, spectra, group[rows])

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 from emjax.imaging.grids import FourierGrid, shell_sums
+
+TINY = 1e-20  # keeps what was never measured from being divided by zero
 
 
 def fourier_shell_correlation(
@@ -107,26 +109,6 @@ def corrected_fsc(
     return np.where(np.arange(len(masked)) >= start + 2, corrected, masked), masked
 
 
-def resolution_at(fsc: Float[np.ndarray, " s"], extent: float, threshold: float = 0.143) -> float:
-    """Resolution in Å where the FSC first falls below a threshold, interpolated between shells.
-
-    Args:
-        fsc: correlation of shells 0, 1, 2 …
-        extent: box size × pixel size in Å.
-        threshold: 0.143 between half-maps, 0.5 against a reference.
-
-    Source: Rosenthal & Henderson, J. Mol. Biol. 333 (2003) 721.
-    """
-    below = np.flatnonzero(fsc[1:] < threshold)
-    if below.size == 0:
-        return extent / (len(fsc) - 1)
-    s = int(below[0]) + 1
-    if s == 1:
-        return extent
-    high, low = fsc[s - 1], fsc[s]
-    return extent / (s - 1 + (high - threshold) / (high - low))
-
-
 def wiener_precision(
     fsc: Float[Array, "*k s"], weight: Float[Array, "*k s"]
 ) -> Float[Array, "*k s"]:
@@ -140,4 +122,26 @@ def wiener_precision(
     """
     half = jnp.clip(fsc, 1e-3, 0.9999)
     full = 2 * half / (1 + half)
-    return weight * (1 - full) / full
+    return weight * (1 - full) / full + TINY
+
+
+def flat_precision(weight: Float[Array | np.ndarray, " s"]) -> Float[Array | np.ndarray, " s"]:
+    """Prior precision that hardly filters: a thousandth of what the data of a shell weigh."""
+    return 1e-3 * weight + TINY
+
+
+def regularised(
+    numerator: Complex[Array | np.ndarray, "*k"],
+    denominator: Float[Array | np.ndarray, "*k"],
+    precision: Float[Array | np.ndarray, " s"],
+    shells: Int[Array | np.ndarray, "*k"],
+) -> Complex[Array | np.ndarray, "*k"]:
+    """Coefficients num / (den + 1/τ²) of a map from its sums of back-projection.
+
+    Args:
+        numerator: Σ w·Pᵀ F.
+        denominator: Σ w² PᵀP (diagonal).
+        precision: 1/τ² of each shell: `wiener_precision` or `flat_precision`.
+        shells: of each coefficient.
+    """
+    return numerator / (denominator + precision[shells])

@@ -13,6 +13,8 @@ from jaxtyping import Array, Complex, Float, Int, Num
 
 from emjax.machine import cores
 
+CELL_DIAGONAL = 1.7321  # √3 and a little: no corner of a trilinear cell is farther from its point
+
 
 class FourierGrid(eqx.Module):
     """Independent Fourier coefficients of images (p pixels) and volumes (v voxels)."""
@@ -41,22 +43,14 @@ class FourierGrid(eqx.Module):
         return self.padding * self.radius + 3
 
 
-def smooth_size(minimum: int) -> int:
-    """Smallest even number ≥ minimum without prime factors above 5 (fast transforms)."""
-    size = minimum + minimum % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2
-
-
 def cropped_box_size(radius: int) -> int:
-    """Box size of volumes that hold all voxels of slices up to a radius, Nyquist unused."""
-    return smooth_size(2 * (radius + 2))
+    """Box size of volumes that hold all voxels of slices up to a radius, Nyquist unused.
+
+    It is even and fast to transform.
+    """
+    half = scipy.fft.next_fast_len(radius + 2, real=True)
+    assert half is not None
+    return 2 * half
 
 
 def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
@@ -90,8 +84,7 @@ def make_grid(
     x, y, z = np.meshgrid(
         np.arange(edge), np.arange(-edge + 1, edge), np.arange(-edge + 1, edge), indexing="ij"
     )
-    # A corner of a trilinear cell lies at most √3 from its point.
-    keep = np.sqrt(x**2 + y**2 + z**2) <= reach + 1.7321
+    keep = np.sqrt(x**2 + y**2 + z**2) <= reach + CELL_DIAGONAL
     lookup = np.full(x.shape, 0, np.int32)
     lookup[keep] = np.arange(keep.sum(), dtype=np.int32)
     kxyz = np.stack([x[keep], y[keep], z[keep]], -1).astype(np.int32)
@@ -114,9 +107,9 @@ def spectra_to_pixels(
     """Fourier coefficients of images, origin at the box centre, at the given frequencies."""
     m, d, h = spectra.shape
     kx, ky = np.asarray(kx), np.asarray(ky)
-    turns = (kx + ky) * (d // 2) % d / d
+    cycles = (kx + ky) * (d // 2) % d / d
     pixels = spectra.reshape(m, -1).take(ky % d * h + kx, axis=1)
-    pixels *= np.exp(2j * np.pi * turns).astype(pixels.dtype)
+    pixels *= np.exp(2j * np.pi * cycles).astype(pixels.dtype)
     return pixels
 
 
@@ -136,10 +129,10 @@ def _half_spectrum(grid: FourierGrid) -> tuple[tuple[Array, Array, Array], Array
     d = grid.box_size
     x, y, z = grid.kxyz.T
     places = (z + (z < 0) * d, y + (y < 0) * d, x)
-    turns = x + y + z
+    cycles = x + y + z
     if d % 2:
-        return places, jnp.exp(2j * jnp.pi / d * (turns * (d // 2) % d))
-    return places, 1 - 2 * (turns & 1)
+        return places, jnp.exp(2j * jnp.pi / d * (cycles * (d // 2) % d))
+    return places, 1 - 2 * (cycles & 1)
 
 
 def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:

@@ -10,7 +10,7 @@ from emjax.imaging.particles import Particles, chunks, contrast
 
 
 def inplane_angles(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, " n"]:
-    """In-plane angle of poses in radians: turning the image by it leaves a pose of psi = 0.
+    """In-plane angle of poses in radians: rotating the image by it leaves a pose of psi = 0.
 
     With A = Rz(psi)·Ry(tilt)·Rz(rot) in RELION's sense. Where the tilt is 0, as in 2D
     classification, rot and psi are one angle, and all of it is in the plane.
@@ -33,7 +33,7 @@ def finer_sampling(images: Float[Array, "k d d"]) -> Float[Array, "k e e"]:
 
 
 def rotate_finer(fine: Float[Array, "*b e e"], angle: Float[Array, "*b"]) -> Float[Array, "*b d d"]:
-    """Images turned about their centre pixel, read bilinearly from their `finer_sampling`.
+    """Images rotated about their centre pixel, read bilinearly from their `finer_sampling`.
 
     The value at x comes from R·x with R = [[cos, −sin], [sin, cos]] on (y, x).
     """
@@ -54,17 +54,17 @@ def rotate_finer(fine: Float[Array, "*b e e"], angle: Float[Array, "*b"]) -> Flo
 
 
 @jax.jit
-def turn_upright(
+def rotate_upright(
     images: Float[Array, "n d d"], angles: Float[Array, " n"]
 ) -> Float[Array, "n d d"]:
-    """Images turned by their `inplane_angles`, so that those of one view coincide."""
+    """Images rotated by their `inplane_angles`, so that those of one view coincide."""
     return rotate_finer(finer_sampling(images), angles)
 
 
 def upright_images(
     particles: Particles, phase_flip: bool, rows_at_once: int = 512
 ) -> Float[np.ndarray, "n d d"]:
-    """Real-space images turned by their in-plane pose, phases flipped where the CTF is below 0."""
+    """Real-space images rotated by their in-plane pose, phases flipped where the CTF is below 0."""
     grid, box_size = particles.grid, particles.box_size
     out = np.empty((particles.n, box_size, box_size), np.float32)
     angles = inplane_angles(particles.rotations).astype(np.float32)
@@ -74,5 +74,5 @@ def upright_images(
         if phase_flip:
             pixels = pixels * jnp.sign(contrast(part.ctf, grid, jnp.float32(part.extent)))
         images = pixels_to_images(pixels, grid.kx, grid.ky, box_size)
-        out[rows] = turn_upright(images, jnp.asarray(angles[rows]))
+        out[rows] = rotate_upright(images, jnp.asarray(angles[rows]))
     return out

@@ -6,7 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.imaging.fsc import fourier_shell_correlation, wiener_precision
+from emjax.imaging.fsc import (
+    flat_precision,
+    fourier_shell_correlation,
+    regularised,
+    wiener_precision,
+)
 from emjax.imaging.grids import (
     FourierGrid,
     add_friedel_mates,
@@ -18,6 +23,7 @@ from emjax.imaging.grids import (
 from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
 from emjax.imaging.projector import empty_table, insert_images, table_rows
 from emjax.imaging.symmetry import symmetrise_sums
+from emjax.resolution import lowpass_weights
 
 
 def back_project(
@@ -56,21 +62,31 @@ def solve_map(
 ) -> tuple[Float[Array, "d d d"], Float[Array, "2 d d d"], Float[Array, " s"]]:
     """Map and half-maps (real space, unmasked) with the FSC of the masked half-maps.
 
-    Each half is num/(den + floor); the joint map is (num₁+num₂)/(den₁+den₂+1/τ²), τ² from the FSC.
+    Each half is hardly filtered, the joint map by the Wiener filter from the FSC of the halves.
     """
     window = jnp.asarray(gridding(grid.box_size))
     total = denominator[0] + denominator[1]
-    level = shell_means(total, grid)
-    floor = 1e-3 * level[grid.voxel_shells] + 1e-20
-    halves = to_real(numerator / (denominator + floor), grid) / window
+    level, shells = shell_means(total, grid), grid.voxel_shells
+    flat = flat_precision(level)
+    pair = [regularised(numerator[h], denominator[h], flat, shells) for h in (0, 1)]
+    halves = to_real(jnp.stack(pair), grid) / window
     masked = to_fourier(halves * mask, grid)
     fsc = fourier_shell_correlation(masked[0], masked[1], grid)
-    prior = wiener_precision(fsc, level) if fsc_filter else 1e-3 * level
-    joint = (numerator[0] + numerator[1]) / (total + prior[grid.voxel_shells] + 1e-20)
-    return to_real(joint, grid) / window, halves, fsc
+    prior = wiener_precision(fsc, level) if fsc_filter else flat_precision(level)
+    joint = regularised(numerator[0] + numerator[1], total, prior, shells)
+    return to_real(jnp.asarray(joint), grid) / window, halves, fsc
 
 
 @jax.jit
 def slicing_values(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
     """Coefficients to slice by trilinear interpolation: its real-space window divided out."""
     return to_fourier(volumes / jnp.asarray(gridding(grid.box_size)), grid)
+
+
+@eqx.filter_jit
+def lowpass(
+    maps: Float[Array, "*k d d d"], grid: FourierGrid, radius: Float[Array, ""]
+) -> Float[Array, "*k d d d"]:
+    """Maps without frequencies beyond a radius in Fourier pixels: `lowpass_weights`, cut hard."""
+    frequency = jnp.sqrt(jnp.sum(grid.kxyz**2, -1).astype(jnp.float32))
+    return to_real(to_fourier(maps, grid) * lowpass_weights(frequency, radius), grid)

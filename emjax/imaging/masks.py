@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from emjax.errors import OptionError
 from emjax.imaging.grids import resample
 
 # Standard deviation in Å of the Gaussian that halves what is at 15 Å.
@@ -47,27 +48,30 @@ def solvent_mask(
         far: distance in Å from which on it is 0.
 
     Raises:
-        ValueError: where nothing, or the whole box, lies above the threshold, or where the
+        OptionError: where nothing, or the whole box, lies above the threshold, or where the
             particle is black.
     """
     round_mask = sphere(mean_map.shape[0])
     inside = ndimage.gaussian_filter(mean_map, OUTLINE / voxel_size, mode="constant") * round_mask
     lowest, highest = np.percentile(inside, [0.05, 99.95])
     if -lowest > 2 * highest:
-        raise ValueError(
-            "particles: found density darker than the solvent in the mean map, expected white"
-            " particles; invert the images' contrast"
+        raise OptionError(
+            "particles",
+            "density darker than the solvent in the mean map",
+            "white particles; invert the images' contrast",
         )
     particle = inside > threshold * highest
     if not highest > 0 or not particle.any():
-        raise ValueError(
-            f"masks.threshold: found no voxel above {threshold} of the mean map's maximum,"
-            " expected a map with a white particle"
+        raise OptionError(
+            "masks.threshold",
+            f"no voxel above {threshold} of the mean map's maximum",
+            "a map with a white particle",
         )
     if particle[round_mask > 0.5].mean() > 0.95:
-        raise ValueError(
-            f"masks.threshold: found the whole box above {threshold} of the mean map's maximum,"
-            " expected solvent around the particle; raise the threshold or give a mask"
+        raise OptionError(
+            "masks.threshold",
+            f"the whole box above {threshold} of the mean map's maximum",
+            "solvent around the particle; raise the threshold or give a mask",
         )
     regions, _ = ndimage.label(particle)  # type: ignore[misc]
     sizes = np.bincount(regions.ravel())[1:]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Float16, Int
 
+from emjax.errors import InputError
 from emjax.imaging.ctf import CTF, evaluate_ctf
 from emjax.imaging.grids import FourierGrid, cropped_box_size, half_plane, make_grid
 
@@ -215,7 +216,7 @@ def split_halves(
         seed: of the random split.
 
     Raises:
-        ValueError: where a half-set stays empty.
+        InputError: where a half-set stays empty.
     """
     unique, of_image = np.unique(identity, return_inverse=True)
     draw = np.random.default_rng(seed).permutation(len(unique)) % 2 + 1
@@ -225,5 +226,7 @@ def split_halves(
     result = np.where(known > 0, known, draw)[of_image].astype(np.int8)
     for h in (1, 2):
         if not np.any(result == h):
-            raise ValueError(f"half-set {h}: found no particle, expected at least one image")
+            raise InputError(
+                place=f"half-set {h}", found="no particle", expected="at least one image"
+            )
     return result

@@ -10,19 +10,19 @@ from emjax.imaging.grids import FourierGrid
 def sine(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Sine of angles up to 10⁴ radians; single precision to 3e-7, double as `jnp.sin`.
 
-    XLA's own takes five times as long on a CPU, where it goes number by number. Half turns are
-    taken off, then the Taylor series adds up; its rest is at most (π/2)¹³ / 13! = 6e-8.
+    XLA's own takes five times as long on a CPU, where it goes number by number. Multiples of
+    π are taken off, then the Taylor series adds up; its rest is at most (π/2)¹³ / 13! = 6e-8.
     """
     if x.dtype != jnp.float32:
         return jnp.sin(x)
-    half_turns = jnp.round(x / jnp.pi)
+    multiple = jnp.round(x / jnp.pi)
     # π in two parts, the first with so few digits that its multiples are exact.
-    angle = (x - half_turns * 3.140625) - half_turns * 9.6765358979e-4
+    angle = (x - multiple * 3.140625) - multiple * 9.6765358979e-4
     square = angle**2
     series = 1 - square / 110
     for divisor in (72, 42, 20, 6):
         series = 1 - square / divisor * series
-    odd = half_turns - 2 * jnp.floor(half_turns / 2)
+    odd = multiple - 2 * jnp.floor(multiple / 2)
     return (1 - 2 * odd) * angle * series
 
 
@@ -41,5 +41,5 @@ def shift_phases(
         grid: pixels.
         extent: box size × pixel size in Å.
     """
-    turns = (jnp.outer(shifts[:, 0], grid.kx) + jnp.outer(shifts[:, 1], grid.ky)) / extent
-    return phase_factors(-2 * jnp.pi * (turns - jnp.round(turns)))
+    cycles = (jnp.outer(shifts[:, 0], grid.kx) + jnp.outer(shifts[:, 1], grid.ky)) / extent
+    return phase_factors(-2 * jnp.pi * (cycles - jnp.round(cycles)))

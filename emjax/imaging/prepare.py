@@ -1,20 +1,76 @@
-"""Noise spectrum, scale and mean map of cropped images, which are whitened in place."""
+"""Preparation of aligned images: cropped and whitened, with their noise, scale and mean map."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
+from emjax.errors import OptionError
+from emjax.imaging.crop import crop_images, grid_for
+from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.maps import back_project, slicing_values, solve_map
-from emjax.imaging.masks import solvent_mask, sphere
-from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
+from emjax.imaging.masks import resample_mask, solvent_mask, sphere
+from emjax.imaging.noise import shrink_scale, steady_power
+from emjax.imaging.particles import (
+    CHUNK,
+    Particles,
+    chunks,
+    cropped_particles,
+    split_halves,
+    weights_of,
+)
 from emjax.imaging.projector import make_slices, slice_volume
+from emjax.imaging.symmetry import parse_point_group
 
-# Pixels' worth of trust in the shape that the noise of all groups shares.
-COMMON_PIXELS = 50
+
+@dataclass(frozen=True)
+class AlignedImages:
+    """n images with poses and CTFs, as a particle file gives them."""
+
+    read: Callable[[Int[np.ndarray, " m"]], Float[np.ndarray, "m d d"]]  # images of given rows
+    rotations: Float[np.ndarray, "n 3 3"]
+    shifts: Float[np.ndarray, "n 2"]  # origins in Å
+    ctf: CTF
+    box_size: int
+    pixel_size: float  # Å
+    group: Int[np.ndarray, " n"] | None = None  # of common noise, 0-based; None, one group
+    half: Int[np.ndarray, " n"] | None = None  # 1 or 2, 0 where unknown; None, all unknown
+    identity: np.ndarray | None = None  # keys of what stays in one half-set; None, each particle
+    scale: Float[np.ndarray, " n"] | None = None  # for `scale: input`
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self.rotations)
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Options of the preparation; lengths in Å.
+
+    Raises:
+        OptionError: where the point group or the kind of scale is unknown.
+    """
+
+    filter_resolution: float
+    scale: str = "optimal"  # fitted to the mean map · input, kept as it is · none, 1
+    static_noise: bool = False  # the power of the images, not what the mean map leaves of it
+    symmetry: str = "C1"  # in RELION's axes
+    threshold: float = 0.2  # of the automatic solvent mask, as are near and far
+    near: float = 10.0
+    far: float = 20.0
+    split_seed: int = 0  # of half-sets that are not given
+    rounds: int = 2  # of mean map and noise
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        parse_point_group(self.symmetry)
+        if self.scale not in ("optimal", "input", "none"):
+            raise OptionError("scale", repr(self.scale), "one of optimal, input, none")
 
 
 @dataclass(frozen=True)
@@ -27,15 +83,72 @@ class MeanMap:
     solvent_mask: Float[np.ndarray, "d d d"]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What every classification starts from."""
+
+    particles: Particles
+    mean: MeanMap
+    image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
+
+    @property
+    def noise_power(self) -> Float[np.ndarray, "g s"]:
+        """By group and shell up to Nyquist; beyond the filter resolution the images' own power."""
+        noise, power = self.particles.noise_power, self.image_power.copy()
+        power[:, : noise.shape[1]] = noise[:, : power.shape[1]]
+        return power
+
+
+def prepare(
+    images: AlignedImages,
+    options: PrepareOptions,
+    mask: Float[np.ndarray, "e e e"] | None = None,
+    out: Complex[np.ndarray, "n p"] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Prepared:
+    """Crop and whiten images at the filter resolution; estimate noise, scale and mean map.
+
+    Args:
+        images: aligned images; read once.
+        options: of the preparation.
+        mask: solvent mask on any box of the same extent; made from the mean map where None.
+        out: array for the prepared images, of the pixels of `grid_for`; in memory where None.
+        progress: called with particles read and in all.
+
+    Raises:
+        OptionError: where an option does not fit the images.
+        InputError: where an image is not finite or constant, or a half-set empty.
+    """
+    n, box_size, pixel_size = images.n, images.box_size, images.pixel_size
+    grid = grid_for(box_size, pixel_size, options.filter_resolution)
+    group = np.zeros(n, np.int32) if images.group is None else images.group
+    half = split_halves(
+        np.zeros(n, np.int8) if images.half is None else images.half,
+        np.arange(n) if images.identity is None else images.identity,
+        options.split_seed,
+    )
+    out = np.empty((n, len(grid.kx)), np.complex64) if out is None else out
+    power = crop_images(images.read, images.shifts, group, pixel_size, grid, out, progress)
+    cropped = cropped_particles(
+        out,
+        images.rotations,
+        images.ctf,
+        half,
+        group,
+        box_size,
+        pixel_size,
+        grid.radius,
+        images.scale,
+    )
+    support = None if mask is None else resample_mask(mask, grid.box_size)
+    return Prepared(*estimate(cropped, power, options, support), power)
+
+
 def estimate(
     particles: Particles,
     power: Float[np.ndarray, "g s"],
+    options: PrepareOptions,
     mask: Float[np.ndarray, "d d d"] | None = None,
-    scale: str = "optimal",
-    mask_options: dict[str, float] | None = None,
-    rounds: int = 2,
-    point_group: str = "C1",
-    static_noise: bool = False,
 ) -> tuple[Particles, MeanMap]:
     """Noise spectrum, per-particle scale and mean map of cropped but not yet whitened images.
 
@@ -46,12 +159,8 @@ def estimate(
     Args:
         particles: with `images` as `crop_images` leaves them; whitened in place.
         power: mean power of the images by group and shell.
+        options: of the preparation.
         mask: solvent mask on the cropped box; made from the mean map where None.
-        scale: optimal (fitted to the mean map), input (kept as it is) or none (1).
-        mask_options: threshold, near and far of the automatic mask.
-        rounds: of mean map and noise.
-        point_group: of the particle, in RELION's axes.
-        static_noise: keep the first guess.
     """
     grid = particles.grid
     noise = _to_shells(power, grid.n_shells)
@@ -60,31 +169,37 @@ def estimate(
     noise = noise.astype(np.float32)
     ones = np.ones(particles.n, np.float32)
     particles = replace(
-        particles, noise_power=noise, scale=particles.scale if scale == "input" else ones
+        particles, noise_power=noise, scale=particles.scale if options.scale == "input" else ones
     )
     support = sphere(particles.box_size) if mask is None else mask
     _whiten(particles, np.sqrt(2 / noise))
-    for _ in range(rounds):
-        volume = np.asarray(
-            solve_map(*back_project(particles, grid, point_group), jnp.asarray(support), grid)[0]
-        )
+    for _ in range(options.rounds):
+        volume = np.asarray(_mean_map(particles, grid, options, support)[0])
         amplitude, variance, residual = _measure(particles, volume * support, grid)
-        if scale == "optimal":
+        if options.scale == "optimal":
             relative = shrink_scale(amplitude * particles.scale, variance * particles.scale**2)
             particles = replace(particles, scale=relative)
-        if not static_noise:
+        if not options.static_noise:
             # Whitened residuals have power 2 where the noise was right.
             correction = np.where(residual > 0, residual / 2, 1)
             _whiten(particles, 1 / np.sqrt(correction))
             power = (particles.noise_power * correction).astype(np.float32)
             particles = replace(particles, noise_power=power)
         if mask is None:
-            support = solvent_mask(volume, particles.voxel_size, **(mask_options or {}))
-    volume, halves, fsc = solve_map(
-        *back_project(particles, grid, point_group), jnp.asarray(support), grid
-    )
+            support = solvent_mask(
+                volume, particles.voxel_size, options.threshold, options.near, options.far
+            )
+    volume, halves, fsc = _mean_map(particles, grid, options, support)
     half1, half2 = np.asarray(halves)
     return particles, MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
+
+
+def _mean_map(
+    particles: Particles, grid: FourierGrid, options: PrepareOptions, support: np.ndarray
+) -> tuple[Float[Array, "d d d"], Float[Array, "2 d d d"], Float[Array, " s"]]:
+    """Map and half-maps of all particles, unmasked, with the FSC inside the mask."""
+    sums = back_project(particles, grid, options.symmetry)
+    return solve_map(*sums, jnp.asarray(support), grid)
 
 
 @eqx.filter_jit
@@ -135,40 +250,6 @@ def _pixel_counts(particles: Particles, grid: FourierGrid) -> Float[np.ndarray, 
     members = np.bincount(particles.group, minlength=len(particles.noise_power))
     shells = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
     return np.outer(members, shells).astype(np.float64)
-
-
-def steady_power(
-    power: Float[np.ndarray, "g s"], counts: Float[np.ndarray, "g s"]
-) -> Float[np.ndarray, "g s"]:
-    """Spectra drawn to the shape all groups share, the more the fewer pixels a shell holds.
-
-    Args:
-        power: mean power by group and shell.
-        counts: pixels that went into it; where there are none the power stays as it is.
-    """
-    pixels = np.maximum(counts.sum(1, keepdims=True), 1)
-    level = (counts * power).sum(1, keepdims=True) / pixels
-    relative = counts * power / np.maximum(level, 1e-30)
-    shape = relative.sum(0) / np.maximum(counts.sum(0), 1)
-    drawn = (counts * power + COMMON_PIXELS * level * shape) / (counts + COMMON_PIXELS)
-    return np.where(counts > 0, drawn, power)
-
-
-def shrink_scale(
-    amplitude: Float[np.ndarray, " n"], variance: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    """Per-particle scale of mean 1, pulled to 1 by how much of its spread is estimation noise.
-
-    Args:
-        amplitude: least-squares scale of each particle.
-        variance: its sampling variance.
-
-    Source: James & Stein (1961); the spread that is left once the noise is subtracted.
-    """
-    mean = np.average(amplitude, weights=1 / variance)
-    relative, noise = amplitude / mean, variance / mean**2
-    spread = max(np.average((relative - 1) ** 2 - noise, weights=1 / noise), 0.0)
-    return np.clip(1 + (relative - 1) * spread / (spread + noise), 0.1, 4.0).astype(np.float32)
 
 
 def _whiten(particles: Particles, factor: Float[np.ndarray, "g s"]) -> None:

@@ -7,6 +7,7 @@ real-space volume by Πsinc² (`grids.gridding`): divide by it before slicing.
 """
 
 import functools
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
+from emjax.errors import InputError
 from emjax.imaging.grids import FourierGrid
 
 
@@ -30,6 +32,25 @@ def _points(plane: Float[Array, "p 2"], rotations: Float[Array, "n 3 3"]) -> Flo
     return jnp.einsum("pi,nix->npx", plane, rotations[:, :2, :], precision="highest")
 
 
+def cells(
+    points: Float[Array, "*p 3"],
+) -> tuple[Bool[Array, "*p"], Int[Array, "*p 3"], Float[Array, "*p 3"]]:
+    """Which points were folded to x ≥ 0; the lowest voxel of the cell each lies in, and where."""
+    folded = points[..., 0] < 0
+    points = jnp.where(folded[..., None], -points, points)
+    corner = jnp.floor(points)
+    return folded, corner.astype(jnp.int32), points - corner
+
+
+def corners(
+    corner: Int[Array, "*p 3"], fraction: Float[Array, "*p 3"]
+) -> Iterator[tuple[Int[Array, "*p 3"], Float[Array, "*p"]]]:
+    """The eight voxels around points of `cells`, and the trilinear weight of each."""
+    for offset in range(8):
+        step = jnp.array([offset & 1, offset >> 1 & 1, offset >> 2 & 1])
+        yield corner + step, jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1)
+
+
 def make_slices(rotations: Float[Array, "n 3 3"], grid: FourierGrid) -> Slices:
     """Trilinear weights of the slices of n poses, folded to x ≥ 0.
 
@@ -39,18 +60,13 @@ def make_slices(rotations: Float[Array, "n 3 3"], grid: FourierGrid) -> Slices:
     """
     plane = grid.padding * jnp.stack([grid.kx, grid.ky], -1).astype(rotations.dtype)
     points = _points(plane, rotations)
-    folded = points[..., 0] < 0
-    points = jnp.where(folded[..., None], -points, points)
-    corner = jnp.floor(points)
-    fraction = points - corner
-    corner = corner.astype(jnp.int32)
+    folded, corner, fraction = cells(points)
     edge = grid.lookup.shape[1] // 2
     voxels, weights = [], []
-    for offset in range(8):
-        step = jnp.array([offset & 1, offset >> 1 & 1, offset >> 2 & 1])
-        x, y, z = jnp.moveaxis(corner + step, -1, 0)
+    for place, weight in corners(corner, fraction):
+        x, y, z = jnp.moveaxis(place, -1, 0)
         voxels.append(grid.lookup[x, y + edge, z + edge])
-        weights.append(jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1))
+        weights.append(weight)
     return Slices(jnp.stack(voxels, -1), jnp.stack(weights, -1), folded)
 
 
@@ -88,13 +104,14 @@ def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
     """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred.
 
     Raises:
-        ValueError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
+        InputError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
     """
     edge = grid.padding * grid.radius + 2
     if (places := 12 * edge**3) >= 2**31:
-        raise ValueError(
-            f"box: found {grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32"
-            " bits, expected at most about 1120; bin the particles"
+        raise InputError(
+            place="box",
+            found=f"{grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32 bits",
+            expected="at most about 1120; bin the particles",
         )
     return jnp.zeros((edge, 2 * edge - 1, 2 * edge - 1, 3), jnp.float32)
 
@@ -132,12 +149,9 @@ def insert_images(
 @functools.partial(jax.jit, donate_argnums=0)
 def _insert(table, images, weights, rotations, plane):
     shape = table.shape
-    points = _points(plane, rotations)
-    folded = points[..., 0] < 0
-    points = jnp.where(folded[..., None], -points, points)
-    corner = jnp.floor(points)
-    fx, fy, fz = jnp.moveaxis(points - corner, -1, 0)
-    x, y, z = jnp.moveaxis(corner.astype(jnp.int32), -1, 0)
+    folded, corner, fraction = cells(_points(plane, rotations))
+    fx, fy, fz = jnp.moveaxis(fraction, -1, 0)
+    x, y, z = jnp.moveaxis(corner, -1, 0)
     numerator = images * weights
     imaginary = jnp.where(folded, -numerator.imag, numerator.imag)
     sums = jnp.stack([numerator.real, imaginary, weights**2], -1)
@@ -153,7 +167,7 @@ def _insert(table, images, weights, rotations, plane):
         jnp.stack(places, -1).reshape(-1, 1),
         jnp.stack(updates, -2).reshape(-1, 6),
         _WINDOW,
-        # A pose that is no rotation must not write beyond the table.
+        # A matrix that is not a rotation must not write beyond the table.
         mode=lax.GatherScatterMode.FILL_OR_DROP,
     )
     return added.reshape(shape)

@@ -12,8 +12,15 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Array, Complex, Float, Int
 
+from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
-from emjax.imaging.fsc import corrected_fsc, volume_fsc, wiener_precision
+from emjax.imaging.fsc import (
+    corrected_fsc,
+    flat_precision,
+    regularised,
+    volume_fsc,
+    wiener_precision,
+)
 from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
@@ -76,14 +83,14 @@ def reconstruct(
         point_group: of the particle, in RELION's axes.
 
     Raises:
-        ValueError: where a half-set is empty or the point group unknown.
+        InputError: where a half-set is empty or the point group unknown.
 
     Source: Penczek, Methods Enzymol. 482 (2010) 1, section 3.
     """
     parse_point_group(point_group)
     for h in (1, 2):
         if not np.any(half == h):
-            raise ValueError(f"half-set {h}: found no particle, expected at least one")
+            raise InputError(place=f"half-set {h}", found="no particle", expected="at least one")
     padding = choose_padding(box_size)
     highest = box_size // 2 - (1 if padding > 1 else 2)
     grid = make_grid(box_size * padding, highest, padding, pixels_only=True)
@@ -151,15 +158,17 @@ def _solve(
     box_size: int,
     mask: Float[np.ndarray, "d d d"],
 ) -> Reconstruction:
-    """Half-maps num/(den + floor), and the joint map with 1/τ² from their FSC inside the mask."""
+    """Half-maps, hardly filtered, and the joint map filtered by their FSC inside the mask."""
     half_maps: list[np.ndarray] = []
     numerator = np.zeros(shells.shape, np.complex64)
     denominator = np.zeros(shells.shape, np.float32)
     for table in sums:
         own, weight = np.empty(shells.shape, np.complex64), table[..., 2]
         own.real, own.imag = table[..., 0], table[..., 1]
-        floor = (1e-3 * _shell_means(weight, shells) + 1e-20)[shells]
-        half_maps.append(_real_space(own / (weight + floor), padding, box_size))
+        prior = flat_precision(_shell_means(weight, shells))
+        half_maps.append(
+            _real_space(np.asarray(regularised(own, weight, prior, shells)), padding, box_size)
+        )
         numerator += own
         denominator += weight
     pair = half_maps[0], half_maps[1]
@@ -168,7 +177,7 @@ def _solve(
     fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
     level = _shell_means(denominator, shells)
     prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
-    joint = numerator / (denominator + (prior + 1e-20)[shells])
+    joint = np.asarray(regularised(numerator, denominator, prior, shells))
     round_mask = sphere(box_size)
     return Reconstruction(
         _real_space(joint, padding, box_size),

@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Num
+from scipy.spatial.transform import Rotation
 
-from emjax.imaging.grids import FourierGrid
+from emjax.errors import OptionError
+from emjax.imaging.grids import CELL_DIAGONAL, FourierGrid
+from emjax.imaging.projector import cells, corners
 
 _GOLDEN = (1 + np.sqrt(5)) / 2
 # Order and axis of rotations that generate each group.
@@ -28,7 +31,7 @@ def parse_point_group(name: str) -> tuple[str, int]:
     """Family and order of the main axis: C4 → (C, 4), I1 → (I1, 1), T → (T, 1).
 
     Raises:
-        ValueError: where the name is none of C1, C2, …, D1, D2, …, T, O, I1, I2.
+        OptionError: where the name is none of C1, C2, …, D1, D2, …, T, O, I1, I2.
     """
     found = name.strip().upper()
     if found in _GENERATORS:
@@ -36,7 +39,7 @@ def parse_point_group(name: str) -> tuple[str, int]:
     match = re.fullmatch(r"([CD])([1-9][0-9]{0,2})", found)
     if match is None:
         hint = "; I needs its axes: I1 or I2" if found == "I" else ""
-        raise ValueError(f"symmetry: found {name!r}, expected C1 … C999, D1 …, T, O, I1, I2{hint}")
+        raise OptionError("symmetry", repr(name), f"C1 … C999, D1 …, T, O, I1, I2{hint}")
     return match[1], int(match[2])
 
 
@@ -47,7 +50,7 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
         name: C1, C2, …, D1, …, T, O, I1 or I2, in any case.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
 
     Source: axes as listed by RELION (Scheres, J. Struct. Biol. 180 (2012) 519).
     """
@@ -56,7 +59,10 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
         generators = [(order, (0, 0, 1))] + [(2, (1, 0, 0))] * (family == "D")
     else:
         generators = _GENERATORS[family]
-    steps = [_turn(2 * np.pi / n, np.array(axis, float)) for n, axis in generators]
+    steps = [
+        Rotation.from_rotvec(2 * np.pi / n * np.array(axis) / np.linalg.norm(axis)).as_matrix()
+        for n, axis in generators
+    ]
     group = [np.eye(3)]
     # Each element times each generator, until nothing new comes.
     for element in group:
@@ -65,13 +71,6 @@ def symmetry_rotations(name: str) -> Float[np.ndarray, "g 3 3"]:
             if not any(np.allclose(product, known, atol=1e-6) for known in group):
                 group.append(product)
     return np.stack(group)
-
-
-def _turn(angle: float, axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Rotation about an axis (Rodrigues)."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def expand_poses(
@@ -125,7 +124,7 @@ def symmetrise_sums(
         name: point group.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
     """
     rotations = symmetry_rotations(name)
     if len(rotations) == 1:
@@ -138,7 +137,7 @@ def symmetrise_table(table: Float[Array, "X Y Z 3"], name: str) -> Float[Array, 
     """`symmetrise_sums` for a table of `projector.insert_images`, Friedel mates added.
 
     Raises:
-        ValueError: where the name is unknown.
+        OptionError: where the name is unknown.
     """
     rotations = symmetry_rotations(name)
     if len(rotations) == 1:
@@ -159,8 +158,8 @@ def _sum_copies(
         voxels = jnp.stack([jnp.full(y.size, x), y.ravel(), z.ravel()], -1)
 
         def add(total, rotation):
-            folded, corners = _corners(voxels, rotation)
-            for place, weight in corners:
+            folded, *cell = _rotated_cells(voxels, rotation)
+            for place, weight in corners(*cell):
                 row = place + middle
                 inside = jnp.all((row >= 0) & (row < jnp.array([nx, ny, nz])), -1)
                 i, j, k = jnp.where(inside[:, None], row, 0).T
@@ -174,35 +173,25 @@ def _sum_copies(
     return jax.lax.map(plane, jnp.arange(nx)).reshape(table.shape)
 
 
-def _corners(
+def _rotated_cells(
     voxels: Int[Array, "v 3"], rotation: Float[Array, "3 3"]
-) -> tuple[Bool[Array, " v"], list[tuple[Int[Array, "v 3"], Float[Array, " v"]]]]:
-    """Which points R·k were folded to x ≥ 0; the eight voxels around each, with weights."""
+) -> tuple[Bool[Array, " v"], Int[Array, "v 3"], Float[Array, "v 3"]]:
+    """`projector.cells` of the points R·k."""
     points = jnp.einsum("ij,vj->vi", rotation, voxels.astype(rotation.dtype), precision="highest")
     # Points that should fall on a voxel must not miss it by a rounding error.
     nearest = jnp.round(points)
-    points = jnp.where(jnp.abs(points - nearest) < 1e-4, nearest, points)
-    folded = points[:, 0] < 0
-    points = jnp.where(folded[:, None], -points, points)
-    corner = jnp.floor(points)
-    fraction = points - corner
-    corners = []
-    for offset in range(8):
-        step = jnp.array([offset & 1, offset >> 1 & 1, offset >> 2 & 1])
-        weight = jnp.prod(jnp.where(step == 1, fraction, 1 - fraction), -1)
-        corners.append((corner.astype(jnp.int32) + step, weight))
-    return folded, corners
+    return cells(jnp.where(jnp.abs(points - nearest) < 1e-4, nearest, points))
 
 
 def _read_rotated(
     values: Num[Array, "*k v"], grid: FourierGrid, rotation: Float[Array, "3 3"]
 ) -> Num[Array, "*k v"]:
     """Values at R·k of every voxel k; zero beyond the voxels of the grid."""
-    folded, corners = _corners(grid.kxyz, rotation)
+    folded, *cell = _rotated_cells(grid.kxyz, rotation)
     middle = grid.lookup.shape[1] // 2
     result = jnp.zeros_like(values)
-    for place, weight in corners:
-        inside = jnp.sum(place**2, -1) <= (grid.padding * grid.radius + 1.7321) ** 2
+    for place, weight in corners(*cell):
+        inside = jnp.sum(place**2, -1) <= (grid.padding * grid.radius + CELL_DIAGONAL) ** 2
         x, y, z = jnp.where(inside[:, None], place, 0).T
         rows = grid.lookup[x, y + middle, z + middle]
         result = result + values[..., rows] * (weight * inside)

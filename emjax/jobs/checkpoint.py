@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
-from emjax.classify.em3d.state import Run, RunState
+from emjax.classify.em3d.state import IterationRecord, Run, RunState
 from emjax.io.files import remove_unfinished
 
 
@@ -78,7 +78,7 @@ def _record(state: RunState) -> dict[str, Any]:
         "iteration": state.iteration,
         "converged": state.converged,
         "coarse": state.coarse,
-        "history": list(state.history),
+        "history": [record.to_dict() for record in state.history],
         "flow": len(state.flow),
     }
 
@@ -101,6 +101,6 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         iteration=record["iteration"],
         converged=record["converged"],
         coarse=record["coarse"],
-        history=tuple(record["history"]),
+        history=tuple(map(IterationRecord.from_dict, record["history"])),
         flow=tuple(arrays[f"{i}.flow.{j}"] for j in range(record["flow"])),
     )

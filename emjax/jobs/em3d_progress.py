@@ -2,13 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from emjax.campaign.job import Job, duration
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState
+from emjax.campaign.job import Clock, Job, duration
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunState, Stage
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.checkpoint import Checkpoint
@@ -16,10 +18,10 @@ from emjax.jobs.checkpoint import Checkpoint
 COARSE_COST = 0.5  # of an iteration with half of the pixels, beside one with all
 
 
-def stand(states: Sequence[RunState]) -> tuple[str, int]:
+def stand(states: Sequence[RunState]) -> tuple[Stage, int]:
     """The stage that all runs are in, and its iterations done by the one that is farthest."""
     stage = states[0].stage
-    return stage, max(sum(h["stage"] == stage for h in s.history) for s in states)
+    return stage, max(s.done for s in states)
 
 
 class Iterations:
@@ -39,7 +41,7 @@ class Iterations:
         """Write what each run has newly found."""
         for state in states:
             done = (state.run, state.iteration)
-            if done in self._written or state.history[-1]["stage"] != "full":
+            if done in self._written or state.history[-1].stage is not Stage.FULL:
                 continue
             self._written.add(done)
             folder = self._of(state.run)
@@ -89,14 +91,14 @@ class Progress:
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
         # A coarse iteration is followed by as many with all pixels.
-        left = most - done + (most / COARSE_COST if stage == "coarse" else 0)
-        settled = "settled there" if stage == "coarse" else "converged"
+        left = most - done + (most / COARSE_COST if stage is Stage.COARSE else 0)
+        settled = "settled there" if stage is Stage.COARSE else "converged"
         rest = "" if took is None else f", {took:.1f} s, at most {duration(took * left)} left"
         self._work.tick(
             f"{stage} iteration {done} of at most {most},"
             f" {sum(s.converged for s in states)} of {len(states)} runs {settled},"
-            f" {100 * np.mean([h['switched'] for h in latest]):.1f} % switched class,"
-            f" log-likelihood {np.mean([h['log_likelihood'] for h in latest]):.4f}"
+            f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
+            f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f}"
             f" per particle{rest}",
             last=all(s.converged for s in states),
         )
@@ -104,3 +106,30 @@ class Progress:
         if self._iterations:
             self._iterations(states)
         self._checkpoint.save(states)
+
+
+def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], None]:
+    """Says how far the classification of each half-set alone is.
+
+    Each half is classified from random starts and once more from its variability, unless that or
+    maps are asked for.
+    """
+    fits = 2 if params.options["initial"] in ("variability", "input") else 4
+    stages = 2 if params.options["start_resolution"] else 1
+    most = params.options["full_iterations"]
+    clock, at = Clock(), {"stage": 0, "done": most + 1}
+
+    def progress(states: Sequence[RunState]) -> None:
+        stage, done = stand(states)
+        if done < at["done"]:  # the next stage, or the next fit, has begun
+            at["stage"] += 1
+        at["done"] = done
+        before = (at["stage"] - 1) * most
+        left = clock.left(before + done, fits * stages * most)
+        rest = "" if left is None else f", at most {duration(left)} left"
+        work.tick(
+            f"half-sets alone, part {at['stage']} of at most {fits * stages}:"
+            f" {stage} iteration {done} of at most {most}{rest}"
+        )
+
+    return progress

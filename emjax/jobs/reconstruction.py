@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import ConsensusFolder
-from emjax.imaging.fsc import resolution_at
 from emjax.imaging.reconstruct import Reconstruction
 from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
+from emjax.resolution import resolution_at
 
 
 def write_reconstruction(

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.quality import fsc_figure, resolution_at, stability_figure
+from emjax.report.quality import class_resolution, fsc_figure, stability_figure
 from emjax.report.raster import (
     diverging,
     grey,
@@ -160,8 +160,8 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
         table = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
         frequency, fsc = column(table, "frequency_per_angstrom"), column(table, "fsc")
         if frequency is not None and fsc is not None:
-            value = resolution_at(frequency, fsc)
-            if np.isfinite(value):
+            value, falls = class_resolution(frequency, fsc)
+            if falls and value < 1 / frequency[0]:
                 found[c] = value
     return found
 
@@ -218,12 +218,8 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     fsc = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
     if not fsc.empty:
         frequency = np.asarray(column(fsc, "frequency_per_angstrom"))
-        resolution = resolution_at(frequency, np.asarray(column(fsc, "fsc")))
-        text = (
-            f"{resolution:.1f} Å"
-            if np.isfinite(resolution)
-            else f"{1 / frequency[-1]:.1f} Å or better"
-        )
+        resolution, falls = class_resolution(frequency, np.asarray(column(fsc, "fsc")))
+        text = f"{resolution:.1f} Å" if falls else f"{resolution:.1f} Å or better"
         facts.append(("Resolution (FSC 0.143)", text))
     mean = row.get("mean_stability")
     if mean is not None and np.isfinite(mean) and not alone:

@@ -7,16 +7,18 @@ from emjax.report.agreement import strangers
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number
+from emjax.resolution import FSC_THRESHOLD, resolution_at
 
 
-def resolution_at(frequency: np.ndarray, fsc: np.ndarray, threshold: float = 0.143) -> float:
-    """Resolution in Å where the FSC first falls below the threshold; NaN where it never does."""
-    below = np.flatnonzero(fsc < threshold)
-    if not below.size or below[0] == 0:
-        return float("nan")
-    i = int(below[0])
-    f0, f1, c0, c1 = frequency[i - 1], frequency[i], fsc[i - 1], fsc[i]
-    return 1 / (f0 + (f1 - f0) * (c0 - threshold) / max(c0 - c1, 1e-12))
+def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, bool]:
+    """Resolution in Å of a class, and whether its FSC falls below the threshold at all.
+
+    Args:
+        frequency: of shells 1, 2, … in 1/Å.
+        fsc: of its half-maps in the same shells.
+    """
+    falls = bool((fsc < FSC_THRESHOLD).any())
+    return resolution_at(np.append(1.0, fsc), 1 / float(frequency[0])), falls
 
 
 def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
@@ -28,16 +30,16 @@ def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
         np.asarray(column(table, "frequency_per_angstrom")),
         np.asarray(column(table, "fsc")),
     )
-    resolution = resolution_at(frequency, fsc)
+    resolution, falls = class_resolution(frequency, fsc)
     chart = Chart((0, float(frequency.max())), (-0.1, 1.05), height=260, label=f"FSC of class {c}")
     marks = [float(frequency.max()) * part for part in (0.25, 0.5, 0.75, 1)]
     named = [(f, f"{1 / f:.3g}") for f in marks]
     chart.axes("resolution (Å)", "agreement of half-maps (FSC)", named)
-    chart.rule(y=0.143, name="0.143")
+    chart.rule(y=FSC_THRESHOLD, name=f"{FSC_THRESHOLD}")
     chart.line(frequency.tolist(), fsc.tolist(), c - 1)
     for f, value in zip(frequency, fsc, strict=True):
         chart.dot(f, value, f"{1 / f:.1f} Å: FSC {value:.3f}", c - 1, 2.5)
-    found = f"{resolution:.1f} Å" if np.isfinite(resolution) else "the pixel size's limit"
+    found = f"{resolution:.1f} Å" if falls else "the pixel size's limit"
     what = f"class {c}" if len(campaign.class_numbers) > 1 else "all particles"
     return Figure(
         f"fsc-class-{c}",
@@ -143,14 +145,14 @@ def resolution_figure(campaign: Campaign) -> Figure | None:
     chart.axes(
         "resolution (Å)", "agreement of half-maps (FSC)", [(f, f"{1 / f:.3g}") for f in marks]
     )
-    chart.rule(y=0.143, name="0.143")
+    chart.rule(y=FSC_THRESHOLD, name=f"{FSC_THRESHOLD}")
     found = {}
     for c, (frequency, fsc) in curves.items():
         chart.line(frequency.tolist(), fsc.tolist(), c - 1)
-        found[c] = resolution_at(frequency, fsc)
+        found[c] = class_resolution(frequency, fsc)
         for f, value in zip(frequency, fsc, strict=True):
             chart.dot(f, value, f"Class {c}, {1 / f:.1f} Å: FSC {value:.3f}", c - 1, 2.5)
-    known = {c: r for c, r in found.items() if np.isfinite(r)}
+    known = {c: resolution for c, (resolution, falls) in found.items() if falls}
     title = "The half-maps of every class agree to the limit of the pixel size"
     if known:
         best, worst = min(known, key=lambda c: known[c]), max(known, key=lambda c: known[c])

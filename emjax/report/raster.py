@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 from scipy.ndimage import label, zoom
 
+from emjax.resolution import lowpass_weights
+
 # Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
 # told apart by every common kind of colour blindness.
 _LESS, _SAME, _MORE = np.array([[0, 90, 160], [247, 247, 247], [200, 80, 0]], float)
@@ -67,13 +69,13 @@ def match_box(volume: np.ndarray, box: int) -> np.ndarray:
 
 
 def lowpass(volume: np.ndarray, voxel_size: float, resolution: float) -> np.ndarray:
-    """The map without detail finer than `resolution` (Å), softly cut."""
+    """The map without detail finer than `resolution` (Å); the soft edge spares it rings."""
     if not np.isfinite(resolution) or resolution <= 2 * voxel_size:
         return volume
     n = volume.shape[0]
     axis, half = np.fft.fftfreq(n, voxel_size), np.fft.rfftfreq(n, voxel_size)
     k = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + half**2)
-    keep = np.clip((1.15 / resolution - k) / (0.3 / resolution) + 0.5, 0, 1)
+    keep = lowpass_weights(k, 1 / resolution, edge=0.3)
     return np.fft.irfftn(np.fft.rfftn(volume) * keep, volume.shape, axes=(0, 1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Simulated 2D images: a domain that turns, and views of known bodies, for tests and benchmarks."""
+"""Simulated 2D images of a body with a rotating domain, for tests and benchmarks."""
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ def gaussian_blobs(
     return image
 
 
-# Rows (y, x, width, height) in 1/64 of the box; the domain turns about (2, 0).
+# Rows (y, x, width, height) in 1/64 of the box; the domain rotates about (2, 0).
 _BODY = np.array(
     [[-6, -8, 4, 1.0], [4, -10, 4, 0.9], [0, -2, 4.5, 1.0], [8, -3, 3.5, 0.8], [-10, 0, 3, 0.7]]
 )
@@ -34,15 +34,15 @@ def rotating_domain(
     contrast: float = 1.0,
     seed: int = 0,
 ) -> tuple[Float[np.ndarray, "n d d"], Float[np.ndarray, " n"]]:
-    """One view of a body of which a domain turns continuously in the plane.
+    """One view of a body of which a domain rotates continuously in the plane.
 
     Args:
-        n_images: Number of images.
-        box_size: Pixels.
-        signal_to_noise: Variance of the signal over that of the white noise, inside the circle.
-        span: Range of the angle in degrees; the angles are uniform in it.
-        contrast: Of the domain; at 0.775 it is as hard as the set of Xmipp's own figures.
-        seed: Of angles and noise.
+        n_images: number of images.
+        box_size: pixels.
+        signal_to_noise: variance of the signal over that of the white noise, inside the circle.
+        span: range of the angle in degrees; the angles are uniform in it.
+        contrast: of the domain; at 0.775 it is as hard as the set of Xmipp's own figures.
+        seed: of angles and noise.
 
     Returns:
         The images and the angle of each in degrees.
@@ -54,9 +54,9 @@ def rotating_domain(
     body = gaussian_blobs(box_size, _BODY * scale)
     images = np.empty((n_images, box_size, box_size), np.float32)
     for i, angle in enumerate(np.deg2rad(angles)):
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         domain = moving.copy()
-        domain[:, :2] = domain[:, :2] @ turn.T + _HINGE
+        domain[:, :2] = domain[:, :2] @ rotation.T + _HINGE
         images[i] = body + gaussian_blobs(box_size, domain * scale)
     offset = np.arange(box_size) - box_size // 2
     circle = np.add.outer(offset**2, offset**2) <= (box_size * 30 / 64) ** 2

@@ -19,6 +19,7 @@ from emjax.imaging.grids import (
 )
 from emjax.imaging.particles import chunks, contrast
 from emjax.imaging.phases import shift_phases
+from emjax.imaging.prepare import AlignedImages
 from emjax.imaging.projector import make_slices, slice_volume
 
 
@@ -35,6 +36,17 @@ class Simulation:
     pixel_size: float
     scale: Float[np.ndarray, " n"]  # contrast of each image
     noise_sd: float  # of the noise before it was made 1: images hold the volumes divided by it
+
+    def aligned(self) -> AlignedImages:
+        """The images as a particle file would give them."""
+        return AlignedImages(
+            lambda rows: self.images[rows],
+            self.rotations,
+            self.shifts,
+            self.ctf,
+            self.images.shape[-1],
+            self.pixel_size,
+        )
 
 
 def phantom(n_states: int = 4, box_size: int = 48, seed: int = 0) -> Float[np.ndarray, "k d d d"]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from emjax.campaign.job import job
-from emjax.classify.em3d.state import Run, RunState
-from emjax.errors import InputError
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
+from emjax.errors import InputError, OptionError
 from emjax.jobs.checkpoint import Checkpoint
 from emjax.jobs.em3d_progress import stand
 
@@ -86,6 +86,8 @@ def test_an_interrupted_job_says_how_to_resume(rule: SimpleNamespace, capsys):
     [
         (InputError("config", "particles", "x"), "my.yaml: particles: found x"),
         (ValueError("rebalance.keep: found class 9"), "my.yaml: rebalance.keep: found class 9"),
+        (OptionError("symmetry", "Q"), "my.yaml: symmetry: found Q"),
+        (OptionError("mode", 1), "my.yaml: runs.som.mode: found 1"),
         (InputError("data.star", None, "x"), "data.star: found x"),
         (ValueError("no convergence"), "no convergence"),
     ],
@@ -94,15 +96,19 @@ def test_an_error_in_an_option_names_the_file(
     error: ValueError, told: str, rule: SimpleNamespace, capsys, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("EMJAX_CONFIG", "my.yaml")
+    rule.config = {"symmetry": "C1", "runs": {"em3d": {}, "som": {"mode": "ecm"}}}
     with pytest.raises(SystemExit), job(rule):
         raise error
     assert capsys.readouterr().err == f"error: {told} (log: {rule.log[0]})\n"
 
 
 def test_going_on_and_progress_count_alike():
-    history = tuple({"stage": stage} for stage in ("online", "coarse", "coarse"))
+    def record(stage: Stage) -> IterationRecord:
+        return IterationRecord(1, stage, 2, 0.0, 0.0, 0.0, 0.0, (1, 1), (1.0, 1.0), (), ())
+
+    history = tuple(map(record, (Stage.ONLINE, Stage.COARSE, Stage.COARSE)))
     assert stand([replace(state(3), coarse=True, history=history)]) == ("coarse", 2)
-    assert stand([replace(state(3), history=(*history, {"stage": "full"}))]) == ("full", 1)
+    assert stand([replace(state(3), history=(*history, record(Stage.FULL)))]) == ("full", 1)
 
 
 def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamespace, capsys):

@@ -5,9 +5,7 @@ import pytest
 
 from emjax.classify.em3d.state import make_scene
 from emjax.classify.operators.passes import make_engine
-from emjax.imaging.crop import crop_images, grid_for
-from emjax.imaging.particles import cropped_particles, split_halves
-from emjax.imaging.prepare import estimate
+from emjax.imaging import prepare as imaging
 from emjax.simulate.particles import phantom, simulate
 
 BOX, PIXEL = 32, 8.0
@@ -15,30 +13,10 @@ BOX, PIXEL = 32, 8.0
 
 def prepare(simulation, resolution=32.0, point_group="C1"):
     """Particles and mean map of a simulation."""
-    n, box = len(simulation.images), simulation.images.shape[-1]
-    grid = grid_for(box, simulation.pixel_size, resolution)
-    images = np.zeros((n, grid.kx.shape[0]), np.complex64)
-    group = np.zeros(n, np.int32)
-    power = crop_images(
-        lambda rows: simulation.images[rows],
-        simulation.shifts,
-        group,
-        simulation.pixel_size,
-        grid,
-        images,
+    found = imaging.prepare(
+        simulation.aligned(), imaging.PrepareOptions(resolution, symmetry=point_group)
     )
-    half = split_halves(np.zeros(n, np.int8), np.arange(n), 0)
-    particles = cropped_particles(
-        images,
-        simulation.rotations,
-        simulation.ctf,
-        half,
-        group,
-        box,
-        simulation.pixel_size,
-        grid.radius,
-    )
-    return estimate(particles, power, point_group=point_group)
+    return found.particles, found.mean
 
 
 @pytest.fixture(scope="session", name="prepare")

@@ -1,11 +1,12 @@
 """A small simulated set that the imaging tests share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from emjax.imaging.crop import crop_images, grid_for
-from emjax.imaging.particles import cropped_particles
-from emjax.imaging.prepare import MeanMap, estimate
+from emjax.imaging import prepare as imaging
+from emjax.imaging.prepare import Prepared, PrepareOptions
 from emjax.simulate.particles import Simulation, phantom, simulate
 
 BOX, PIXEL, FILTER = 32, 6.0, 18.0
@@ -24,38 +25,12 @@ def simulation(volume) -> Simulation:
 
 
 def prepare(
-    simulation: Simulation,
-    scale: str = "optimal",
-    group: np.ndarray | None = None,
-    given_scale: np.ndarray | None = None,
-    **options,
-) -> tuple:
-    """Prepared particles, mean map and the power of the images."""
-    n = len(simulation.states)
-    group = np.zeros(n, np.int32) if group is None else group
-    box_size = simulation.images.shape[-1]
-    grid = grid_for(box_size, simulation.pixel_size, FILTER)
-    images = np.empty((n, len(grid.kx)), np.complex64)
-    power = crop_images(
-        lambda rows: simulation.images[rows],
-        simulation.shifts,
-        group,
-        simulation.pixel_size,
-        grid,
-        images,
-    )
-    particles = cropped_particles(
-        images,
-        simulation.rotations,
-        simulation.ctf,
-        np.arange(n) % 2 + 1,
-        group,
-        box_size,
-        simulation.pixel_size,
-        grid.radius,
-        given_scale,
-    )
-    return *estimate(particles, power, scale=scale, **options), power
+    simulation: Simulation, group: np.ndarray | None = None, scale=None, kind="optimal", **options
+) -> Prepared:
+    """The simulated set prepared; half-sets take turns."""
+    half = np.arange(len(simulation.states)) % 2 + 1
+    images = replace(simulation.aligned(), half=half, group=group, scale=scale)
+    return imaging.prepare(images, PrepareOptions(FILTER, kind, **options))
 
 
 @pytest.fixture(scope="session", name="prepare")
@@ -65,8 +40,6 @@ def prepare_function():
 
 
 @pytest.fixture(scope="session")
-def prepared(simulation) -> tuple:
-    """The simulated set as prepare leaves it."""
-    particles, mean, power = prepare(simulation)
-    assert isinstance(mean, MeanMap)
-    return particles, mean, power
+def prepared(simulation) -> Prepared:
+    """The simulated set as `prepare` leaves it."""
+    return prepare(simulation)

@@ -12,7 +12,6 @@ from emjax.imaging.fsc import (
     corrected_fsc,
     fourier_shell_correlation,
     randomise_phases,
-    resolution_at,
     volume_fsc,
     wiener_precision,
 )
@@ -64,14 +63,6 @@ def test_against_the_whole_transform(d, seed):
 def test_nothing_correlates_with_nothing():
     zero = np.zeros((16, 16, 16))
     np.testing.assert_array_equal(volume_fsc(zero, zero + 1), 0)
-
-
-def test_resolution_between_shells():
-    fsc = np.array([1, 1, 0.8, 0.4, 0.0, 0.9])
-    assert resolution_at(fsc, 100.0, 0.5) == pytest.approx(100 / 2.75)
-    assert resolution_at(fsc, 100.0, 0.143) == pytest.approx(100 / (3 + (0.4 - 0.143) / 0.4))
-    assert resolution_at(np.ones(6), 100.0) == 20
-    assert resolution_at(np.array([1.0, 0.0, 0.0]), 100.0) == 100
 
 
 @given(st.floats(0.01, 0.99), st.floats(1e-3, 1e6))

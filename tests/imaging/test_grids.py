@@ -19,7 +19,6 @@ from emjax.imaging.grids import (
     resample,
     shell_means,
     shell_sums,
-    smooth_size,
     spectra_to_pixels,
     to_fourier,
     to_real,
@@ -56,14 +55,14 @@ def test_half_plane_and_mates_are_the_whole_disc(radius):
 
 @given(st.integers(1, 400))
 @QUICK
-def test_smooth_size_is_even_and_fast(minimum):
-    size = smooth_size(minimum)
-    assert size >= minimum and size % 2 == 0
-    for prime in (2, 3, 5):
-        while size % prime == 0:
-            size //= prime
-    assert size == 1
-    make_grid(cropped_box_size(minimum % 12 + 1), minimum % 12 + 1)
+def test_cropped_boxes_are_even_fast_and_just_large_enough(radius):
+    size = cropped_box_size(radius)
+    assert size % 2 == 0
+    # The least even size with factors 2, 3 and 5 from two shells beyond the radius on.
+    smooth = {2 * 2**a * 3**b * 5**c for a in range(10) for b in range(7) for c in range(5)}
+    assert size == min(s for s in smooth if s >= 2 * (radius + 2))
+    if radius < 12:
+        make_grid(size, radius)
 
 
 @pytest.mark.parametrize(("box_size", "radius"), [(16, 6), (17, 7)])

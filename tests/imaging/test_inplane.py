@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from emjax.imaging.inplane import inplane_angles, turn_upright
+from emjax.imaging.inplane import inplane_angles, rotate_upright
 from emjax.simulate.images import gaussian_blobs
 
 
@@ -20,7 +20,7 @@ def test_angle_is_psi_and_takes_all_of_it_where_the_tilt_is_zero() -> None:
     np.testing.assert_allclose(both, np.deg2rad([60.0]), atol=1e-9)
 
 
-def test_images_of_one_view_coincide_once_turned() -> None:
+def test_images_of_one_view_coincide_once_rotated() -> None:
     rng = np.random.default_rng(0)
     psi = np.array([0.0, 40.0, -110.0, 173.0])
     rotations = poses(np.column_stack([np.full(4, 30.0), np.full(4, 60.0), psi]))
@@ -31,7 +31,7 @@ def test_images_of_one_view_coincide_once_turned() -> None:
         x, y, _ = rotation @ points.T
         images.append(gaussian_blobs(48, np.column_stack([y, x, np.full(5, 2.5), np.ones(5)])))
     upright = np.asarray(
-        turn_upright(
+        rotate_upright(
             jnp.asarray(np.stack(images), jnp.float32),
             jnp.asarray(inplane_angles(rotations), jnp.float32),
         )

@@ -104,7 +104,7 @@ def test_a_lower_threshold_never_shrinks_the_mask(threshold):
     assert (lower >= solvent_mask(volume, 6.0, threshold=threshold + 0.2)).all()
 
 
-def test_what_is_no_map_of_a_particle_is_told():
+def test_what_is_no_map_of_a_particle_is_reported():
     with pytest.raises(ValueError, match="no voxel above 0.2"):
         solvent_mask(np.zeros((24,) * 3, np.float32), 6.0)
     with pytest.raises(ValueError, match="whole box above 0.2"):

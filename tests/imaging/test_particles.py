@@ -14,7 +14,7 @@ N, BOX, PIXEL = 20, 24, 4.0
 
 @pytest.fixture(params=["memory", "file", "half precision"])
 def particles(request, tmp_path):
-    """Particles told apart by their numbers, with images in memory or on disk."""
+    """Particles distinguished by their numbers, with images in memory or on disk."""
     grid, rng = grid_for(BOX, PIXEL, 16.0), np.random.default_rng(0)
     pairs = rng.standard_normal((N, len(grid.kx), 2)).astype(np.float32)
     one, number = np.ones(N), np.arange(float(N))

@@ -8,13 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emjax.errors import OptionError
 from emjax.imaging.crop import crop_images, filter_radius, grid_for
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import cropped_box_size, resample
 from emjax.imaging.maps import back_project, slicing_values
+from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import split_halves, weights_of
-from emjax.imaging.prepare import shrink_scale
+from emjax.imaging.prepare import PrepareOptions
+from emjax.imaging.prepare import prepare as prepare_images
 from emjax.imaging.projector import make_slices, slice_volume
+from emjax.simulate.particles import coloured_noise
 
 BOX, PIXEL, FILTER = 32, 6.0, 18.0
 
@@ -28,7 +32,7 @@ def residuals(particles, volume) -> np.ndarray:
 
 
 def test_residuals_have_power_two(prepared):
-    particles, mean, _ = prepared
+    particles, mean = prepared.particles, prepared.mean
     power = residuals(particles, mean.volume * mean.solvent_mask)
     # The mean map takes up part of the noise: thousands of voxels from 800 × 145 pixels.
     assert power.mean() == pytest.approx(2, abs=0.1)
@@ -39,52 +43,57 @@ def test_residuals_have_power_two(prepared):
 
 
 def test_noise_is_that_of_the_simulation(prepared, simulation):
-    particles, _, power = prepared
+    particles, power = prepared.particles, prepared.image_power
     first, last = 2, particles.radius
-    # The noise falls with the frequency as `coloured_noise` does; the images hold signal too.
-    k = np.arange(BOX // 2) / BOX
-    law = 1 + 4 * np.clip(1 - k / 0.5, 0, 1) ** 2
-    ratio = particles.noise_power[0, first:last] / law[first:last]
+    noise = coloured_noise(800, BOX, np.random.default_rng(0))
+    nothing = np.zeros((800, 2)), np.zeros(800, np.int32)
+    grid = grid_for(BOX, PIXEL, FILTER)
+    out = np.empty((800, len(grid.kx)), np.complex64)
+    pure = crop_images(lambda rows: noise[rows], *nothing, PIXEL, grid, out)
+    # The images hold signal too; a third of the particles' worth of shells has few pixels.
+    ratio = particles.noise_power[0, first:last] / pure[0, first:last]
+    assert ratio.mean() == pytest.approx(1, abs=0.05)
     assert ratio.std() / ratio.mean() < 0.1
     assert (power[0, 2:6] > 1.2 * particles.noise_power[0, 2:6]).all()
 
 
 def test_scale_is_recovered(prepared, simulation):
-    particles, _, _ = prepared
+    particles = prepared.particles
     assert particles.scale.mean() == pytest.approx(1, abs=0.02)
     assert 0.05 < particles.scale.std() < 0.2
     assert np.corrcoef(particles.scale, simulation.scale)[0, 1] > 0.7
 
 
 def test_scale_is_one_where_none_is_asked_for(simulation, prepare):
-    particles, _, _ = prepare(simulation, "none")
-    np.testing.assert_array_equal(particles.scale, 1)
+    found = prepare(simulation, kind="none")
+    np.testing.assert_array_equal(found.particles.scale, 1)
 
 
 def test_a_given_scale_is_kept(simulation, prepare):
     given = simulation.scale.astype(np.float32)
-    particles, _, _ = prepare(simulation, "input", given_scale=given)
-    np.testing.assert_array_equal(particles.scale, given)
+    found = prepare(simulation, kind="input", scale=given)
+    np.testing.assert_array_equal(found.particles.scale, given)
 
 
 def test_static_noise_is_the_power_of_the_images(simulation, prepare, prepared):
-    particles, _, power = prepare(simulation, static_noise=True)
+    found = prepare(simulation, static_noise=True)
+    particles, power, fitted = found.particles, found.image_power, prepared.particles
     np.testing.assert_allclose(particles.noise_power[0, 1:], power[0, 1:13], rtol=1e-5)
     # The particle's own power counts as noise, most of it at low frequency.
-    assert (particles.noise_power[0, 2:6] > 1.2 * prepared[0].noise_power[0, 2:6]).all()
-    assert (prepared[0].noise_power[0, 1:] < 1.02 * particles.noise_power[0, 1:]).all()
+    assert (particles.noise_power[0, 2:6] > 1.2 * fitted.noise_power[0, 2:6]).all()
+    assert (fitted.noise_power[0, 1:] < 1.02 * particles.noise_power[0, 1:]).all()
 
 
 def test_the_mean_map_has_the_point_group(simulation, prepare):
     """Quarter turns about z permute voxels; the first plane of an even box has no mate."""
     for name, symmetric in (("C1", False), ("C4", True)):
-        volume = prepare(simulation, point_group=name, rounds=1)[1].volume[1:, 1:, 1:]
+        volume = prepare(simulation, symmetry=name, rounds=1).mean.volume[1:, 1:, 1:]
         difference = np.abs(np.rot90(volume, axes=(1, 2)) - volume).max() / volume.max()
         assert bool(difference < 1e-4) == symmetric
 
 
 def test_mean_map_is_the_truth(prepared, volume):
-    particles, mean, _ = prepared
+    particles, mean = prepared.particles, prepared.mean
     assert particles.box_size == cropped_box_size(particles.radius)
     assert particles.extent == pytest.approx(BOX * PIXEL)
     truth = resample(volume, particles.box_size) * mean.solvent_mask
@@ -96,13 +105,51 @@ def test_mean_map_is_the_truth(prepared, volume):
         assert (volume_fsc(half * mean.solvent_mask, mean.volume)[1:7] > 0.9).all()
 
 
+def test_noise_reaches_nyquist(prepared):
+    particles, power = prepared.particles, prepared.image_power
+    kept = particles.radius + 3
+    assert power.shape == prepared.noise_power.shape == (1, BOX // 2)
+    np.testing.assert_array_equal(prepared.noise_power[:, :kept], particles.noise_power)
+    np.testing.assert_array_equal(prepared.noise_power[:, kept:], power[:, kept:])
+
+
+def test_images_go_where_they_are_wanted_and_a_mask_may_have_any_box(simulation, prepared):
+    whole = simulation.aligned()
+    images = dataclasses.replace(whole, half=np.arange(whole.n) % 2 + 1)
+    out = np.empty_like(prepared.particles.images)
+    mask = resample_mask(prepared.mean.solvent_mask, BOX)
+    found = prepare_images(images, PrepareOptions(FILTER), mask, out)
+    assert found.particles.images is out
+    # The automatic mask, resampled forth and back.
+    size = found.particles.box_size
+    np.testing.assert_array_equal(found.mean.solvent_mask, resample_mask(mask, size))
+
+
+def test_half_sets_that_are_not_given_are_drawn_by_image(simulation):
+    images = dataclasses.replace(simulation.aligned(), identity=np.arange(800) // 2)
+    halves = [
+        prepare_images(images, PrepareOptions(FILTER, split_seed=s)).particles.half for s in (0, 1)
+    ]
+    for half in halves:
+        np.testing.assert_array_equal(half[::2], half[1::2])
+    assert not np.array_equal(*halves)
+
+
+@pytest.mark.parametrize("changes", [{"scale": "best"}, {"symmetry": "Q"}])
+def test_unknown_options_are_refused(changes):
+    (name,) = changes
+    with pytest.raises(OptionError, match=f"^{name}: found '{changes[name]}', expected"):
+        PrepareOptions(FILTER, **changes)
+
+
 def test_groups_have_noise_of_their_own(simulation, prepare):
     """The second group's images are three times as strong; a third holds four particles."""
     group = (np.arange(800) % 2).astype(np.int32)
     group[[10, 200, 401, 701]] = 2
     factor = np.where(group == 1, 3, 1).astype(np.float32)
     louder = dataclasses.replace(simulation, images=simulation.images * factor[:, None, None])
-    particles, mean, _ = prepare(louder, "optimal", group)
+    found = prepare(louder, group)
+    particles, mean = found.particles, found.mean
     ratio = particles.noise_power[1, 2:9] / particles.noise_power[0, 2:9]
     np.testing.assert_allclose(ratio, 9, rtol=0.15)
     few = particles.noise_power[2, 1:9] / particles.noise_power[0, 1:9]
@@ -112,11 +159,11 @@ def test_groups_have_noise_of_their_own(simulation, prepare):
 
 
 def test_a_chunk_more_or_less_changes_nothing(simulation, prepare, prepared, monkeypatch):
-    first = prepared[0]
+    first = prepared.particles
     monkeypatch.setattr("emjax.imaging.prepare.CHUNK", 96)
     monkeypatch.setattr("emjax.imaging.maps.CHUNK", 96)
     monkeypatch.setattr("emjax.imaging.crop.READ_PIXELS", 70 * BOX**2)
-    second = prepare(simulation)[0]
+    second = prepare(simulation).particles
     # Sums of other lengths, in float32.
     np.testing.assert_allclose(second.images, first.images, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(second.scale, first.scale, rtol=1e-3)
@@ -145,7 +192,7 @@ def test_a_large_offset_costs_no_digits(simulation):
 
 
 def test_mates_of_the_plane_are_added(prepared):
-    particles, _, _ = prepared
+    particles = prepared.particles
     grid = particles.grid
     numerator, denominator = back_project(particles, grid)
     kxyz = np.asarray(grid.kxyz)
@@ -164,7 +211,7 @@ def test_mates_of_the_plane_are_added(prepared):
         (0.0, r"image of particle 34: found only one value"),
     ],
 )
-def test_bad_images_are_told_by_number(simulation, spoil, message):
+def test_bad_images_are_reported_by_number(simulation, spoil, message):
     images = simulation.images[:60].copy()
     images[33] *= spoil
     grid = grid_for(BOX, PIXEL, FILTER)
@@ -213,21 +260,6 @@ def test_a_known_half_draws_its_copies():
     np.testing.assert_array_equal(half[:4], [2, 2, 1, 1])
 
 
-def test_an_empty_half_is_told():
+def test_an_empty_half_is_reported():
     with pytest.raises(ValueError, match="half-set 2: found no particle"):
         split_halves(np.ones(4, np.int8), np.array(list("abcd")), 0)
-
-
-@given(st.floats(0.02, 0.4), st.integers(0, 100))
-@settings(max_examples=20, deadline=None)
-def test_scales_shrink_towards_one(spread, seed):
-    rng = np.random.default_rng(seed)
-    variance = rng.uniform(0.01, 0.3, 2000)
-    truth = rng.normal(1, spread, 2000)
-    found = shrink_scale(2 * (truth + rng.normal(0, np.sqrt(variance))), 4 * variance)
-    raw = truth + rng.normal(0, np.sqrt(variance))
-    assert np.mean((found - truth) ** 2) <= np.mean((raw - truth) ** 2)
-    assert found.mean() == pytest.approx(1, abs=0.05)
-    # Where the spread is all noise, hardly anything of it is left.
-    none = shrink_scale(1 + rng.normal(0, np.sqrt(variance)), variance)
-    assert none.std() < 0.1

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import rotate
 
-from emjax.imaging.fsc import resolution_at, volume_fsc
+from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.reconstruct import reconstruct
+from emjax.resolution import resolution_at
 from emjax.simulate.particles import phantom, simulate
 
 
@@ -89,7 +90,7 @@ def test_a_tight_mask_raises_the_fsc(simulation, rebuilt, volume):
     np.testing.assert_allclose(masked.fsc, rebuilt.fsc, atol=1e-6)
 
 
-def test_an_empty_half_set_is_told(simulation):
+def test_an_empty_half_set_is_reported(simulation):
     with pytest.raises(ValueError, match="half-set 2: found no particle"):
         rebuild(simulation, half=np.ones(800, np.int8))
 

@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import resample
-from emjax.imaging.particles import cropped_particles
-from emjax.imaging.prepare import estimate
+from emjax.imaging.prepare import AlignedImages, PrepareOptions, prepare
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume
@@ -50,22 +48,17 @@ def halves(n: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def prepared(table):
-    grid = grid_for(table.box_size, table.pixel_size, 20.0)
-    images = np.empty((N, len(grid.kx)), np.complex64)
-    group = np.zeros(N, np.int32)
-    read = ImageStacks(table).read
-    power = crop_images(read, table.shifts, group, table.pixel_size, grid, images)
-    particles = cropped_particles(
-        images,
+    images = AlignedImages(
+        ImageStacks(table).read,
         table.rotations,
+        table.shifts,
         ctf_of(table),
-        halves(N),
-        group,
         table.box_size,
         table.pixel_size,
-        grid.radius,
+        half=halves(N),
     )
-    return estimate(particles, power)
+    found = prepare(images, PrepareOptions(20.0))
+    return found.particles, found.mean
 
 
 def test_mean_map_is_that_of_the_true_states(prepared, truth):

@@ -89,7 +89,7 @@ def test_names_parsed():
 
 
 @pytest.mark.parametrize("name", ["", "C", "C0", "D-2", "X4", "C4.5", "T2", "I3", "4", "CC4"])
-def test_unknown_names_are_told(name):
+def test_unknown_names_are_reported(name):
     with pytest.raises(ValueError, match=r"symmetry: found .*, expected C1 … C999, D1 …, T, O, I1"):
         symmetry_rotations(name)
 

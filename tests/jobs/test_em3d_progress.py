@@ -4,9 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from emjax.classify.em3d.state import Run, RunState
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.io.particles.particle_set import read_particles
 from emjax.jobs.em3d_progress import Iterations
+
+
+def record(iteration: int, stage: str) -> IterationRecord:
+    """Of an iteration that changed nothing."""
+    sizes, histogram = (1, 1), (0,) * 10
+    return IterationRecord(
+        iteration, Stage(stage), 2, 0.0, 0.0, 0.0, 0.0, sizes, (1.0, 1.0), histogram, ((1.0,),) * 2
+    )
 
 
 def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path, particles: Path):
@@ -15,7 +23,7 @@ def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path,
     def state(iteration: int, stage: str) -> RunState:
         maps = np.full((2, 8, 8, 8), iteration, np.float32)
         labels = np.arange(table.n, dtype=np.int32) % 2
-        history = ({"stage": stage},)
+        history = (record(iteration, stage),)
         return RunState(run, maps, np.full(2, 0.5, np.float32), labels, iteration, False, history)
 
     checkpoint = tmp_path / "classify.npz"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -19,7 +20,7 @@ from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_tree, part_colours, tree_layout
 from emjax.report.page import render_report
-from emjax.report.quality import resolution_at, stability_figure
+from emjax.report.quality import class_resolution, stability_figure
 from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
 from emjax.report.verdict import judge
@@ -60,10 +61,10 @@ def test_traces_are_read_back():
     assert classes.tolist() == [[2, 1], [1, 0]]
 
 
-def test_resolution_interpolates_between_shells():
+def test_resolution_says_whether_the_curve_falls():
     frequency, fsc = np.array([0.01, 0.02, 0.03]), np.array([1.0, 0.243, 0.043])
-    assert np.isclose(resolution_at(frequency, fsc), 1 / 0.025)
-    assert np.isnan(resolution_at(frequency, np.ones(3)))
+    assert class_resolution(frequency, fsc) == (pytest.approx(1 / 0.025), True)
+    assert class_resolution(frequency, np.ones(3)) == (pytest.approx(1 / 0.03), False)
 
 
 def test_words_and_numbers():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emjax.campaign.settings import complete, load_schema
-from emjax.classify.em3d.state import Em3dOptions
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
 from tests.campaigns import Place, tiny_config

@@ -12,29 +12,31 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.maximization import lowpass
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene
+from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
+from emjax.errors import OptionError
 from emjax.imaging.grids import resample
+from emjax.imaging.maps import lowpass
 from emjax.imaging.masks import resample_mask
 
 LEAST_SHELLS = 8  # fewer are not worth a stage of their own
 
 
 @dataclass(frozen=True)
-class Stage:
+class Setup:
     """The particles and what all runs share, at the same frequencies."""
 
     engine: Engine
     scene: Scene
 
 
-def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
+def coarse_setup(whole: Setup, options: Em3dOptions) -> Setup | None:
     """Where `start_resolution` puts the first iterations; None where it leaves nothing out.
 
     Raises:
-        ValueError: where the resolution is not between those of the filters.
+        OptionError: where the resolution is not between those of the filters.
     """
     engine, scene = whole.engine, whole.scene
     extent, lowest = engine.particles.extent, engine.lowest_frequency
@@ -47,10 +49,10 @@ def coarse_stage(whole: Stage, options: Em3dOptions) -> Stage | None:
     mean = resample(np.asarray(_lowpass(scene.mean_map, whole, radius)), box_size)
     masks = (scene.solvent_mask, scene.focus_mask)
     solvent, focus = (resample_mask(np.asarray(mask), box_size) for mask in masks)
-    return Stage(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
+    return Setup(coarser, Scene(*map(jnp.asarray, (mean, solvent, focus))))
 
 
-def _lowpass(volume: Float[Array, "d d d"], whole: Stage, radius: int) -> Float[Array, "d d d"]:
+def _lowpass(volume: Float[Array, "d d d"], whole: Setup, radius: int) -> Float[Array, "d d d"]:
     """The volume up to the frequencies that slices up to a radius touch: one shell more."""
     return lowpass(volume[None], whole.engine.grid, jnp.float32(radius + 1.5))[0]
 
@@ -67,7 +69,7 @@ def start_radius(
         lowest: frequency that is not ignored.
 
     Raises:
-        ValueError: where the resolution is not between those of the filters.
+        OptionError: where the resolution is not between those of the filters.
     """
     if start_resolution is None:
         return None
@@ -77,15 +79,17 @@ def start_radius(
     radius = int(extent / start_resolution + 1e-6)
     least = max(int(lowest) + 1, 4)
     if not least <= radius < highest:
-        raise ValueError(
-            f"start_resolution: found {start_resolution:g} Å, expected coarser than the filter's"
-            f" {extent / highest:.1f} Å and at most {extent / least:.1f} Å"
+        raise OptionError(
+            "start_resolution",
+            f"{start_resolution:g} Å",
+            f"coarser than the filter's {extent / highest:.1f} Å and at most"
+            f" {extent / least:.1f} Å",
         )
     return radius
 
 
 def coarsen_maps(
-    given: dict[Run, np.ndarray] | None, whole: Stage, coarse: Stage
+    given: dict[Run, np.ndarray] | None, whole: Setup, coarse: Setup
 ) -> dict[Run, np.ndarray]:
     """First maps of the runs, checked, on the coarse box."""
     return {
@@ -94,7 +98,7 @@ def coarsen_maps(
     }
 
 
-def to_all_frequencies(states: Sequence[RunState], coarse: Stage, whole: Stage) -> list[RunState]:
+def to_all_frequencies(states: Sequence[RunState], coarse: Setup, whole: Setup) -> list[RunState]:
     """Runs that go on from the maps found without the finest frequencies, with the mean map's."""
     mean = whole.scene.mean_map * whole.scene.solvent_mask
     finest = np.asarray(mean - _lowpass(mean, whole, coarse.engine.grid.radius))

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.classify.em3d.state import Em3dOptions, RunState, Scene, Tally, clipped_fraction
+from emjax.classify.em3d.expectation import Tally
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import IterationRecord, RunState, Scene, Stage, clipped_fraction
 from emjax.imaging.fsc import randomise_phases
 
 
@@ -28,7 +30,7 @@ def advance(
     fsc: Float[np.ndarray, "k s"],
     scene: Scene,
     options: Em3dOptions,
-    stage: str = "full",
+    stage: Stage = Stage.FULL,
 ) -> RunState:
     """The state after an iteration, with its record and the stopping rules applied.
 
@@ -43,7 +45,7 @@ def advance(
         fsc: of their half-maps.
         scene: the mean map and masks at the iteration's frequencies.
         options: of the classification.
-        stage: online · coarse · full.
+        stage: of the iteration.
     """
     seen = tally.labels >= 0
     n, k = int(seen.sum()), state.run.n_classes
@@ -52,25 +54,26 @@ def advance(
     switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
     rms = rms_change(volumes, state.volumes, weights, scene)
     similarity = options.similarity(state.iteration + 1)
-    record = {
-        "iteration": state.iteration + 1,
-        "stage": stage,
-        "particles": n,
-        "log_likelihood": tally.log_likelihood / n,
-        "class_similarity": similarity,
-        "switched": switched,
-        "rms_change": rms,
-        "class_sizes": np.bincount(tally.labels[seen], minlength=k).tolist(),
-        "class_mass": tally.mass.tolist(),
-        "ess_histogram": tally.ess.tolist(),
-        "fsc": np.round(fsc, 4).tolist(),
-    }
+    record = IterationRecord(
+        iteration=state.iteration + 1,
+        stage=stage,
+        particles=n,
+        log_likelihood=tally.log_likelihood / n,
+        class_similarity=similarity,
+        switched=switched,
+        rms_change=rms,
+        class_sizes=tuple(np.bincount(tally.labels[seen], minlength=k).tolist()),
+        class_mass=tuple(tally.mass.tolist()),
+        ess_histogram=tuple(tally.ess.tolist()),
+        fsc=tuple(map(tuple, np.round(fsc, 4).tolist())),
+    )
     flow = state.flow
-    before = stage != "online" and any(h["stage"] == stage for h in state.history)
-    if stage == "full" and before:
+    online = stage is Stage.ONLINE
+    before = not online and any(earlier.stage is stage for earlier in state.history)
+    if stage is Stage.FULL and before:
         pairs = state.labels[both] * k + tally.labels[both]
         flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
-    recent = [h["rms_change"] for h in state.history[-1:] if h["stage"] == stage] + [rms]
+    recent = [r.rms_change for r in state.history[-1:] if r.stage is stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
     still = before and switched < options.switch_convergence
     labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
@@ -80,7 +83,7 @@ def advance(
         class_weights=weights,
         labels=labels,
         iteration=state.iteration + 1,
-        converged=stage != "online" and similarity == 0 and (still or settled),
+        converged=not online and similarity == 0 and (still or settled),
         history=(*state.history, record),
         flow=flow,
     )
@@ -88,17 +91,16 @@ def advance(
 
 def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
     """The record of a run with its classes in another order."""
-    of_classes = ("class_sizes", "class_mass", "fsc")
-    history = tuple(
-        record | {name: [record[name][k] for k in order] for name in of_classes}
-        for record in state.history
-    )
     place = np.argsort(order)
     history = tuple(
-        record | {"reseeded": [int(place[k]) for k in record["reseeded"]]}
-        if "reseeded" in record
-        else record
-        for record in history
+        replace(
+            record,
+            class_sizes=tuple(record.class_sizes[k] for k in order),
+            class_mass=tuple(record.class_mass[k] for k in order),
+            fsc=tuple(record.fsc[k] for k in order),
+            reseeded=tuple(int(place[k]) for k in record.reseeded),
+        )
+        for record in state.history
     )
     flow = tuple(table[np.ix_(order, order)] for table in state.flow)
     return replace(state, history=history, flow=flow)
@@ -139,7 +141,7 @@ def reseed(
         noise = randomise_phases(difference, 0, seed=(state.run.seed, state.iteration, k))
         volumes[k] = state.volumes[largest] + inside * noise
         weights[k] = weights[largest] = weights[largest] / 2
-    record = state.history[-1] | {"reseeded": dead}
+    record = replace(state.history[-1], reseeded=tuple(dead))
     return replace(
         state,
         volumes=volumes,
@@ -169,7 +171,7 @@ def warnings_of(
         for k in dead_classes(class_mass, n)
     ]
     for c in range(k):
-        if times := [h["iteration"] for h in state.history if c in h.get("reseeded", [])]:
+        if times := [record.iteration for record in state.history if c in record.reseeded]:
             found.append(f"class {c + 1} had died and was started anew after iteration {times[-1]}")
     focus = np.asarray(scene.focus_mask)
     clipped = clipped_fraction(focus, np.asarray(scene.solvent_mask))
@@ -179,7 +181,7 @@ def warnings_of(
             f"masks.focus: {100 * clipped:.0f} % of it lies outside the solvent mask and has no"
             " effect"
         )
-    switched = state.history[-1]["switched"] if state.history else 0.0
+    switched = state.history[-1].switched if state.history else 0.0
     if state.converged and switched >= options.switch_convergence > 0:
         found.append(
             f"rms_convergence stopped it while {100 * switched:.1f} % of the particles changed"

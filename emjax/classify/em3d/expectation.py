@@ -1,14 +1,27 @@
 """E-step of all runs, block by block, each block inserted at once with its posteriors."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from emjax.classify.em3d.state import RunState, Tally
+from emjax.classify.em3d.state import RunState
 from emjax.classify.operators.layout import BlockRows
 from emjax.classify.operators.passes import Accumulator, Block, Engine, Sums, in_lanes
 from emjax.imaging.maps import slicing_values
+
+
+@dataclass
+class Tally:
+    """What one pass over the data gathers for one run."""
+
+    start: int  # first column of the run
+    labels: Int[np.ndarray, " n"]
+    mass: Float[np.ndarray, " k"]
+    posteriors: Float[np.ndarray, "n k"] | None = None
+    log_likelihood: float = 0.0
+    ess: Int[np.ndarray, " 10"] = field(default_factory=lambda: np.zeros(10, int))
 
 
 def posteriors_of(

@@ -20,7 +20,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.coarse import Stage, coarse_stage, coarsen_maps, to_all_frequencies
+from emjax.classify.classification import Classification
+from emjax.classify.em3d.coarse import Setup, coarse_setup, coarsen_maps, to_all_frequencies
 from emjax.classify.em3d.convergence import (
     advance,
     dead_classes,
@@ -28,11 +29,13 @@ from emjax.classify.em3d.convergence import (
     reseed,
     warnings_of,
 )
-from emjax.classify.em3d.expectation import insert_columns, sweep
-from emjax.classify.em3d.maximization import mask_volumes, solve_classes
+from emjax.classify.em3d.expectation import Tally, insert_columns, sweep
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
-from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, RunState, Scene, Tally
+from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.passes import Engine, Sums, threads_at_hand
+from emjax.resolution import resolution_at
 
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 
@@ -50,7 +53,7 @@ def classify(
     resume: Sequence[RunState] | None = None,
     on_iteration: Listener = lambda states: None,
     everyone: Engine | None = None,
-) -> list[RunResult]:
+) -> list[Classification]:
     """Classify the engine's particles once for every run, all runs in one pass an iteration.
 
     Args:
@@ -68,10 +71,10 @@ def classify(
     Returns:
         A result a run, in the order of `runs`; not converging is a result, not an error.
     """
-    whole = Stage(engine, scene)
+    whole = Setup(engine, scene)
     states = list(resume or [])
     if not states or states[0].coarse:
-        coarse = coarse_stage(whole, options)
+        coarse = coarse_setup(whole, options)
         if states and not coarse:
             raise ValueError("resume: found runs in a coarse stage, which these options leave out")
         first = coarse or whole
@@ -93,18 +96,17 @@ def classify(
 
 
 def _settle(
-    stage: Stage, states: list[RunState], options: Em3dOptions, on_iteration: Listener
+    setup: Setup, states: list[RunState], options: Em3dOptions, on_iteration: Listener
 ) -> list[RunState]:
     """Iterations over all particles until every run has converged, or had as many as it may."""
     while any(_unfinished(s, options) for s in states):
-        states = iterate(stage.engine, stage.scene, states, options)
+        states = iterate(setup.engine, setup.scene, states, options)
         on_iteration(states)
     return states
 
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
-    done = sum(h["stage"] == state.stage for h in state.history)
-    return not state.converged and done < options.full_iterations
+    return not state.converged and state.done < options.full_iterations
 
 
 def online(
@@ -141,10 +143,10 @@ def _online_group(
         rate = 1.0 if running is None else options.rate(iteration, n_iterations)
         seen = sum(len(engine.layout.blocks[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
-        maximize = partial(
-            _maximize, sums=blended, engine=engine, scene=scene, options=options, stage="online"
+        maximise = partial(
+            _maximise, sums=blended, engine=engine, scene=scene, options=options, stage=Stage.ONLINE
         )
-        states = _at_once(engine, maximize, states, tallies)
+        states = _at_once(engine, maximise, states, tallies)
         running = blended
     return states
 
@@ -170,8 +172,8 @@ def iterate(
         for part in engine.portions([s.run.n_classes for s in group]):
             own = group[part]
             sums, tallies = sweep(engine, engine.blocks(), own, similarity, options.hard)
-            maximize = partial(_maximize, sums=sums, engine=engine, scene=scene, options=options)
-            updated |= {s.run: s for s in _at_once(engine, maximize, own, tallies)}
+            maximise = partial(_maximise, sums=sums, engine=engine, scene=scene, options=options)
+            updated |= {s.run: s for s in _at_once(engine, maximise, own, tallies)}
     return [updated.get(s.run, s) for s in states]
 
 
@@ -188,14 +190,14 @@ def _at_once(
         return list(pool.map(work, states, tallies))
 
 
-def _maximize(
+def _maximise(
     state: RunState,
     tally: Tally,
     sums: Sums,
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-    stage: str | None = None,
+    stage: Stage | None = None,
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
@@ -211,7 +213,7 @@ def _maximize(
 
 def finish(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
-) -> list[RunResult]:
+) -> list[Classification]:
     """Final posteriors without annealing, and the maps they give, weighted and from labels."""
     parts = engine.portions([s.run.n_classes for s in states])
     return [r for part in parts for r in _finish(engine, scene, states[part], options)]
@@ -219,7 +221,7 @@ def finish(
 
 def _finish(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
-) -> list[RunResult]:
+) -> list[Classification]:
     sums, tallies = sweep(engine, engine.blocks(), states, 0.0, options.hard, keep_posteriors=True)
     labels = [
         t.labels[:, None] == np.arange(s.run.n_classes)
@@ -240,7 +242,7 @@ def _result(
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-) -> RunResult:
+) -> Classification:
     n, k = engine.particles.n, state.run.n_classes
     columns = slice(tally.start, tally.start + k)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
@@ -250,18 +252,32 @@ def _result(
     state = renumber(state, order)
     assert tally.posteriors is not None
     tally.posteriors[:] = tally.posteriors[:, order]  # of all runs, too large for a second copy
-    return RunResult(
-        run=state.run,
-        converged=state.converged,
-        log_likelihood=tally.log_likelihood / n,
-        posteriors=tally.posteriors,
+    class_maps = np.asarray(mask_volumes(maps, scene))[order]
+    fsc = np.asarray(fsc)[order]
+    return Classification(
+        method="em3d",
+        seed=state.run.seed,
         labels=np.argsort(order)[tally.labels].astype(np.int32),
-        volumes=np.asarray(mask_volumes(maps, scene))[order],
+        posteriors=tally.posteriors,
+        maps=class_maps,
         half_maps=np.asarray(halves)[:, order],
         hard_maps=np.asarray(hard_maps)[order],
-        fsc=np.asarray(fsc)[order],
-        ess_histogram=tally.ess,
+        fsc=fsc,
+        log_likelihood=tally.log_likelihood / n,
+        converged=state.converged,
+        iterations=len(state.history),
         history=state.history,
         flow=state.flow,
+        ess_histogram=tally.ess,
         warnings=warnings_of(state, tally.mass[order], n, scene, options),
+        facts={
+            "resolution": [resolution_at(curve, engine.particles.extent) for curve in fsc],
+            "difference_from_mean": difference_from_mean(class_maps, scene),
+        },
     )
+
+
+def difference_from_mean(maps: Float[np.ndarray, "k d d d"], scene: Scene) -> list[float]:
+    """RMS difference of each class map from the mean map, over the mean map's RMS."""
+    mean = np.asarray(scene.solvent_mask * scene.mean_map)
+    return np.sqrt(np.mean((maps - mean) ** 2, (1, 2, 3)) / np.mean(mean**2)).tolist()

@@ -8,11 +8,14 @@ from jaxtyping import Array, Bool, Float
 from sklearn.mixture import GaussianMixture
 
 from emjax.classify.em3d.expectation import insert_columns
-from emjax.classify.em3d.maximization import lowpass, mask_volumes, solve_classes
-from emjax.classify.em3d.state import Em3dOptions, Run, RunState, Scene
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.volumes import fit_variability, volumes_of
+from emjax.errors import OptionError
+from emjax.imaging.maps import lowpass
 
 
 def start_runs(
@@ -32,18 +35,17 @@ def start_runs(
         given: first maps of each run on the cropped box, for `input`.
 
     Raises:
-        ValueError: where K exceeds the particles, or given maps do not fit in number or box.
+        OptionError: where K exceeds the particles, or given maps do not fit in number or box.
     """
     n = len(engine.layout.rows)
     for run in runs:
         if run.n_classes > n:
-            raise ValueError(
-                f"n_classes: found {run.n_classes}, expected at most the {n} particles"
-            )
+            raise OptionError("n_classes", run.n_classes, f"at most the {n} particles")
         if options.initial == "pca" and run.n_classes > options.pca_reconstructions:
-            raise ValueError(
-                f"pca_reconstructions: found {options.pca_reconstructions}, expected at least the"
-                f" {run.n_classes} classes"
+            raise OptionError(
+                "pca_reconstructions",
+                options.pca_reconstructions,
+                f"at least the {run.n_classes} classes",
             )
     if options.initial == "input":
         maps = [check_given((given or {}).get(run), run, scene) for run in runs]
@@ -63,17 +65,17 @@ def check_given(
     """Given first maps, of the right number and box, not all alike.
 
     Raises:
-        ValueError: where they are not.
+        OptionError: where they are not.
     """
     found = 0 if volumes is None else len(volumes)
     if volumes is None or found != run.n_classes:
-        raise ValueError(f"initial maps: found {found}, expected {run.n_classes}, one a class")
+        raise OptionError("initial_maps", found, f"{run.n_classes}, one a class")
     if volumes.shape[1:] != scene.mean_map.shape:
-        raise ValueError(
-            f"initial maps: found a box of {volumes.shape[1:]}, expected {scene.mean_map.shape}"
+        raise OptionError(
+            "initial_maps", f"a box of {volumes.shape[1:]}", str(scene.mean_map.shape)
         )
     if len(volumes) > 1 and np.ptp(volumes, axis=0).max() == 0:
-        raise ValueError("initial maps: found identical maps, expected maps that differ")
+        raise OptionError("initial_maps", "identical maps", "maps that differ")
     return jnp.asarray(volumes, jnp.float32)
 
 

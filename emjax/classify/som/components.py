@@ -22,11 +22,11 @@ class Components:
     """A mean and an orthonormal basis in the space of the masked pixels.
 
     Attributes:
-        mean: Mean vector.
-        basis: Components in rows, by decreasing variance.
-        variance: Variance along each.
-        held_out: Log-likelihood that 1, 2, … components gain a held-out vector over none.
-        band: Fraction of Nyquist that their detail reaches.
+        mean: mean vector.
+        basis: components in rows, by decreasing variance.
+        variance: variance along each.
+        held_out: log-likelihood that 1, 2, … components gain a held-out vector over none.
+        band: fraction of Nyquist that their detail reaches.
     """
 
     mean: Float[np.ndarray, " p"]
@@ -63,12 +63,12 @@ def find_components(
     covariances are kept, so that the vectors may be a memory-mapped table of any length.
 
     Args:
-        vectors: Masked images.
-        n_components: Number of components.
-        low_pass: Orthonormal basis of the vectors without detail beyond a fraction of Nyquist
+        vectors: masked images.
+        n_components: number of components.
+        low_pass: orthonormal basis of the vectors without detail beyond a fraction of Nyquist
             (`MaskedPixels.low_pass`). With it, detail is admitted until held-out vectors no longer
-            gain: noise of fine detail turns components away from the signal.
-        rows_per_block: Vectors in memory at once.
+            gain: noise of fine detail leads components away from the signal.
+        rows_per_block: vectors in memory at once.
 
     Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611.
     """

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 # exp(−80) is the least the float32 range holds without denormals, which cost 15 times as much.
-_LEAST_EXPONENT = -80.0
+LEAST_EXPONENT = -80.0
 
 
 class Codes(eqx.Module):
@@ -69,7 +69,7 @@ def memberships(
     exponent = (data @ flat.T - half_norm).reshape(-1, n_seeds, n_nodes)
     exponent = exponent / codes.variance[:, None]
     top = jnp.max(exponent, -1, keepdims=True)
-    weight = jnp.exp(jnp.maximum(exponent - top, _LEAST_EXPONENT))
+    weight = jnp.exp(jnp.maximum(exponent - top, LEAST_EXPONENT))
     total = jnp.sum(weight, -1, keepdims=True)
     norm = 0.5 * n_components * jnp.log(2 * jnp.pi * codes.variance) + jnp.log(n_nodes)
     own = 0.5 * jnp.sum(data**2, -1)[:, None] / codes.variance
@@ -138,7 +138,7 @@ def anneal(
     max_iterations: int,
     tolerance: float | Float[Array, ""],
 ) -> tuple[Codes, Trace]:
-    """Iterate at one regularisation until every seed's code vectors stand still.
+    """Iterate at one regularisation until every seed's code vectors have converged.
 
     A seed has converged when the RMS change of its code vectors is below `tolerance` of √α; from
     then on it stays as it is, whatever the others of the batch do.

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 Layout = Literal["rect", "hexa"]
 
@@ -25,11 +25,9 @@ class MapGrid:
 
     def __post_init__(self) -> None:
         if self.columns < 1 or self.rows < 1 or self.n_nodes < 2:
-            raise InputError(
-                place="som: map", found=f"{self.columns} x {self.rows}", expected="2 or more nodes"
-            )
+            raise OptionError("map", f"{self.columns} x {self.rows}", "2 or more nodes")
         if self.layout not in ("rect", "hexa"):
-            raise InputError(place="som: layout", found=self.layout, expected="rect or hexa")
+            raise OptionError("layout", self.layout, "rect or hexa")
 
     @property
     def n_nodes(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import linalg
 
-from emjax.errors import InputError
+from emjax.errors import InputError, OptionError
 
 
 def circular_mask(box_size: int, radius: float, edge: float = 0.0) -> Float[np.ndarray, "d d"]:
@@ -24,10 +24,10 @@ class MaskedPixels:
 
     def __init__(self, mask: Float[np.ndarray, "d d"]) -> None:
         if not np.all(np.isfinite(mask)) or mask.min() < 0 or not np.any(mask > 0):
-            raise InputError(
-                place="som: mask",
-                found=f"values of {np.nanmin(mask)} to {np.nanmax(mask)}",
-                expected="weights of 0 to 1, some above 0",
+            raise OptionError(
+                "mask",
+                f"values of {np.nanmin(mask)} to {np.nanmax(mask)}",
+                "weights of 0 to 1, some above 0",
             )
         self.mask = mask.astype(np.float32)
         # A weight near 0 cannot be divided out of a code vector again.
@@ -41,9 +41,7 @@ class MaskedPixels:
     def vectors(self, images: Float[np.ndarray, "n d d"]) -> Float[np.ndarray, "n p"]:
         """Masked images as vectors."""
         if images.shape[1:] != self.mask.shape:
-            raise InputError(
-                place="som: mask", found=f"box {self.mask.shape[0]}", expected=f"{images.shape[1]}"
-            )
+            raise OptionError("mask", f"box {self.mask.shape[0]}", f"{images.shape[1]}")
         return images[:, self.inside] * self.mask[self.inside]
 
     def low_pass(self, fraction: float) -> Float[np.ndarray, "p m"]:
@@ -54,8 +52,8 @@ class MaskedPixels:
         ky, kx = (axis.ravel() for axis in np.meshgrid(np.r_[-k[:0:-1], k], k, indexing="ij"))
         half_plane = (np.hypot(ky, kx) <= fraction * d / 2) & ((kx > 0) | (ky >= 0))
         ky, kx = ky[half_plane], kx[half_plane]
-        turn = np.exp(2j * np.pi / d * np.outer(np.arange(d), np.arange(d))).astype(np.complex64)
-        waves = turn[np.ix_(row, ky)] * turn[np.ix_(column, kx)]
+        wave = np.exp(2j * np.pi / d * np.outer(np.arange(d), np.arange(d))).astype(np.complex64)
+        waves = wave[np.ix_(row, ky)] * wave[np.ix_(column, kx)]
         waves = np.hstack([waves.real, waves.imag])
         waves *= self.mask[self.inside][:, None]
         values, vectors = linalg.eigh(waves.T @ waves, driver="evd")
@@ -78,9 +76,9 @@ def class_averages(
     """Mean image of the particles of each class, a zero image where there are none.
 
     Args:
-        blocks: The images in the order of the labels, in blocks of any length.
-        labels: Class of each particle, 0-based, −1 = unassigned.
-        n_classes: Number of averages to return.
+        blocks: the images in the order of the labels, in blocks of any length.
+        labels: class of each particle, 0-based, −1 = unassigned.
+        n_classes: number of averages to return.
     """
     total, count, start = None, np.zeros(n_classes), 0
     for block in blocks:

@@ -16,7 +16,7 @@ from emjax.classify.som import ecm, xmipp
 from emjax.classify.som.components import Components, find_components
 from emjax.classify.som.grid import Layout, MapGrid
 from emjax.classify.som.quality import MapQuality, map_quality
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class SomOptions:
     """Options of a KerDenSOM.
 
     Attributes:
-        map: Columns and rows of the map.
+        map: columns and rows of the map.
         layout: rect (4 neighbours) or hexa (6).
         mode: ecm, or xmipp to compute as the original does.
-        regularisation: First and last ϑ; the first is larger.
-        annealing_steps: Number of ϑ from first to last, evenly spaced in the logarithm.
-        max_iterations: Most iterations a step.
-        tolerance: A step ends when the code vectors move by less than this share of the width.
+        regularisation: first and last ϑ; the first is larger.
+        annealing_steps: number of ϑ from first to last, evenly spaced in the logarithm.
+        max_iterations: most iterations a step.
+        tolerance: a step ends when the code vectors move by less than this share of the width.
         start: pca (on the leading plane) or random. xmipp always starts from random memberships.
-        n_components: Principal components of mode ecm; None: by held-out likelihood.
+        n_components: principal components of mode ecm; None: by held-out likelihood.
     """
 
     map: tuple[int, int] = (7, 7)
@@ -49,30 +49,24 @@ class SomOptions:
         """Refuse options that cannot be, in one line."""
         first, last = self.regularisation
         if not first > last > 0:
-            raise InputError(
-                place="som: regularisation",
-                found=f"{first:g} to {last:g}",
-                expected="an initial value above the final one, both above 0",
+            raise OptionError(
+                "initial_regularisation",
+                f"{first:g}, final_regularisation {last:g}",
+                "an initial value above the final one, both above 0",
             )
         if self.annealing_steps < 2:
-            raise InputError(
-                place="som: annealing_steps", found=self.annealing_steps, expected="2 or more"
-            )
+            raise OptionError("annealing_steps", self.annealing_steps, "2 or more")
         for name, allowed in (("mode", ("ecm", "xmipp")), ("start", ("pca", "random"))):
             if getattr(self, name) not in allowed:
-                raise InputError(
-                    place=f"som: {name}", found=getattr(self, name), expected=" or ".join(allowed)
-                )
+                raise OptionError(name, getattr(self, name), " or ".join(allowed))
         if self.grid.n_nodes > n_particles:
-            raise InputError(
-                place="som: map",
-                found=f"{self.map[0]} x {self.map[1]} = {self.grid.n_nodes} nodes",
-                expected=f"at most one a particle ({n_particles})",
+            raise OptionError(
+                "map",
+                f"{self.map[0]} x {self.map[1]} = {self.grid.n_nodes} nodes",
+                f"at most one per particle ({n_particles})",
             )
         if self.n_components is not None and self.n_components < 2:
-            raise InputError(
-                place="som: n_components", found=self.n_components, expected="auto, or 2 or more"
-            )
+            raise OptionError("n_components", self.n_components, "auto, or 2 or more")
 
     @property
     def grid(self) -> MapGrid:
@@ -102,13 +96,13 @@ class SomRun:
     """A trained map.
 
     Attributes:
-        seed: Its seed.
-        code_vectors: One a node, in the space of the vectors.
-        width: Standard deviation of the kernel.
-        posteriors: Membership of each particle in each node; rows sum to 1.
-        table: Convergence, a row an iteration.
-        converged: Whether the last annealing step converged.
-        quality: Errors and empty nodes, in the space where the map was trained.
+        seed: its seed.
+        code_vectors: one a node, in the space of the vectors.
+        width: standard deviation of the kernel.
+        posteriors: membership of each particle in each node; rows sum to 1.
+        table: convergence, a row an iteration.
+        converged: whether the last annealing step converged.
+        quality: errors and empty nodes, in the space where the map was trained.
     """
 
     seed: int
@@ -134,15 +128,15 @@ def train_maps(
     """Train one map a seed.
 
     Args:
-        vectors: Masked images; may be memory-mapped in mode ecm.
-        options: Options of the map.
-        seeds: Seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
+        vectors: masked images; may be memory-mapped in mode ecm.
+        options: options of the map.
+        seeds: seeds of the starts. With `start: pca` seed 0 lies on the leading plane of all
             particles, every other one on that of its random half.
-        low_pass: Of the vectors' pixels (`MaskedPixels.low_pass`): with it, mode ecm looks only at
+        low_pass: of the vectors' pixels (`MaskedPixels.low_pass`): with it, mode ecm looks only at
             the detail that held-out vectors gain from.
 
     Raises:
-        InputError: If the options do not fit each other or the data.
+        OptionError: where the options do not fit each other or the data.
     """
     options.check(len(vectors))
     if options.mode == "xmipp":

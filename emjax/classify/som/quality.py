@@ -14,9 +14,9 @@ class MapQuality:
     """Quality of one map.
 
     Attributes:
-        quantisation_error: Mean distance of a vector to its nearest code vector.
-        topographic_error: Share of vectors whose two nearest nodes are not neighbours.
-        empty_nodes: Nodes that no vector is assigned to.
+        quantisation_error: mean distance of a vector to its nearest code vector.
+        topographic_error: share of vectors whose two nearest nodes are not neighbours.
+        empty_nodes: nodes that no vector is assigned to.
     """
 
     quantisation_error: float

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from emjax.classify.som.ecm import LEAST_EXPONENT
+
 _SWEEP_TOLERANCE = 1e-5
 _MAX_SWEEPS = 100
 
@@ -43,7 +45,8 @@ def memberships(
         jnp.sum(data**2, -1)[:, None] - 2 * data @ vectors.T + jnp.sum(vectors**2, -1)
     ) / n_pixels
     exponent = -distance / (2 * state.sigma)
-    membership = jax.nn.softmax(jnp.maximum(exponent - exponent.max(-1, keepdims=True), -80), -1)
+    exponent = exponent - exponent.max(-1, keepdims=True)
+    membership = jax.nn.softmax(jnp.maximum(exponent, LEAST_EXPONENT), -1)
     return membership.astype(jnp.float32), jnp.sum(membership * distance)
 
 

@@ -13,6 +13,7 @@ from emjax.io.files import read_tsv
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.star.relion import particle_keys
 from emjax.io.star.tables import read_star
+from emjax.resolution import resolution_at
 
 _COLUMNS = (
     "rlnClassNumber",
@@ -20,7 +21,6 @@ _COLUMNS = (
     "emjaxStability",
     "emjaxClassPosterior",
 )
-_THRESHOLD = 0.143
 _CLASS_MAP = re.compile(r"class_(\d{3})\.mrc")
 
 
@@ -77,10 +77,8 @@ def _class(stem: Path) -> ExportedClass:
         table = read_tsv(fsc_path)
         # The table leaves out shell 0, where both halves agree by construction.
         fsc = np.concatenate([[1.0], table["fsc"].to_numpy(np.float64)])
-        below = np.flatnonzero(fsc < _THRESHOLD)
-        last = (below[0] if len(below) else len(fsc)) - 1
-        if last > 0:
-            resolution = float(table["resolution"].iloc[last - 1])
+        if len(table):
+            resolution = resolution_at(fsc, float(table["resolution"].iloc[0]))
     both = halves[0].exists() and halves[1].exists()
     return ExportedClass(
         stem.with_name(f"{stem.name}.mrc"),

@@ -8,10 +8,11 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d import iterations as em3d
-from emjax.classify.em3d.coarse import Stage, coarse_stage, start_radius, to_all_frequencies
+from emjax.classify.em3d.coarse import Setup, coarse_setup, start_radius, to_all_frequencies
 from emjax.classify.em3d.expectation import insert_columns, sweep
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.imaging.grids import resample, to_fourier
 from emjax.imaging.particles import coarsen
@@ -38,19 +39,19 @@ def results(fine):
 
 def same(a, b):
     """Whether two results hold the same bits."""
-    return np.array_equal(a.volumes, b.volumes) and np.array_equal(a.posteriors, b.posteriors)
+    return np.array_equal(a.maps, b.maps) and np.array_equal(a.posteriors, b.posteriors)
 
 
 def test_first_some_pixels_then_all(results, fine, simulation):
     found, states = results
     for result in found:
-        stages = [h["stage"] for h in result.history]
+        stages = [h.stage for h in result.history]
         order = {"online": 0, "coarse": 1, "full": 2}
         assert stages == sorted(stages, key=order.get) and set(stages) == set(order)
-        shells = [len(h["fsc"][0]) for h in result.history]
+        shells = [len(h.fsc[0]) for h in result.history]
         assert set(shells) == {11, 15}
         assert [s == "full" for s in stages] == [n == 15 for n in shells]
-    assert found[0].volumes.shape[1:] == fine[1].mean_map.shape
+    assert found[0].maps.shape[1:] == fine[1].mean_map.shape
     # Bayes-optimal labels with the true maps reach 0.97 in 8 shells.
     assert adjusted_rand_score(simulation.states, found[0].labels) > 0.9
     assert {s.volumes.shape[-1] for s, _ in states} == {20, 30}
@@ -80,7 +81,7 @@ def test_runs_that_settled_at_different_times_share_the_passes(fine, monkeypatch
     results = classify(*fine, runs, OPTIONS)
     full = [iterations for radius, iterations in passes if radius == 12]
     assert any(len(set(iterations)) > 1 for iterations in full)
-    longest = max(sum(h["stage"] == "full" for h in r.history) for r in results)
+    longest = max(sum(h.stage == "full" for h in r.history) for r in results)
     assert len(full) == longest + 1  # and the last pass of all
 
 
@@ -88,7 +89,7 @@ def test_given_maps_are_checked_on_their_own_box(fine):
     engine, scene = fine
     options = dataclasses.replace(OPTIONS, initial="input")
     maps = np.random.default_rng(0).normal(size=(2, 36, 36, 36)).astype(np.float32)
-    with pytest.raises(ValueError, match=r"initial maps: found a box of \(36, 36, 36\)"):
+    with pytest.raises(ValueError, match=r"initial_maps: found a box of \(36, 36, 36\)"):
         classify(engine, scene, RUNS[1:], options, initial_volumes={RUNS[1]: maps})
 
 
@@ -106,7 +107,7 @@ def test_a_coarse_stage_takes_the_memory_of_the_blocks_before_it(fine):
     engine = make_engine(fine[0].particles, block_pixels=30_000)
     insert_columns(engine, np.ones((engine.particles.n, 1), np.float32))
     assert engine._blocks and engine.spare_sums
-    assert coarse_stage(Stage(engine, fine[1]), OPTIONS) is not None
+    assert coarse_setup(Setup(engine, fine[1]), OPTIONS) is not None
     assert not engine._blocks and not engine.spare_sums
 
 
@@ -133,34 +134,34 @@ def test_a_coarser_engine_sees_the_same_coarse_frequencies(fine):
 def test_the_mean_map_stands_in_for_the_frequencies_that_waited(results, fine):
     """Or the first iteration with all of them would explain the images worse than the mean map."""
     engine, scene = fine
-    stage = coarse_stage(Stage(engine, scene), OPTIONS)
+    coarse_box = coarse_setup(Setup(engine, scene), OPTIONS)
     before = next(s for s, _ in reversed(results[1]) if s.coarse)
-    (after,) = to_all_frequencies([before], stage, Stage(engine, scene))
+    (after,) = to_all_frequencies([before], coarse_box, Setup(engine, scene))
     mean = to_fourier(scene.mean_map * scene.solvent_mask, engine.grid)
     found = to_fourier(jnp.asarray(after.volumes), engine.grid)
     shells, kxyz = np.asarray(engine.grid.voxel_shells), np.asarray(engine.grid.kxyz)
     # Beyond the coarse box, whose corners hold a little of what the mask smears.
-    fine_only = np.abs(kxyz).max(1) > stage.engine.grid.box_size // 2
+    fine_only = np.abs(kxyz).max(1) > coarse_box.engine.grid.box_size // 2
     assert fine_only.sum() > 1000
     expected = np.broadcast_to(mean[fine_only], (3, fine_only.sum()))
     error = 1e-3 * float(abs(expected).max())
     np.testing.assert_allclose(found[:, fine_only], expected, atol=error)
-    coarse = to_fourier(jnp.asarray(before.volumes), stage.engine.grid)
-    own = np.asarray(stage.engine.grid.voxel_shells) <= 6
+    coarse = to_fourier(jnp.asarray(before.volumes), coarse_box.engine.grid)
+    own = np.asarray(coarse_box.engine.grid.voxel_shells) <= 6
     np.testing.assert_allclose(
         np.linalg.norm(found[:, shells <= 6]) / np.linalg.norm(coarse[:, own]),
-        (engine.grid.box_size / stage.engine.grid.box_size) ** 3,
+        (engine.grid.box_size / coarse_box.engine.grid.box_size) ** 3,
         rtol=1e-3,
     )
     for result in results[0]:
-        full = [h["log_likelihood"] for h in result.history if h["stage"] == "full"]
-        assert full[0] > max(h["log_likelihood"] for h in result.history if h["stage"] != "full")
+        full = [h.log_likelihood for h in result.history if h.stage == "full"]
+        assert full[0] > max(h.log_likelihood for h in result.history if h.stage != "full")
 
 
 def test_given_maps_are_brought_to_the_coarse_box(fine, results):
     engine, scene = fine
     options = dataclasses.replace(OPTIONS, initial="input", full_iterations=2, online_epochs=0)
-    given = {RUNS[0]: results[0][0].volumes}
+    given = {RUNS[0]: results[0][0].maps}
     (found,) = classify(engine, scene, RUNS[:1], options, initial_volumes=given)
     assert adjusted_rand_score(results[0][0].labels, found.labels) > 0.9
 
@@ -169,7 +170,7 @@ def test_given_maps_are_brought_to_the_coarse_box(fine, results):
 def test_no_stage_where_it_is_off_or_would_be_tiny(engine, scene, value):
     options = dataclasses.replace(OPTIONS, start_resolution=value, full_iterations=1)
     (result,) = classify(engine, scene, RUNS[1:], options)
-    assert "coarse" not in {h["stage"] for h in result.history}
+    assert "coarse" not in {h.stage for h in result.history}
 
 
 def test_a_resolution_outside_the_filters_is_refused(fine):
@@ -187,7 +188,7 @@ def test_a_resolution_outside_the_filters_is_refused(fine):
     assert start_radius("auto", 256.0, 12, 11.9) is None
     options = dataclasses.replace(OPTIONS, start_resolution=25.0, full_iterations=1)
     (result,) = classify(*fine, RUNS[1:], options)
-    assert [len(h["fsc"][0]) for h in result.history if h["stage"] == "coarse"] == [13]
+    assert [len(h.fsc[0]) for h in result.history if h.stage == "coarse"] == [13]
 
 
 def test_maps_keep_their_scale_between_the_boxes():

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d import evidence
 from emjax.classify.em3d.held_out import ClassMaps, fit_halves, judge_maps
-from emjax.classify.em3d.state import Em3dOptions
+from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.evidence_record import map_evidence_record
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators

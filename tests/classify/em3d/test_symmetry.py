@@ -11,7 +11,8 @@ from scipy.ndimage import affine_transform
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.em3d.state import Em3dOptions, Run, make_scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import resample
@@ -76,7 +77,7 @@ def test_class_maps_are_those_of_the_states(enforced):
         spectrum = np.abs(np.fft.fftshift(np.fft.fftn(whole))) ** 2
         shell = np.rint(radii(len(whole))).astype(int)
         power = np.bincount(shell.ravel(), spectrum.ravel())[1:7]
-        fsc = volume_fsc(best.volumes[own], whole)[1:7]
+        fsc = volume_fsc(best.maps[own], whole)[1:7]
         assert np.average(fsc, weights=power) > 0.95
 
 
@@ -87,7 +88,7 @@ def test_maps_equal_the_rotated_ones(enforced):
     tolerance = {"C4": 1e-3, "I1": 0.1}[name]
     inner = radii(len(mean.volume)) < len(mean.volume) / 2 - 3
     for rotation in symmetry_rotations(name)[1:4]:
-        for volume in (*best.volumes, mean.volume):
+        for volume in (*best.maps, mean.volume):
             difference = (turned(volume, rotation) - volume)[inner]
             size = np.sqrt(np.mean(volume[inner] ** 2))
             assert np.sqrt(np.mean(difference**2)) < tolerance * size
@@ -99,7 +100,7 @@ def test_relion_finds_them_on_its_axes(enforced, tmp_path):
     for program in ("relion_image_handler", "relion_align_symmetry"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} not found")
-    volume = best.volumes[0]
+    volume = best.maps[0]
     with mrcfile.new(tmp_path / "in.mrc", volume) as mrc:
         mrc.voxel_size = particles.voxel_size
     box = str(particles.box_size)

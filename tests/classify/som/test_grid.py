@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emjax.classify.som.grid import Layout, MapGrid
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 
 def test_rectangular_neighbours() -> None:
@@ -31,5 +31,5 @@ def test_laplacian_is_positive_and_blind_to_constants(layout: Layout) -> None:
 
 @pytest.mark.parametrize("size", [(0, 5), (1, 1), (-2, 3)])
 def test_too_small_maps_are_errors(size: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match="som: map"):
+    with pytest.raises(OptionError, match="^map: found"):
         MapGrid(*size)

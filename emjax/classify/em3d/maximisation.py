@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.em3d.state import Em3dOptions, Scene
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Scene
 from emjax.classify.operators.passes import Sums
-from emjax.imaging.grids import FourierGrid, to_fourier, to_real
+from emjax.imaging.grids import FourierGrid
 from emjax.imaging.maps import solve_map
 from emjax.imaging.symmetry import symmetrise_sums
 
@@ -60,12 +61,3 @@ def mask_volumes(maps: Float[Array, "k d d d"], scene: Scene) -> Float[Array, "k
     """M(V) = S·(F·V + (1−F)·V̄): outside the focus mask the mean map stands in."""
     inside = scene.focus_mask * maps + (1 - scene.focus_mask) * scene.mean_map
     return scene.solvent_mask * inside
-
-
-@eqx.filter_jit
-def lowpass(
-    maps: Float[Array, "k d d d"], grid: FourierGrid, radius: Float[Array, ""]
-) -> Float[Array, "k d d d"]:
-    """Maps without frequencies beyond a radius in Fourier pixels."""
-    keep = jnp.sum(grid.kxyz**2, -1) <= radius**2
-    return to_real(to_fourier(maps, grid) * keep, grid)
