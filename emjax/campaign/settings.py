@@ -40,6 +40,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         found = " ".join(str(getattr(error, "strerror", error)).lower().split())
         told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
         raise ConfigError(told) from None
+    if not isinstance(config, dict):
+        found = "an empty file" if config is None else _shorten(config)
+        raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
     return complete(config, str(path))
 
 
