@@ -19,7 +19,6 @@ from emjax.report.agreement import agreement_matrix, rand_of_groups, seed_agreem
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_from_left, part_colours, tree_layout
-from emjax.report.page import render_report
 from emjax.report.quality import class_resolution, stability_figure
 from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
