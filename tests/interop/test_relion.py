@@ -16,7 +16,7 @@ from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
-from emjax.io.star.relion import matrix_to_euler
+from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, read_star, write_star
 from emjax.simulate.particles import phantom
 

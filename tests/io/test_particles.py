@@ -15,11 +15,16 @@ from scipy.spatial.transform import Rotation
 from emjax.errors import InputError
 from emjax.io.convert.translate import cs_from_star, star_from_cs
 from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import matrix_to_pose, pose_to_matrix
 from emjax.io.labels.read import read_labels
 from emjax.io.particles.particle_set import read_particles, write_particles
-from emjax.io.star.relion import StarParticles, euler_to_matrix, matrix_to_euler
-from emjax.io.star.relion_fields import relion_fields
+from emjax.io.poses import (
+    euler_to_matrix,
+    matrix_to_euler,
+    matrix_to_pose,
+    pose_to_matrix,
+)
+from emjax.io.star.fields import relion_fields
+from emjax.io.star.relion import StarParticles
 from emjax.io.star.tables import read_star
 
 SAME = ("rotations", "shifts", "defocus_u", "defocus_v", "defocus_angle", "phase_shift", "voltage",

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.io.files import atomic_path
 from emjax.io.labels.read import read_labels
-from emjax.io.star.relion import matrix_to_euler
+from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, write_star
 from emjax.simulate.particles import phantom, simulate
 

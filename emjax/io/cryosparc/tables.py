@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from emjax.errors import InputError
 from emjax.io.files import atomic_path
@@ -67,7 +66,7 @@ class CsParticles:
             found = f"{values.dtype} of shape {values.shape[1:]}"
             kind = "numbers" if width is None else f"{width} numbers"
             raise InputError(self.file, name, found, f"{kind} a particle")
-        with np.errstate(invalid="ignore"):  # signalling NaN, told below
+        with np.errstate(invalid="ignore"):  # signalling NaN, reported below
             numbers = values.astype(np.float64)
         good = np.isfinite(numbers) if width is None else np.isfinite(numbers).all(1)
         if not good.all():
@@ -248,16 +247,6 @@ def _group_files(path: Path) -> list[Path]:
         files.append(hit)
     # The files that hold the job's own results come before what it passed through.
     return sorted(files, key=lambda file: "passthrough" in file.name)
-
-
-def pose_to_matrix(pose: np.ndarray) -> np.ndarray:
-    """RELION's A from CryoSPARC's rotation vectors `[n, 3]`: expm([v]×)ᵀ."""
-    return Rotation.from_rotvec(pose).as_matrix().transpose(0, 2, 1)
-
-
-def matrix_to_pose(rotations: np.ndarray) -> np.ndarray:
-    """CryoSPARC's rotation vectors `[n, 3]` from RELION's A."""
-    return Rotation.from_matrix(np.swapaxes(rotations, 1, 2)).as_rotvec()
 
 
 def class_posteriors(source: CsParticles) -> np.ndarray:

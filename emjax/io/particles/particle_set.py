@@ -15,8 +15,8 @@ from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
 from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
+from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
-from emjax.io.star.relion_fields import relion_fields
 from emjax.io.star.tables import write_star
 
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
@@ -105,7 +105,7 @@ def read_particles(
         image_root: where relative image paths start; None: the current folder, as RELION does,
             else the folder of the file or one above it.
         check_images: whether the stacks must exist and fit; conversions do without.
-        require_poses: whether particles without angles are an error; else they are not turned.
+        require_poses: whether particles without angles are an error; else they get the identity.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
 
@@ -143,7 +143,8 @@ def read_particles(
         box_size=box_size,
         pixel_size=pixel_size,
         micrograph=fields.pop("micrograph", None),
-        **fields,
+        # What only files need stays in the source.
+        **{name: fields[name] for name in fields.keys() & ParticleSet.__dataclass_fields__.keys()},
     )
 
 
