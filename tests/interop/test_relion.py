@@ -11,7 +11,9 @@ import pytest
 from emjax.imaging.ctf import CTF
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.convert.convert import convert
-from emjax.io.export.programs import ExportedClass, export_campaign, export_relion
+from emjax.io.export.classes import ExportedClass
+from emjax.io.export.programs import export_campaign
+from emjax.io.export.relion import export_relion
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume

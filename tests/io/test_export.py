@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.export.programs import FORMATS, ExportedClass, export_campaign
+from emjax.io.export.classes import ExportedClass
+from emjax.io.export.programs import FORMATS, export_campaign
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import read_particles

@@ -7,7 +7,8 @@ import pytest
 from emjax.__main__ import main
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
-from emjax.io.export.results import consensus_classes, export_results
+from emjax.io.export.classes import consensus_classes
+from emjax.io.export.results import export_results
 from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import read_particles, write_particles
