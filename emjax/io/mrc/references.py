@@ -86,7 +86,7 @@ def write_averages(
 
 def _from_star(path: Path, root: str | Path | None) -> References:
     table, column = _reference_table(path)
-    names = table[column].tolist()
+    names = [str(name) for name in table[column]]
     fractions = numbers(table, _FRACTION, path) if _FRACTION in table else None
     places = []
     for row, name in enumerate(names):

@@ -39,6 +39,8 @@ def read_lists(path: str | Path) -> dict[str, pd.DataFrame]:
         InputError: when the file is missing, not text, or not a well-formed STAR file.
     """
     blocks = parse_blocks(read_text(path), path)
+    for block in blocks:
+        _refuse_marks(block, path)
     try:
         found = starfile.read(Path(path), always_dict=True, parse_as_string=_TEXT)
     except Exception as error:  # starfile, pandas and shlex each raise their own
@@ -56,25 +58,24 @@ def read_lists(path: str | Path) -> dict[str, pd.DataFrame]:
         expected = ", ".join(f"data_{block.name}" for block in blocks)
         raise InputError(path, None, f"{listed} as starfile reads it", expected)
     for block in blocks:
-        _check_same(block, tables[block.name], path)
+        _check_shape(block, tables[block.name], path)
     return tables
 
 
-def _check_same(block: Block, table: pd.DataFrame, path: str | Path) -> None:
-    """Refuse what starfile reads otherwise than RELION: `#` and apostrophes inside a value."""
-    place = f"data_{block.name}"
+def _refuse_marks(block: Block, path: str | Path) -> None:
+    """Refuse values that starfile reads otherwise than RELION: it takes `#` for a comment."""
+    for row, line in enumerate(block.rows):
+        for label, token in zip(block.labels, split_values(line), strict=True):
+            if "#" in token or "'" in unquote(token):
+                place = f"data_{block.name} row {row + 1}, _{label}"
+                raise InputError(path, place, token, "a value without # and apostrophe")
+
+
+def _check_shape(block: Block, table: pd.DataFrame, path: str | Path) -> None:
     if list(table.columns) != list(block.labels) or len(table) != len(block.rows):
         found = f"{len(table)} rows of {len(table.columns)} columns as starfile reads it"
         expected = f"{len(block.rows)} rows of {len(block.labels)} columns"
-        raise InputError(path, place, found, expected)
-    names = [label for label in block.labels if table[label].dtype.kind not in "ifb"]
-    rows = [split_values(row) for row in block.rows] if names else []
-    for label in names:
-        at = block.labels.index(label)
-        for row, (tokens, value) in enumerate(zip(rows, table[label], strict=True)):
-            if unquote(tokens[at]) != value:
-                where = f"{place} row {row + 1}, _{label}"
-                raise InputError(path, where, tokens[at], "a value without # and apostrophe")
+        raise InputError(path, f"data_{block.name}", found, expected)
 
 
 def numbers(table: pd.DataFrame, label: str, path: str | Path) -> np.ndarray:
