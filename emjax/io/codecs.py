@@ -47,7 +47,7 @@ SQUARE = Codec(lambda v, _: v[:, 0], lambda v, _: np.stack([v, v], axis=1))
 
 @dataclass(frozen=True)
 class StarColumns:
-    """A field in RELION's STAR files, one column a component."""
+    """A field in RELION's STAR files, one column per component."""
 
     labels: tuple[str, ...]
     codec: Codec = SAME
@@ -85,7 +85,7 @@ class CsColumn:
     name: str
     dtype: str = "<f4"
     width: int | None = None
-    """Components; None: one number a particle."""
+    """Components; None: one number per particle."""
     codec: Codec = SAME
     digits: int | None = None
     """Decimals read: stored as float32, 0.07 should not become 0.07000000029802322."""

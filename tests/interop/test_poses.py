@@ -1,4 +1,4 @@
-"""A pose is the same slice, whichever program's words it is told in."""
+"""A pose is the same slice, whichever program wrote it."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -133,5 +133,5 @@ def _of_class(source: CsParticles, name: str, best: np.ndarray) -> np.ndarray:
     values = source[name]
     if values.ndim != 3 or values.dtype.kind != "f" or not np.isfinite(values).all():
         found = f"{values.dtype} of shape {values.shape[1:]}, or NaN"
-        raise InputError(source.file, name, found, "finite numbers, one vector a class")
+        raise InputError(source.file, name, found, "finite numbers, one vector per class")
     return values[np.arange(len(values)), best].astype(np.float64)

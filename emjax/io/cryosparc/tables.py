@@ -65,7 +65,7 @@ class CsParticles:
         if values.dtype.kind not in "fiu" or values.shape != shape:
             found = f"{values.dtype} of shape {values.shape[1:]}"
             kind = "numbers" if width is None else f"{width} numbers"
-            raise InputError(self.file, name, found, f"{kind} a particle")
+            raise InputError(self.file, name, found, f"{kind} per particle")
         with np.errstate(invalid="ignore"):  # signalling NaN, reported below
             numbers = values.astype(np.float64)
         good = np.isfinite(numbers) if width is None else np.isfinite(numbers).all(1)
@@ -92,7 +92,7 @@ class CsParticles:
         """One field as text."""
         values = self[name]
         if values.dtype.kind not in "SU" or values.ndim != 1:
-            raise InputError(self.file, name, str(values.dtype), "text, one a particle")
+            raise InputError(self.file, name, str(values.dtype), "text, one per particle")
         try:
             return (
                 values.astype(str) if values.dtype.kind == "U" else np.char.decode(values, "utf-8")
@@ -260,5 +260,5 @@ def class_posteriors(source: CsParticles) -> np.ndarray:
     if not finite or not values.shape[1]:
         name = "alignments3D_multi/class_posterior"
         found = f"{values.dtype} of shape {values.shape[1:]}, or NaN"
-        raise InputError(source.file, name, found, "finite numbers, one a class")
+        raise InputError(source.file, name, found, "finite numbers, one per class")
     return values.astype(np.float64)

@@ -26,7 +26,7 @@ class ExportedClass:
     resolution: float = 999.0
     """Å, where the FSC falls below 0.143."""
     fsc: np.ndarray | None = None
-    """One value a shell of the map's box, DC first."""
+    """One value per shell of the map's box, DC first."""
 
 
 def copy_map(source: Path, target: Path) -> Path:

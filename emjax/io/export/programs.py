@@ -32,7 +32,7 @@ def export_campaign(
     Args:
         folder: `results/<campaign>/export`.
         particles: the campaign's input, read with its images.
-        columns: STAR label to one value a particle; `rlnClassNumber` (1-based, 0 unassigned) is
+        columns: STAR label to one value per particle; `rlnClassNumber` (1-based, 0 unassigned) is
             needed, `rlnMaxValueProbDistribution`, `emjaxStability` … are taken along.
         classes: files of class 1, 2, …; their number must be the largest class number.
         formats: any of `FORMATS`.
@@ -133,7 +133,7 @@ def export_indices(folder: str | Path, number: np.ndarray) -> list[Path]:
 
 
 def export_table(path: str | Path, particles: ParticleSet, columns: dict[str, np.ndarray]) -> Path:
-    """One line a particle as CSV: key, stack, number in the stack (from 1), and the columns."""
+    """One line per particle as CSV: key, stack, number in the stack (from 1), and the columns."""
     names = np.array([str(stack) for stack in particles.stack_paths])
     table = pd.DataFrame(
         {

@@ -60,7 +60,7 @@ def export_relion(
 def _model(
     root: Path, particles: ParticleSet, number: np.ndarray, classes: list[ExportedClass]
 ) -> ListBlocks:
-    """The model file: one row a class, one table of shells a class, one group."""
+    """The model file: one row per class, one table of shells per class, one group."""
     volumes = [read_volume(one.map) for one in classes]
     box, voxel_size = volumes[0][0].shape[0], volumes[0][1]
     resolution = np.array([one.resolution for one in classes])

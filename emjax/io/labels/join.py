@@ -26,7 +26,7 @@ class JoinedLabels:
     extra: tuple[str, ...]
     """Keys of the file that are none of the particles."""
     joined_on: str
-    """uid or image name; stack names without their folders are told as such."""
+    """uid or image name; the latter without folders where the stacks moved."""
 
 
 def join_labels(

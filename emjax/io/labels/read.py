@@ -139,7 +139,7 @@ def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
     found = ", ".join(arrays) or "none"
     for name in (key, column):
         if name not in arrays or arrays[name].ndim != 1:
-            raise InputError(path, None, f"arrays {found}", f"{name}, one value a particle")
+            raise InputError(path, None, f"arrays {found}", f"{name}, one value per particle")
     identity, values = arrays[key].astype(str), arrays[column]
     if len(identity) != len(values):
         raise InputError(path, column, f"{len(values)} labels", f"{len(identity)} as in {key}")

@@ -1,4 +1,4 @@
-"""References of a classification: stacks of 2D class averages, or one map a class."""
+"""References of a classification: stacks of 2D class averages, or one map per class."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_references(paths: list[Path], root: str | Path | None = None) -> Refere
 
     Args:
         paths: one `_model.star`, `.star` or `.cs` that lists the averages, one stack of averages
-            (`.mrcs`), or maps (`.mrc`) of one box, one a class.
+            (`.mrcs`), or maps (`.mrc`) of one box, one per class.
         root: where relative paths inside a `.star` or `.cs` start; None: the current folder, else
             the file's folder or one above it.
 
@@ -56,7 +56,7 @@ def read_references(paths: list[Path], root: str | Path | None = None) -> Refere
         if not path.exists():
             raise InputError(path, None, "no such file", "class averages or maps")
     if len(paths) > 1 and any(path.suffix not in (".mrc", ".map") for path in paths):
-        raise InputError(first, None, f"{len(paths)} files", "one file, or one .mrc map a class")
+        raise InputError(first, None, f"{len(paths)} files", "one file, or one .mrc map per class")
     if first.suffix == ".star":
         return _from_star(first, root)
     if first.suffix == ".cs":

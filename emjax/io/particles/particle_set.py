@@ -149,7 +149,7 @@ def read_particles(
 
 
 def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
-    """Refuse a particle that is there twice; copies with other poses (expansion) are fine."""
+    """Refuse a particle that occurs twice; copies with other poses (expansion) are fine."""
     doubled = np.char.find(fields["identity"], "#") >= 0
     if not doubled.any():
         return
@@ -279,7 +279,7 @@ def write_particles(
     Args:
         path: `.cs` for CryoSPARC, anything else for STAR; the other program's input is translated.
         particles: as read.
-        columns: STAR label (without underscore) to one value a particle, new or replacing.
+        columns: STAR label (without underscore) to one value per particle, new or replacing.
 
     Raises:
         InputError: when a column has the wrong length, or the file cannot be written.

@@ -25,7 +25,7 @@ def test_rows_come_in_the_order_asked_for(star_set, files):
     )
 
 
-def test_nan_pixels_are_told_with_their_image(star_set, files, tmp_path):
+def test_nan_pixels_are_reported_with_their_image(star_set, files, tmp_path):
     particles = read_particles(star_set())
     data = files.stack(tmp_path / "stack.mrcs")
     data[2, 3, 4] = np.nan

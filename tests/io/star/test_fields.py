@@ -36,7 +36,7 @@ def test_a_single_half_set_is_none(star_set):
     assert read_particles(star_set(rlnRandomSubset=[2, 1, 1, 1])).half.tolist() == [2, 1, 1, 1]
 
 
-def test_a_missing_amplitude_contrast_is_told(files, star_set):
+def test_a_missing_amplitude_contrast_is_reported(files, star_set):
     optics = {k: v for k, v in files.optics.items() if k != "rlnAmplitudeContrast"}
     with pytest.warns(UserWarning, match="rlnAmplitudeContrast; taken as 0"):
         assert read_particles(star_set(optics)).amplitude_contrast.tolist() == [0] * 4
