@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.convert.translate import (
@@ -25,7 +26,7 @@ from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
 from emjax.io.fields import FIELDS, label
 from emjax.io.mrc.header import read_header
 from emjax.io.particles.columns import has_poses, merged_records
-from emjax.io.particles.particle_set import resolve_images
+from emjax.io.particles.locate import resolve_images
 from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
 from emjax.io.star.tables import write_star
@@ -134,7 +135,7 @@ def _box_size(source: StarParticles, path: Path, image_root: str | Path | None) 
 
 def uids(source: Source) -> np.ndarray:
     """uint64 uid of each particle."""
-    return source["uid"] if isinstance(source, CsParticles) else star_uids(source)
+    return source["uid"].astype(np.uint64) if isinstance(source, CsParticles) else star_uids(source)
 
 
 def fields_of(source: Source) -> dict[str, np.ndarray]:
@@ -147,11 +148,9 @@ def fields_of(source: Source) -> dict[str, np.ndarray]:
 def _restored(read: Source, original: Source) -> tuple[Source, tuple[str, ...]]:
     """The original's particles that are still there, in the new order, with what changed."""
     ours, theirs = uids(read), uids(original)
-    order = np.argsort(theirs)
-    rows = order[np.minimum(np.searchsorted(theirs[order], ours), len(order) - 1)]
-    missing = theirs[rows] != ours
-    if missing.any():
-        found = f"uid {ours[np.argmax(missing)]} missing"
+    rows = pd.Index(theirs).get_indexer(ours)
+    if (rows < 0).any():
+        found = f"uid {ours[np.argmax(rows < 0)]} missing"
         raise InputError(original.file, None, found, f"every particle of {read.file}")
     base = original.select(rows)
     old, new = fields_of(base), fields_of(read)

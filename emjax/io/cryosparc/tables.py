@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.files import atomic_path
@@ -204,14 +205,13 @@ def _check_uids(file: str, records: np.ndarray) -> None:
 def _join(source: CsParticles, table: np.ndarray, file: str, optional: bool = False) -> CsParticles:
     """Add the fields of another table, its rows brought into the order of the source's uids."""
     _check_uids(file, table)
-    order = np.argsort(table["uid"])
-    place = np.searchsorted(table["uid"][order], source.records["uid"])
-    rows = order[np.minimum(place, len(order) - 1)]
-    found = table["uid"][rows] == source.records["uid"]
-    if not found.all():
+    rows = pd.Index(table["uid"].astype(np.uint64)).get_indexer(
+        source.records["uid"].astype(np.uint64)
+    )
+    if (rows < 0).any():
         if optional:
             return source
-        uid = source.records["uid"][np.argmin(found)]
+        uid = source.records["uid"][np.argmax(rows < 0)]
         raise InputError(file, f"uid {uid}", "no such row", f"every particle of {source.file}")
     return replace(source, passthrough=(*source.passthrough, table[rows]))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import dtype_from_mode
 
 from emjax.errors import InputError
 
-_DTYPE_OF_MODE = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_MODES = (0, 1, 2, 6, 12)
 _HEADER_BYTES = 1024
 _LONGEST_SIDE = 65536
 
@@ -57,13 +58,13 @@ def read_header(path: str | Path) -> MrcHeader:
         raise InputError(path, None, f"a file of {len(raw)} bytes", expected)
     header = _in_file_order(path, raw)
     mode = int(header["mode"])
-    if mode not in _DTYPE_OF_MODE:
+    if mode not in _MODES:
         raise InputError(path, "MRC header", f"mode {mode}", "mode 0, 1, 2, 6 or 12")
     axes = tuple(int(header[name]) for name in ("mapc", "mapr", "maps"))
     if axes not in ((1, 2, 3), (0, 0, 0)):
         raise InputError(path, "MRC header, mapc mapr maps", axes, "axes (1, 2, 3)")
     shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
-    dtype = np.dtype(_DTYPE_OF_MODE[mode]).newbyteorder(header.dtype["mode"].byteorder)
+    dtype = dtype_from_mode(mode).newbyteorder(header.dtype["mode"].byteorder)
     offset = _HEADER_BYTES + int(header["nsymbt"])
     needed = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
     if int(header["nsymbt"]) < 0:

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.fields import (
@@ -129,17 +130,17 @@ def _optics_rows(source: StarParticles, group: np.ndarray) -> np.ndarray:
     table, optics = source.particles, source.optics
     assert optics is not None
     groups = optics.integers(_GROUP)
-    if len(np.unique(groups)) != len(groups):
+    index = pd.Index(groups)
+    if not index.is_unique:
         place = f"data_{optics.name}, _{_GROUP}"
         raise InputError(optics.file, place, "a group twice", "each optics group once")
-    known = np.isin(group, groups)
-    if not known.all() or not len(groups):
-        row = int(np.argmin(known))
+    rows = index.get_indexer(group)
+    if (rows < 0).any():
+        row = int(np.argmax(rows < 0))
         place = f"{table.where(row)}, _{_GROUP}"
         listed = ", ".join(map(str, groups)) or "none"
         raise InputError(table.file, place, group[row], f"a group of data_optics ({listed})")
-    order = np.argsort(groups)
-    return order[np.searchsorted(groups[order], group)]
+    return rows
 
 
 def _flat_pixel_size(source: StarParticles) -> np.ndarray:

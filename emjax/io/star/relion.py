@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.fields import IMAGE_NAME, ORIGINAL_NAME, UID
@@ -113,12 +114,9 @@ def keys_of(paths: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 def distinct(keys: np.ndarray) -> np.ndarray:
     """The keys with `#2`, `#3` … after the second, third … occurrence of one."""
-    unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    if len(unique) == len(keys):
+    occurrence = pd.Series(keys).groupby(keys).cumcount().to_numpy()
+    if not occurrence.any():
         return keys
-    order = np.argsort(inverse, kind="stable")
-    occurrence = np.empty(len(keys), np.int64)
-    occurrence[order] = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs = zip(keys.tolist(), occurrence.tolist(), strict=True)
     return np.array([f"{key}#{k + 1}" if k else key for key, k in pairs], np.str_)
 
