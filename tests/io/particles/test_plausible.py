@@ -30,7 +30,9 @@ def test_missing_origins_and_mixed_methods_are_doubtful(star_set):
     without = read_particles(star_set(rlnOriginXAngst=None, rlnOriginYAngst=None))
     (doubt,) = doubts(SOURCE, without, RUNS)
     assert "no column _rlnOriginXAngst" in doubt
-    in_pixels = star_set(rlnOriginXAngst=None, rlnOriginYAngst=None, rlnOriginX=[0.0] * 4)
+    (doubt,) = doubts(SOURCE, read_particles(star_set(rlnOriginYAngst=None)), RUNS)
+    assert "no column _rlnOriginYAngst" in doubt
+    in_pixels = star_set(rlnOriginXAngst=None, rlnOriginX=[0.0] * 4)
     assert not list(doubts(SOURCE, read_particles(in_pixels), RUNS))
     (doubt,) = doubts(SOURCE, read_particles(star_set()), RUNS | {"som": {"map": [3, 3]}})
     assert "runs.som" in doubt
