@@ -8,7 +8,7 @@ from _job import job
 from _prepared import load_prepared, micrographs_of
 from _subspace import given_components, read_mask, subspace_options
 
-from emjax.classify.evidence_record import analysis_record, evidence_curve
+from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.recipes import analyse
 from emjax.classify.subspace.statistics import latent_means
@@ -43,7 +43,7 @@ with job(snakemake) as work:
     write_npy(snakemake.output.basis, volumes)
     write_npy(snakemake.output.statistics, found.statistics.features)
     write_npy(snakemake.output.coordinates, latent_means(found.statistics))
-    classes, record = found.judgement.chosen.evidence.classes, analysis_record(found)
+    classes, record = found.judgement.chosen.evidence.classes, found.record()
     write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(classes)))
     write_json(snakemake.output.evidence, record)
     work.say(f"{record['verdict']}: {classes.reason}")

@@ -11,7 +11,7 @@ from _prepared import load_prepared, micrographs_of
 
 from emjax.classify.em3d.held_out import fit_halves, judge_maps
 from emjax.classify.em3d.state import Em3dOptions, Run
-from emjax.classify.evidence_record import evidence_curve, map_evidence_record
+from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.io.files import read_json, write_json, write_tsv
 
@@ -39,5 +39,5 @@ with job(snakemake) as work:
     operators = make_pixel_operators(particles, max_memory_gb=memory)
     found = judge_maps(operators, fits, mean, micrographs_of(table))
     write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(found.classes)))
-    write_json(snakemake.output.evidence, map_evidence_record(found))
+    write_json(snakemake.output.evidence, found.record())
     work.say(found.classes.reason)

@@ -10,6 +10,7 @@ held-out particles best.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,6 +19,14 @@ from jaxtyping import Array, Float
 
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, Scene
+from emjax.classify.evidence import (
+    Choice,
+    Interval,
+    block_interval,
+    choose_number,
+    evidence_record,
+    verdict,
+)
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
 from emjax.classify.pose_error import (
@@ -28,7 +37,6 @@ from emjax.classify.pose_error import (
     marginal_likelihoods,
     nuisance_coefficients,
 )
-from emjax.classify.subspace.held_out import Choice, Interval, block_interval, choose_number
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import Particles, split_halves
 
@@ -49,6 +57,14 @@ class MapEvidence:
     per_class: tuple[Interval, ...]  # held-out likelihood lost without each class
     pose_error: PoseError | None  # marginalised; None where exact poses explain more
     follows_poses: bool  # more classes do explain more, but by the error of the poses
+
+    def record(self) -> dict[str, Any]:
+        """What evidence.json holds."""
+        answer = verdict(self.classes)
+        if self.follows_poses:
+            answer += "; what classes of full maps explain follows the error of the poses"
+        common = (self.classes.chosen, self.classes, self.per_class, self.pose_error)
+        return evidence_record(answer, *common) | {"follows_poses": self.follows_poses}
 
 
 def fit_halves(
@@ -155,13 +171,7 @@ def judge_maps(
         reason += f": without it {left:.0f} of {before:.0f} are left"
         choice, row = replace(choice, chosen=1, reason=reason), 0
     losses = [block_interval(gains[row] - without, blocks) for without in scores[scale][row][1]]
-    width = PoseError()
-    return MapEvidence(
-        choice,
-        tuple(losses),
-        PoseError(width.rotation * scale, width.shift * scale) if scale else None,
-        follows_poses,
-    )
+    return MapEvidence(choice, tuple(losses), PoseError().scaled(scale), follows_poses)
 
 
 def _score_folds(operators, fits, numbers, nuisance, scale):

@@ -1,11 +1,6 @@
-"""Held-out evidence: does what was found in some particles explain other particles?
+"""Held-out evidence for components and mixtures, states or a continuum cut in pieces.
 
-Training likelihood always asks for more components and more classes, and seeds can agree on noise.
-What is fitted on one fold is scored on the others: the log-likelihood gain over the mean map, with
-an interval over micrographs, whose particles share ice, defocus and pose errors.
-
-A labelling made from all particles has seen the held-out ones: maps of its members carry their
-noise. Evidence for it must come from runs on one fold.
+A basis fitted on one fold is judged by the others; see `emjax.classify.evidence`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from emjax.classify.evidence import (
+    NOTHING_FOUND,
+    Choice,
+    Interval,
+    block_interval,
+    choose_number,
+    least_gain,
+    verdict,
+)
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
     CampaignOptions,
@@ -22,94 +26,8 @@ from emjax.classify.subspace.mixture import (
 )
 from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
 
-Z95 = 1.959964
-MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small its error
-# Nats a particle: what is left of wrong poses and of interpolation gave up to 0.007 in simulations,
-# a state of 10 % of the particles that differs by 1.2 % of the mass 0.08.
-MIN_PER_PARTICLE = 0.01
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of classes that are tried, in units of a continuum's pieces
 CUT_WIDTH = 0.5
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A sum over particles with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def block_interval(values: Float[np.ndarray, " n"], blocks: np.ndarray | None = None) -> Interval:
-    """Sum of the values, its error from the spread between blocks (particles where None).
-
-    Args:
-        values: of each particle.
-        blocks: name of each particle's block (micrograph); at least two.
-    """
-    values = np.asarray(values, np.float64)
-    if blocks is None or len(np.unique(blocks)) < 2:
-        sums = values
-    else:
-        _, index = np.unique(blocks, return_inverse=True)
-        # Blocks differ in size: what varies is their sum around that of a block of its size.
-        sums = np.bincount(index, values - values.mean())
-    m = len(sums)
-    spread = sums - sums.mean()
-    error = np.sqrt(m / max(m - 1, 1) * np.sum(spread**2))
-    total = float(values.sum())
-    return Interval(total, total - Z95 * error, total + Z95 * error)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Held-out gain of every candidate number, and the number chosen."""
-
-    numbers: tuple[int, ...]
-    gains: tuple[Interval, ...]  # over the simplest candidate
-    chosen: int
-    reason: str
-
-
-def least_gain(n: int) -> float:
-    """Nats by which held-out particles must gain before it counts."""
-    return max(MIN_GAIN, MIN_PER_PARTICLE * n)
-
-
-def choose_number(
-    gains: Float[np.ndarray, "m n"], numbers: Sequence[int], blocks: np.ndarray | None, what: str
-) -> Choice:
-    """The smallest number that no larger one beats by more than chance.
-
-    Args:
-        gains: held-out log-likelihood of each particle under each candidate.
-        numbers: candidates from the simplest up.
-        blocks: micrograph of each particle.
-        what: the word for the reason: classes, components.
-    """
-    total = [block_interval(g - gains[0], blocks) for g in gains]
-    best = int(np.argmax([t.value for t in total]))
-    least = least_gain(gains.shape[1])
-    chosen = 0
-    while chosen < best:
-        better = [
-            i
-            for i in range(chosen + 1, len(gains))
-            if block_interval(gains[i] - gains[chosen], blocks).low > 0
-            and total[i].value - total[chosen].value > least
-        ]
-        if not better:
-            break
-        chosen = better[0]
-    value = total[chosen]
-    if chosen == 0:
-        reason = f"no number of {what} above {numbers[0]} raises the held-out likelihood"
-    else:
-        reason = (
-            f"{numbers[chosen]} {what} raise the held-out log-likelihood by {value.value:.0f}"
-            f" ({value.low:.0f} … {value.high:.0f}); no more of them raises it further"
-        )
-    return Choice(tuple(numbers), tuple(total), int(numbers[chosen]), reason)
 
 
 def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
@@ -164,6 +82,18 @@ class Evidence:
     def found(self) -> bool:
         """False: no discrete heterogeneity found."""
         return self.discrete_classes > 1
+
+    @property
+    def verdict(self) -> str:
+        """The answer in words, a continuum told from states."""
+        count = self.components.chosen
+        if self.found:
+            return verdict(self.classes)
+        if not count:
+            return NOTHING_FOUND
+        parts = f"; {self.classes.chosen} classes cut it" if self.spread else ""
+        components = f"{count} component{'s' * (count > 1)}"
+        return f"{NOTHING_FOUND}, but continuous variability in {components}{parts}"
 
 
 def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple[np.ndarray, ...]]:

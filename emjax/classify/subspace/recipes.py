@@ -7,22 +7,19 @@ all particles, restricted to the directions that held-out particles confirmed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.evidence import block_interval, evidence_record
 from emjax.classify.operators.pixels import PixelOperators
-from emjax.classify.pose_error import (
-    AUTO_WIDTHS,
-    PoseError,
-    nuisance_coefficients,
-    nuisance_modes,
-    project_statistics,
-)
+from emjax.classify.pose_error import AUTO_WIDTHS, PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
-from emjax.classify.subspace.held_out import Evidence, Fold, block_interval, held_out_evidence
+from emjax.classify.subspace.held_out import Evidence, Fold, held_out_evidence
+from emjax.classify.subspace.projection import nuisance_modes, project_statistics
 from emjax.classify.subspace.region import enrich_by_class, refit_in_region
 from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
 from emjax.imaging.maps import slicing_values
@@ -73,6 +70,28 @@ class Analysis:
     statistics: Statistics
     pose_error: PoseError | None
     nuisance_modes: tuple[dict[str, float | bool], ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """What evidence.json holds."""
+        judgement = self.judgement
+        evidence = judgement.chosen.evidence
+        common = (evidence.classes, evidence.per_class, self.pose_error)
+        return evidence_record(evidence.verdict, evidence.discrete_classes, *common) | {
+            "spread": evidence.spread and asdict(evidence.spread),
+            "components": asdict(evidence.components),
+            "basis": judgement.chosen.name,
+            "candidates": [
+                {
+                    "name": candidate.name,
+                    "components": candidate.evidence.components.chosen,
+                    "classes": candidate.evidence.classes.chosen,
+                    "log_likelihood": candidate.evidence.log_likelihood,
+                }
+                for candidate in judgement.candidates
+            ],
+            "pose_widths": {str(scale): value for scale, value in judgement.widths.items()},
+            "nuisance_modes": [dict(mode) for mode in self.nuisance_modes],
+        }
 
 
 class _Analyst:
@@ -316,13 +335,10 @@ def _on_all(analyst: _Analyst, judgement: Judgement) -> Analysis:
     turned = [turn(statistics, mix) for statistics in found]
     exact, marginalised = turned[scales.index(0.0)], turned[scales.index(max(scales))]
     components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
-    width = None
-    if best.scale:
-        width = PoseError(analyst.width.rotation * best.scale, analyst.width.shift * best.scale)
     return Analysis(
         judgement=judgement,
         basis=Basis(basis.mean, components, basis.objective),
         statistics=turned[0],
-        pose_error=width,
+        pose_error=analyst.width.scaled(best.scale),
         nuisance_modes=tuple(nuisance_modes(exact, marginalised) if told else ()),
     )

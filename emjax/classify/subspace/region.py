@@ -13,9 +13,9 @@ from jaxtyping import Array, Complex, Float
 from scipy.ndimage import gaussian_filter
 
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
-from emjax.classify.pose_error import project_statistics
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis, order_components
 from emjax.classify.subspace.mixture import assign, run_campaign
+from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.imaging.maps import slicing_values
 

@@ -13,10 +13,10 @@ from emjax.classify.operators.pixels import (
     slice_table,
     to_table,
 )
-from emjax.classify.pose_error import project_statistics
 from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.mixture import CampaignOptions, run_campaign
+from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.statistics import Statistics
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
 from emjax.imaging.maps import slicing_values

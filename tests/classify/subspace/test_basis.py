@@ -15,13 +15,12 @@ from emjax.classify.operators.pixels import (
 from emjax.classify.pose_error import (
     PoseError,
     derivative_volumes,
-    marginalise,
     nuisance_coefficients,
-    project_statistics,
 )
 from emjax.classify.subspace.basis import BasisOptions, fit_basis, joint_moments
 from emjax.classify.subspace.mixture import posteriors_and_gain
 from emjax.classify.subspace.polish import polish
+from emjax.classify.subspace.projection import marginalise, project_statistics
 from emjax.classify.subspace.volumes import (
     class_coefficients,
     components_from_coordinates,

@@ -9,10 +9,9 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.classify.evidence import block_interval, choose_number
 from emjax.classify.subspace.held_out import (
     Fold,
-    block_interval,
-    choose_number,
     component_gains,
     held_out_evidence,
     spread_gain,

@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.classify.pose_error import nuisance_modes
 from emjax.classify.subspace.mixture import assign, run_campaign
+from emjax.classify.subspace.projection import nuisance_modes
 from emjax.classify.subspace.recipes import SubspaceOptions, analyse
 from emjax.classify.subspace.region import variable_region
 from emjax.classify.subspace.statistics import Statistics, pack
