@@ -13,7 +13,7 @@ from _subspace import pose_derivatives, read_mask, write_optimum
 
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.basis import Basis
-from emjax.classify.subspace.mixture import assign, posteriors_and_gain, run_campaign
+from emjax.classify.subspace.mixture import assign, fit_seeds, posteriors_and_gain
 from emjax.classify.subspace.optima import (
     distinct_optima,
     information,
@@ -48,7 +48,7 @@ with job(snakemake) as work:
     }
     rows, labels, kept, campaigns = [], [], [], []
     for k in options["n_classes"]:
-        campaign = run_campaign(statistics, k, seeds)
+        campaign = fit_seeds(statistics, k, seeds)
         campaigns.append(campaign)
         optima = distinct_optima(campaign, metric)
         rows.append(pd.DataFrame(seed_table(campaign, optima, statistics.n)))

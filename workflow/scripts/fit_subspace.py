@@ -10,7 +10,7 @@ from _subspace import given_components, read_mask, subspace_options
 
 from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.classify.subspace.recipes import analyse
+from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.statistics import latent_means
 from emjax.imaging.prepare import MeanMap
 from emjax.io.files import read_json, write_json, write_npy, write_tsv

@@ -20,11 +20,11 @@ from emjax.classify.evidence import (
 )
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
-    CampaignOptions,
+    FitOptions,
+    fit_seeds,
     posteriors_and_gain,
-    run_campaign,
 )
-from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
+from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of classes that are tried, in units of a continuum's pieces
 CUT_WIDTH = 0.5
@@ -111,7 +111,7 @@ def held_out_evidence(
     n_classes: Sequence[int],
     blocks: np.ndarray | None = None,
     seeds: int = 40,
-    options: CampaignOptions = DEFAULTS,
+    options: FitOptions = DEFAULTS,
 ) -> Evidence:
     """Judge components and classes by particles that the basis has not seen.
 
@@ -132,8 +132,8 @@ def held_out_evidence(
     for fold in folds:
         for learn, score in quarters(fold, blocks):
             mix = latent_mix(fold.statistics.take(learn))
-            learning = turn(fold.statistics.take(learn), mix)
-            scoring = turn(fold.statistics.take(score), mix)
+            learning = change_basis(fold.statistics.take(learn), mix)
+            scoring = change_basis(fold.statistics.take(score), mix)
             component[:, score] = component_gains(scoring)
             tasks.append((learning, scoring, score))
     scored = np.any([score for _, _, score in tasks], axis=0)
@@ -168,9 +168,9 @@ def held_out_evidence(
 def _learn_and_score(learning: Statistics, scoring: Statistics, k: int, seeds: int, options):
     count = seeds if k > 1 else 1
     narrow = replace(options, tile_columns=min(options.tile_columns, count * k))
-    campaign = run_campaign(learning, k, range(count), narrow)
-    best = campaign.best()
-    fit = campaign.coordinates[best], campaign.class_weights[best]
+    fits = fit_seeds(learning, k, range(count), narrow)
+    best = fits.best()
+    fit = fits.coordinates[best], fits.class_weights[best]
     return fit, posteriors_and_gain(scoring, *fit)[1]
 
 

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis, order_components
-from emjax.classify.subspace.mixture import assign, run_campaign
+from emjax.classify.subspace.mixture import assign, fit_seeds
 from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.imaging.maps import slicing_values
@@ -93,10 +93,10 @@ def enrich_by_class(
     used = np.flatnonzero(np.isin(operators.fold_of, folds)) if folds else None
     rows = np.arange(operators.particles.n) if used is None else used
     statistics = project_statistics(operators, basis, folds=folds)[0].take(rows)
-    campaign = run_campaign(statistics, n_classes, range(30))
-    best = [campaign.best()]
-    labels = assign(statistics, campaign.coordinates[best], campaign.class_weights[best])[:, 0]
-    volumes = class_coefficients(basis, campaign.coordinates[best[0]])
+    fits = fit_seeds(statistics, n_classes, range(30))
+    best = [fits.best()]
+    labels = assign(statistics, fits.coordinates[best], fits.class_weights[best])[:, 0]
+    volumes = class_coefficients(basis, fits.coordinates[best[0]])
     small = replace(options, n_components=2)
     extra = []
     for k in range(n_classes):

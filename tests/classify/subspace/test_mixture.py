@@ -17,10 +17,10 @@ from emjax.classify.subspace.held_out import (
     spread_gain,
 )
 from emjax.classify.subspace.mixture import (
-    CampaignOptions,
+    FitOptions,
     assign,
+    fit_seeds,
     posteriors_and_gain,
-    run_campaign,
 )
 from emjax.classify.subspace.optima import distinct_optima, information, seed_array
 from emjax.classify.subspace.statistics import (
@@ -28,7 +28,6 @@ from emjax.classify.subspace.statistics import (
     latent_means,
     latent_mix,
     pack,
-    turn,
     unpack,
 )
 from tests.campaigns import ROOT
@@ -82,7 +81,7 @@ def test_posteriors_and_gain_are_those_of_the_formula(three_classes):
 
 def test_the_planted_classes_are_found_by_most_seeds(three_classes):
     statistics, labels = three_classes
-    campaign = run_campaign(statistics, 3, range(40))
+    campaign = fit_seeds(statistics, 3, range(40))
     best = [campaign.best()]
     found = assign(statistics, campaign.coordinates[best], campaign.class_weights[best])[:, 0]
     assert adjusted_rand_score(labels, found) > 0.85  # the classes overlap
@@ -95,7 +94,7 @@ def test_the_planted_classes_are_found_by_most_seeds(three_classes):
 
 def test_all_seeds_are_one_array(three_classes):
     statistics, _ = three_classes
-    two, three = (run_campaign(statistics, k, range(4)) for k in (2, 3))
+    two, three = (fit_seeds(statistics, k, range(4)) for k in (2, 3))
     array = seed_array([two, three])
     assert array.shape == (8, 3, 4) and np.isnan(array[:4, 2]).all()
     np.testing.assert_array_equal(array[4:, :, :3], three.coordinates)
@@ -105,7 +104,7 @@ def test_all_seeds_are_one_array(three_classes):
 def test_likelihood_never_falls(three_classes):
     statistics, _ = three_classes
     history = [
-        run_campaign(statistics, 3, [5], CampaignOptions(max_iterations=i)).log_likelihood[0]
+        fit_seeds(statistics, 3, [5], FitOptions(max_iterations=i)).log_likelihood[0]
         for i in range(1, 25)
     ]
     # float32 sums of 1500 particles
@@ -114,17 +113,17 @@ def test_likelihood_never_falls(three_classes):
 
 def test_a_seed_does_not_depend_on_its_batch(three_classes):
     statistics, _ = three_classes
-    options = CampaignOptions(tile_columns=48)
-    many = run_campaign(statistics, 3, range(30), options)
-    alone = run_campaign(statistics, 3, [7], options)
+    options = FitOptions(tile_columns=48)
+    many = fit_seeds(statistics, 3, range(30), options)
+    alone = fit_seeds(statistics, 3, [7], options)
     np.testing.assert_array_equal(alone.coordinates[0], many.coordinates[7])
     assert alone.log_likelihood[0] == many.log_likelihood[7]
 
 
 def test_streaming_in_blocks_gives_the_same_answer(three_classes):
     statistics, _ = three_classes
-    whole = run_campaign(statistics, 3, range(4))
-    streamed = run_campaign(statistics, 3, range(4), CampaignOptions(block_rows=512))
+    whole = fit_seeds(statistics, 3, range(4))
+    streamed = fit_seeds(statistics, 3, range(4), FitOptions(block_rows=512))
     # Only the order of float32 sums differs.
     np.testing.assert_allclose(streamed.log_likelihood, whole.log_likelihood, rtol=1e-4)
     np.testing.assert_allclose(streamed.coordinates, whole.coordinates, atol=5e-3)
@@ -132,8 +131,8 @@ def test_streaming_in_blocks_gives_the_same_answer(three_classes):
 
 def test_a_part_of_the_particles_first_gives_the_same_optimum(three_classes):
     statistics, _ = three_classes
-    whole = run_campaign(statistics, 3, range(4))
-    found = run_campaign(statistics, 3, range(4), CampaignOptions(first_particles=400))
+    whole = fit_seeds(statistics, 3, range(4))
+    found = fit_seeds(statistics, 3, range(4), FitOptions(first_particles=400))
     assert (found.iterations > whole.iterations.min()).all() and found.converged.all()
     gap = found.log_likelihood[found.best()] - whole.log_likelihood[whole.best()]
     assert abs(gap) < 1e-3 * whole.log_likelihood[whole.best()]
@@ -144,13 +143,13 @@ def test_memory_mapped_statistics_serve(three_classes, tmp_path):
     np.save(tmp_path / "features.npy", statistics.features)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     again = Statistics(mapped, statistics.offset, 3)
-    a, b = run_campaign(statistics, 2, [0]), run_campaign(again, 2, [0])
+    a, b = fit_seeds(statistics, 2, [0]), fit_seeds(again, 2, [0])
     np.testing.assert_array_equal(a.coordinates, b.coordinates)
 
 
 def test_one_class_is_the_mean(three_classes):
     statistics, _ = three_classes
-    campaign = run_campaign(statistics, 1, [0])
+    campaign = fit_seeds(statistics, 1, [0])
     system = statistics.quadratic().sum(0) + np.eye(3)
     expected = np.linalg.solve(system, statistics.linear().sum(0))
     np.testing.assert_allclose(campaign.coordinates[0, 0], expected, rtol=1e-3, atol=1e-4)
@@ -159,9 +158,9 @@ def test_one_class_is_the_mean(three_classes):
 def test_impossible_numbers_are_refused(three_classes):
     statistics, _ = three_classes
     with pytest.raises(ValueError, match="n_classes: found 2000"):
-        run_campaign(statistics, 2000, [0])
+        fit_seeds(statistics, 2000, [0])
     with pytest.raises(ValueError, match="0 seeds"):
-        run_campaign(statistics, 2, [])
+        fit_seeds(statistics, 2, [])
 
 
 def test_latent_means_solve_their_system(three_classes):
@@ -228,15 +227,15 @@ def test_evidence_of_noise_is_one_class(seed):
     assert "no number of classes" in evidence.classes.reason
 
 
-def test_turning_changes_coordinates_and_no_likelihood(three_classes):
+def test_a_change_of_basis_changes_no_likelihood(three_classes):
     statistics, _ = three_classes
     mix = latent_mix(statistics)
-    turned = turn(statistics, mix)
+    changed = change_basis(statistics, mix)
     z = np.random.default_rng(0).normal(size=(2, 3))
-    _, gain = posteriors_and_gain(turned, z, np.array([0.5, 0.5]))
+    _, gain = posteriors_and_gain(changed, z, np.array([0.5, 0.5]))
     _, same = posteriors_and_gain(statistics, z @ mix.T, np.array([0.5, 0.5]))
     np.testing.assert_allclose(gain, same, atol=1e-3)  # float32
-    means = latent_means(turned)
+    means = latent_means(changed)
     # The third coordinate is zero in all particles, so its direction has no variance left.
     assert np.var(means[:, 0]) > 0.5 and np.abs(mix[:, 2]).max() < 0.3
 
@@ -266,14 +265,14 @@ def test_intervals_over_micrographs_see_shared_errors():
 SUMS = """
 import hashlib
 import jax, jax.numpy as jnp, numpy as np
-from emjax.classify.subspace.mixture import _accumulate, _accumulate_labels
+from emjax.classify.subspace.products import accumulate, accumulate_labels
 rng = np.random.default_rng(0)
 found = []
 for q in (4, 8, 16):
     rows = jnp.asarray(rng.normal(size=(3, 512, q * (q + 3) // 2 + 1)).astype(np.float32))
     z = rng.normal(size=(64, 4, q)).astype(np.float32) / 10
-    found += _accumulate(rows, z, np.full((64, 4), 0.25, np.float32))
-    found.append(_accumulate_labels(rows, jax.vmap(jax.random.key)(jnp.arange(64)), 4))
+    found += accumulate(rows, z, np.full((64, 4), 0.25, np.float32))
+    found.append(accumulate_labels(rows, jax.vmap(jax.random.key)(jnp.arange(64)), 4))
 print(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in found)).hexdigest())
 """
 

@@ -8,9 +8,10 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.classify.subspace.mixture import assign, run_campaign
+from emjax.classify.subspace.analysis import analyse
+from emjax.classify.subspace.mixture import assign, fit_seeds
 from emjax.classify.subspace.projection import nuisance_modes
-from emjax.classify.subspace.recipes import SubspaceOptions, analyse
+from emjax.classify.subspace.recipes import SubspaceOptions
 from emjax.classify.subspace.region import variable_region
 from emjax.classify.subspace.statistics import Statistics, pack
 from emjax.classify.subspace.volumes import (
@@ -39,7 +40,7 @@ def analysis(prepared, operators):
 def test_the_simulated_states_are_found_and_counted(analysis, simulation):
     assert analysis.judgement.chosen.evidence.classes.chosen == 3
     assert analysis.pose_error is None  # the simulated poses are exact
-    campaign = run_campaign(analysis.statistics, 3, range(20))
+    campaign = fit_seeds(analysis.statistics, 3, range(20))
     best = [campaign.best()]
     labels = assign(analysis.statistics, campaign.coordinates[best], campaign.class_weights[best])
     assert adjusted_rand_score(simulation.states, labels[:, 0]) > 0.9
