@@ -13,7 +13,8 @@ from _runs import write_run
 
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.em3d.state import Em3dOptions, Run
-from emjax.classify.operators.passes import describe_backend, make_engine
+from emjax.classify.operators.backend import describe_backend
+from emjax.classify.operators.passes import make_engine
 from emjax.io.files import read_json
 from emjax.io.mrc.volume import write_volume
 

@@ -32,7 +32,8 @@ from emjax.classify.em3d.expectation import insert_columns, sweep
 from emjax.classify.em3d.maximization import mask_volumes, solve_classes
 from emjax.classify.em3d.start import start_runs
 from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, RunState, Scene, Tally
-from emjax.classify.operators.passes import Engine, Sums, threads_at_hand
+from emjax.classify.operators.accumulator import Sums
+from emjax.classify.operators.passes import Engine, threads_at_hand
 
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.em3d.state import Em3dOptions, Scene
-from emjax.classify.operators.passes import Sums
+from emjax.classify.operators.accumulator import Sums
 from emjax.imaging.grids import FourierGrid, to_fourier, to_real
 from emjax.imaging.maps import solve_map
 from emjax.imaging.symmetry import symmetrise_sums

@@ -6,7 +6,6 @@ are merged, times the posteriors: no scatter, no atomics, the same sums in the s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,6 +15,7 @@ from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse import csr_matrix
 
+from emjax.classify.operators.layout import Device
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 from emjax.imaging.projector import fold, make_slices
@@ -46,7 +46,7 @@ def make_block(
     weights: Float[np.ndarray, "b p"],
     n: int,
     grid: FourierGrid,
-    device: Any,
+    device: Device,
 ) -> Block:
     """Operators of particles, the padding's too."""
     voxels, slicing, pixels, (indices, pointers, merged) = operators(particles, weights, grid)
@@ -130,7 +130,7 @@ def _merge(
 
 
 def make_tables(
-    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Device
 ) -> list[Float[Array, "v _"]]:
     """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
     rows = (np.stack(tile, 1) for tile in tiles)
@@ -164,7 +164,9 @@ def _log_likelihoods(block: Block, table: Float[Array, "v _"]) -> Float[Array, "
 TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: Any = None) -> list[TileSums]:
+def empty_sums(
+    n_tiles: int, n_voxels: int, device: Device, old: list[TileSums] | None = None
+) -> list[TileSums]:
     """Sums before the first block; JAX minds the memory."""
     zero = jax.device_put(np.zeros((n_voxels, TILE), np.float32), device)
     return [(zero, zero, zero)] * n_tiles
