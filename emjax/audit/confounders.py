@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy import stats
 
+from emjax.classify.pose_error import PoseError, derivative_volumes
 from emjax.consensus.significance import adjust_fdr
 
 _PERMUTATIONS = 300
@@ -142,22 +143,13 @@ def _features(name: str, values: np.ndarray) -> np.ndarray | None:
 
 
 def movement_maps(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "m d d d"]:
-    """First and second derivatives of a volume under shifts and rotations of the whole.
+    """First and second derivatives of a volume by rigid-body motion, per voxel and radian.
 
-    Three shifts ∂V and three rotations r × ∇V, then the 21 products of two: errors of either
-    sign average to a blur, which only the second order shows.
+    Three shifts and three rotations, then the 21 products of two: errors of either sign average to
+    a blur, which only the second order shows.
     """
-    d = volume.shape[-1]
-    axis = np.arange(d) - d // 2
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-
-    def derive(v: np.ndarray) -> list[np.ndarray]:
-        gz, gy, gx = np.gradient(v)
-        return [gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx]
-
-    first = derive(volume)
-    second = [m for i, v in enumerate(first) for j, m in enumerate(derive(v)) if j >= i]
-    return np.stack(first + second)
+    unit = PoseError(rotation=float(np.rad2deg(1.0)), shift=1.0)
+    return derivative_volumes(volume, 1.0, unit, order=2)
 
 
 def differ_from_mean(
