@@ -15,7 +15,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.em3d.state import Em3dOptions, Run, RunResult, Scene
@@ -89,7 +89,7 @@ def fit_halves(
         options: of the classifications.
         blocks: micrograph of each particle, which stays whole; two or more in each half-set.
         initial_volumes: first maps, for `input`.
-        max_memory_gb: for the engine of one half-set.
+        max_memory_gb: GB, for the engine of one half-set.
 
     Returns:
         By the half-set that the maps have not seen, and by number of classes.
@@ -174,7 +174,13 @@ def judge_maps(
     return MapEvidence(choice, tuple(losses), PoseError().scaled(scale), follows_poses)
 
 
-def _score_folds(operators, fits, numbers, nuisance, scale):
+def _score_folds(
+    operators: PixelOperators,
+    fits: Mapping[int, Mapping[int, ClassMaps]],
+    numbers: Sequence[int],
+    nuisance: Complex[Array, "m v"],
+    scale: float,
+) -> list[tuple[Float[np.ndarray, " n"], Float[np.ndarray, "k n"]]]:
     """Of each number of classes: log-likelihood of each particle, and without each class."""
     n = operators.particles.n
     found = [(np.zeros(n), np.zeros((k if k > 1 else 0, n))) for k in numbers]

@@ -35,7 +35,7 @@ class BlockRows:
 
 @dataclass(frozen=True)
 class Layout:
-    """All blocks in their order, the half-sets taking turns."""
+    """All blocks in their order, from one half-set and the other alternately."""
 
     blocks: list[BlockRows]
     block_size: int  # particles

@@ -1,8 +1,8 @@
 """Slicing and inserting compiled for the processor: operators are made on the way, never stored.
 
 `native.c` computes where a particle's pixels lie from its pose each time it is used, which is
-cheaper than to read that from memory. A block is so small that its price is its images. Where
-no C compiler served at installation it is missing, and `sparse` gives the same answers (float32
+cheaper than to read that from memory; what a block holds is dominated by its images. Where no C
+compiler served at installation it is missing, and `sparse` gives the same answers (float32
 sums in another order).
 """
 
@@ -56,7 +56,7 @@ def _load() -> ctypes.CDLL | None:
         not hasattr(library, "version")
         or ctypes.c_int64.in_dll(library, "version").value != VERSION
     ):
-        raise ImportError(f"{path} is of another version than emjax; make env builds it anew")
+        raise ImportError(f"{path} was built by another version of emjax; make env builds it anew")
     library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
     library.count_entries.argtypes = [_Grid, _Particles, *3 * [_Pointer]]
     library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *6 * [_Pointer]]

@@ -3,7 +3,7 @@
 Poses, CTFs and images are the same in all iterations, classes and seeds, so the classes of all
 runs are columns of one table, in tiles of a fixed width: a run's numbers do not depend on which
 other runs share the pass. Particles come in blocks of a fixed size from one half-set each; blocks
-take turns in four lanes, each with sums of its own that are added up in their order in the end.
+alternate between four lanes, each with sums of its own that are added up in their order in the end.
 Lanes work at the same time, on threads of a processor or on several devices, and the numbers do
 not depend on how many there are.
 """
@@ -41,7 +41,7 @@ from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, coarsen, weights_of
 from emjax.machine import cores
 
-COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
+COLUMN_BYTES = 140  # per voxel and class: table, sums of the lanes, their totals and copies
 
 Result = TypeVar("Result")
 
@@ -150,7 +150,7 @@ def make_engine(
     block_pixels: int = BLOCK_PIXELS,
     backend: Backend[Block, Tables, LaneSums] | None = None,
 ) -> Engine[Block, Tables, LaneSums]:
-    """Blocks over all particles in a seeded order, the half-sets taking turns.
+    """Blocks over all particles in a seeded order, from one half-set and the other alternately.
 
     Args:
         particles: prepared particles.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_array, csc_matrix, csr_matrix
 
 from emjax.classify.operators.sparse import slicing_entries
 from emjax.classify.operators.store import BlockStore, count_kept
@@ -121,7 +121,7 @@ def make_pixel_block(particles: Particles, n: int, grid: FourierGrid) -> PixelBl
     )
 
 
-def _parts(matrix) -> tuple[Array, Array, Array]:
+def _parts(matrix: csr_matrix | csc_matrix | csc_array) -> tuple[Array, Array, Array]:
     return jnp.asarray(matrix.data), jnp.asarray(matrix.indices), jnp.asarray(matrix.indptr)
 
 

@@ -37,7 +37,8 @@ class Block(eqx.Module):
 def gigabytes(n: int, grid: FourierGrid) -> float:
     """Memory of the blocks of n particles: W, T and the pixels."""
     pixels = int(grid.kx.shape[0])
-    # T merges 8 corners to 2.6 distinct voxels a pixel, 3.0 in small boxes, 16 bytes each; W has 8.
+    # T merges 8 corners to 2.6 distinct voxels per pixel, 3.0 in small boxes, 16 bytes each;
+    # W has all 8.
     return n * pixels * (8 * 8 + 3.0 * 16 + 8) / 1e9
 
 
@@ -132,7 +133,7 @@ def _merge(
 def make_tables(
     tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Device
 ) -> list[Float[Array, "v _"]]:
-    """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
+    """Tables of a tile of classes each: w real parts, then w imaginary ones, for each voxel."""
     rows = (np.stack(tile, 1) for tile in tiles)
     return [jax.device_put(np.concatenate([np.real(r), np.imag(r)], 1), device) for r in rows]
 

@@ -7,6 +7,7 @@ confirmed.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -150,13 +151,10 @@ def _on_all(analyst: Analyst, judgement: Judgement) -> Analysis:
     """The chosen recipe on all particles."""
     best, recipe = judgement.chosen, judgement.recipe
     by_name = {candidate.name: candidate for candidate in judgement.candidates}
-    basis: Basis | None = None
-    for step, name in enumerate(recipe):
-        previous = by_name[recipe[step - 1]] if step else None
-        start = basis if step else next(iter(by_name["mask"].bases.values())).components
-        made = analyst.fit(name, previous, None, start)
-        basis = made if made is not None else basis
-    assert basis is not None
+    basis = analyst.fit_in_mask(None, next(iter(by_name["mask"].bases.values())).components)
+    for before, name in pairwise(recipe):
+        n_classes = by_name[before].evidence.classes.chosen
+        basis = analyst.improve(name, basis, n_classes, None) or basis
     # Who takes poses as exact should learn where they are not.
     compared = best.scale > 0 or analyst.options.pose_error == "off"
     scales = (best.scale, 0.0 if best.scale else 1.0) if compared else (0.0,)

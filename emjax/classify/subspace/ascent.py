@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCSR
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float
 
 from emjax.classify.operators.pixels import COLUMNS, PixelBlock, PixelOperators
 from emjax.imaging.grids import (
@@ -78,7 +78,9 @@ def _squared_weights(block: PixelBlock) -> Float[Array, " v"]:
 
 
 @jax.jit
-def _penalty_sum(volumes, precision, on_plane):
+def _penalty_sum(
+    volumes: Complex[Array, "c v"], precision: Float[Array, "c v"], on_plane: Bool[Array, " v"]
+) -> Float[Array, ""]:
     # Rows on the plane x = 0 stand there with their mates.
     weight = jnp.where(on_plane, 0.5, 1.0)
     return 0.5 * jnp.sum(weight * precision * jnp.abs(volumes) ** 2)

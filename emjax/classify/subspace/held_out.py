@@ -5,9 +5,10 @@ A basis fitted on one fold is judged by the others; see `emjax.classify.evidence
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
 from emjax.classify.evidence import (
     NOTHING_FOUND,
@@ -51,7 +52,7 @@ class Fold:
     """A basis fitted on some particles, and the others, which judge it."""
 
     statistics: Statistics  # of all n particles in the basis
-    held_out: np.ndarray  # bool of n: not seen by the fit of the basis
+    held_out: Bool[np.ndarray, " n"]  # not seen by the fit of the basis
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Evidence:
 
     @property
     def verdict(self) -> str:
-        """The answer in words, a continuum told from states."""
+        """The answer in words: states, a continuum, or nothing."""
         count = self.components.chosen
         if self.found:
             return verdict(self.classes)
@@ -96,7 +97,9 @@ class Evidence:
         return f"{NOTHING_FOUND}, but continuous variability in {components}{parts}"
 
 
-def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+def quarters(
+    fold: Fold, blocks: Shaped[np.ndarray, " n"] | None, seed: int = 0
+) -> list[tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
     """The held-out particles in two parts by block, each once to learn from and once to score."""
     names = np.arange(fold.statistics.n) if blocks is None else np.asarray(blocks)
     own = np.unique(names[fold.held_out])
@@ -106,17 +109,37 @@ def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple
     return [(part, rest), (rest, part)]
 
 
+@dataclass(frozen=True)
+class _Quarter:
+    """Particles to learn from and particles to score, in one basis."""
+
+    learning: Statistics
+    scoring: Statistics
+    scored: Bool[np.ndarray, " n"]
+
+    def leading(self, n_components: int) -> "_Quarter":
+        learning, scoring = (s.leading(n_components) for s in (self.learning, self.scoring))
+        return replace(self, learning=learning, scoring=scoring)
+
+
+class _Mixture(NamedTuple):
+    """Classes that a quarter has learned."""
+
+    coordinates: Float[np.ndarray, "k q"]
+    class_weights: Float[np.ndarray, " k"]
+
+
 def held_out_evidence(
     folds: Sequence[Fold],
     n_classes: Sequence[int],
-    blocks: np.ndarray | None = None,
+    blocks: Shaped[np.ndarray, " n"] | None = None,
     seeds: int = 40,
     options: FitOptions = DEFAULTS,
 ) -> Evidence:
     """Judge components and classes by particles that the basis has not seen.
 
     Noise that a basis has taken up makes it too large for other particles, and a mixture fitted
-    with the basis inherits that. So the held-out particles are parted in two: one part learns the
+    with the basis inherits that. So the held-out particles are split in two: one part learns the
     coordinates' variance and the classes in the foreign basis, the other scores them, and back.
 
     Args:
@@ -132,58 +155,62 @@ def held_out_evidence(
     for fold in folds:
         for learn, score in quarters(fold, blocks):
             mix = latent_mix(fold.statistics.take(learn))
-            learning = change_basis(fold.statistics.take(learn), mix)
-            scoring = change_basis(fold.statistics.take(score), mix)
+            learning, scoring = (
+                change_basis(fold.statistics.take(rows), mix) for rows in (learn, score)
+            )
             component[:, score] = component_gains(scoring)
-            tasks.append((learning, scoring, score))
-    scored = np.any([score for _, _, score in tasks], axis=0)
+            tasks.append(_Quarter(learning, scoring, score))
+    scored = np.any([task.scored for task in tasks], axis=0)
     own = None if blocks is None else np.asarray(blocks)[scored]
     components = choose_number(component[:, scored], range(q + 1), own, "components")
     numbers = sorted({1, *n_classes})
     gains = np.zeros((len(numbers), n))
-    kept = max(components.chosen, 1)
-    fits: list[list] = [[] for _ in numbers]
-    for learning, scoring, score in tasks:
+    tasks = [task.leading(max(components.chosen, 1)) for task in tasks]
+    fits: list[list[_Mixture]] = [[] for _ in numbers]
+    for task in tasks:
         for row, k in enumerate(numbers):
-            fit, value = _learn_and_score(
-                learning.leading(kept), scoring.leading(kept), k, seeds, options
-            )
-            gains[row, score] = value
+            fit = _learn(task.learning, k, seeds, options)
+            gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
             fits[row].append(fit)
     classes = choose_number(gains[:, scored], numbers, own, "classes")
     if components.chosen == 0 and classes.chosen > 1:
         reason = "no component raises the held-out likelihood, so there is nothing to class by"
         classes = replace(classes, chosen=1, reason=reason)
     row = numbers.index(classes.chosen)
-    offset = sum(float(s.offset.sum()) for _, s, _ in tasks)
+    offset = sum(float(task.scoring.offset.sum()) for task in tasks)
     return Evidence(
         components=components,
         classes=classes,
-        per_class=_class_losses(tasks, fits[row], gains[row], kept, scored, own),
-        spread=_measure_spread(tasks, fits[row], gains[row], kept, scored, own),
+        per_class=_class_losses(tasks, fits[row], gains[row], scored, own),
+        spread=_measure_spread(tasks, fits[row], gains[row], scored, own),
         log_likelihood=offset + float(gains[row].sum()),
     )
 
 
-def _learn_and_score(learning: Statistics, scoring: Statistics, k: int, seeds: int, options):
+def _learn(learning: Statistics, k: int, seeds: int, options: FitOptions) -> _Mixture:
     count = seeds if k > 1 else 1
     narrow = replace(options, tile_columns=min(options.tile_columns, count * k))
     fits = fit_seeds(learning, k, range(count), narrow)
     best = fits.best()
-    fit = fits.coordinates[best], fits.class_weights[best]
-    return fit, posteriors_and_gain(scoring, *fit)[1]
+    return _Mixture(fits.coordinates[best], fits.class_weights[best])
 
 
-def _class_losses(tasks, fits, full, kept, scored, blocks) -> tuple[Interval, ...]:
+def _class_losses(
+    tasks: Sequence[_Quarter],
+    fits: Sequence[_Mixture],
+    full: Float[np.ndarray, " n"],
+    scored: Bool[np.ndarray, " n"],
+    blocks: Shaped[np.ndarray, " m"] | None,
+) -> tuple[Interval, ...]:
     """Held-out likelihood that is lost when one class, in order of size, is taken away."""
-    k = len(fits[0][1])
+    k = len(fits[0].class_weights)
     losses = []
     for j in range(k if k > 1 else 0):
         without = np.zeros(len(full))
-        for (_, scoring, score), (z, weights) in zip(tasks, fits):
+        for task, (z, weights) in zip(tasks, fits):
             keep = np.arange(k) != j
             rest = weights[keep] / weights[keep].sum()
-            without[score] = posteriors_and_gain(scoring.leading(kept), z[keep], rest)[1]
+            without[task.scored] = posteriors_and_gain(task.scoring, z[keep], rest)[1]
         losses.append(block_interval((full - without)[scored], blocks))
     return tuple(losses)
 
@@ -219,16 +246,22 @@ def spread_gain(
     return np.logaddexp.reduce(scores + np.log(np.maximum(class_weights, 1e-12)), 1)
 
 
-def _measure_spread(tasks, fits, without, kept, scored, blocks) -> Spread | None:
+def _measure_spread(
+    tasks: Sequence[_Quarter],
+    fits: Sequence[_Mixture],
+    without: Float[np.ndarray, " n"],
+    scored: Bool[np.ndarray, " n"],
+    blocks: Shaped[np.ndarray, " m"] | None,
+) -> Spread | None:
     """The width that the learning particles find likeliest, judged by the others."""
-    if len(fits[0][1]) < 2:
+    if len(fits[0].class_weights) < 2:
         return None
     learned = np.zeros(len(WIDTHS))
     gains = np.zeros((len(WIDTHS), len(without)))
-    for (learning, scoring, score), (z, weights) in zip(tasks, fits):
+    for task, (z, weights) in zip(tasks, fits):
         for row, width in enumerate(WIDTHS):
-            learned[row] += spread_gain(learning.leading(kept), z, weights, width).sum()
-            gains[row, score] = spread_gain(scoring.leading(kept), z, weights, width)
+            learned[row] += spread_gain(task.learning, z, weights, width).sum()
+            gains[row, task.scored] = spread_gain(task.scoring, z, weights, width)
     best = int(np.argmax(learned))
     gain = block_interval((gains[best] - without)[scored], blocks)
     enough = bool(gain.low > 0 and gain.value > least_gain(int(scored.sum())))

@@ -20,7 +20,7 @@ from emjax.classify.subspace.statistics import Statistics
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How the seeds are run; none of it changes what a seed converges to but the tolerance."""
+    """How the seeds are run; only the tolerance changes what a seed converges to."""
 
     max_iterations: int = 300
     tolerance: float = 1e-5  # of the likelihood gain over the mean map, per iteration
@@ -211,7 +211,12 @@ def posteriors_and_gain(
     return posteriors, gain
 
 
-def _score_chunks(statistics: Statistics, coordinates, class_weights):
+def _score_chunks(
+    statistics: Statistics,
+    coordinates: Float[np.ndarray, "r k q"],
+    class_weights: Float[np.ndarray, "r k"],
+) -> Iterator[tuple[slice, Float[Array, "b r k"]]]:
+    """Rows, and ℓ + log π of their particles in every class of every run."""
     features = statistics.features
     theta = class_columns(
         jnp.asarray(coordinates, features.dtype), jnp.asarray(class_weights, features.dtype)

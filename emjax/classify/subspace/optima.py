@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from emjax.classify.subspace.mixture import SeededFits
-from emjax.classify.subspace.statistics import Statistics
+from emjax.classify.subspace.statistics import Statistics, unpack
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,8 @@ class Optimum:
 
 def information(statistics: Statistics) -> Float[np.ndarray, "q q"]:
     """Mean G: the metric in which a distance between coordinates is what an image can see."""
-    mean = np.asarray(statistics.features[:, statistics.n_components :]).mean(0, dtype=np.float64)
-    square = np.zeros((statistics.n_components,) * 2)
-    rows, columns = np.tril_indices(statistics.n_components)
-    square[rows, columns] = square[columns, rows] = mean
-    return square
+    packed = np.asarray(statistics.features[:, statistics.n_components :])
+    return unpack(packed.mean(0, dtype=np.float64), statistics.n_components)
 
 
 def distinct_optima(
@@ -100,7 +97,9 @@ def seed_array(all_fits: Sequence[SeededFits]) -> Float[np.ndarray, "r k f"]:
     return array
 
 
-def _distance(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
+def _distance(
+    a: Float[np.ndarray, "k q"], b: Float[np.ndarray, "k q"], weights: Float[np.ndarray, " k"]
+) -> float:
     spread = np.sum(weights[:, None] * (a - weights @ a) ** 2)
     cost = weights[:, None] * np.sum((a[:, None] - b[None]) ** 2, -1)
     rows, columns = linear_sum_assignment(cost)

@@ -3,13 +3,15 @@
 One basis in the mask, the same inside the region that varies, and with components of each class.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Shaped
 
 from emjax.classify.evidence import block_interval
+from emjax.classify.operators.pixels import PixelOperators
 from emjax.classify.pose_error import AUTO_WIDTHS, PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.held_out import Evidence, Fold, held_out_evidence
@@ -48,7 +50,16 @@ class Candidate:
 class Analyst:
     """The steps of an analysis on one set of particles."""
 
-    def __init__(self, operators, mean: MeanMap, mask, blocks, options, say, components):
+    def __init__(
+        self,
+        operators: PixelOperators,
+        mean: MeanMap,
+        mask: Float[np.ndarray, "d d d"],
+        blocks: Shaped[np.ndarray, " n"] | None,
+        options: SubspaceOptions,
+        say: Callable[..., None],
+        components: Complex[Array, "q v"] | None,
+    ):
         self.operators, self.mean, self.mask = operators, mean, np.asarray(mask)
         self.blocks, self.options, self.say = blocks, options, say
         self.grid = operators.grid
@@ -68,10 +79,11 @@ class Analyst:
         return width, values
 
     def scales(self) -> tuple[float, ...]:
+        """Widths of the pose error to try, in units of the one the derivatives were made for."""
         return {"off": (0.0,), "auto": AUTO_WIDTHS}.get(str(self.options.pose_error), (1.0,))
 
     def _first_scale(self) -> float:
-        """Width by the mean map alone: tells poses that are off from poses that are not."""
+        """Width by the mean map alone, which shows whether poses are off."""
         scales = self.scales()
         if len(scales) == 1:
             return scales[0]
@@ -84,42 +96,51 @@ class Analyst:
         self.exact = totals[0] == max(totals) and gain.high < 0
         return scales[int(np.argmax(totals))]
 
-    def fit(
-        self, name: str, previous: Candidate | None, fold: int | None, start=None
-    ) -> Basis | None:
-        """Basis of one recipe on all particles but those of a fold."""
-        options = self.options
-        folds = tuple(f for f in self.folds if f != fold) if fold is not None else None
-        # The width the derivatives were made for serves every scale above zero.
-        nuisance = self.nuisance[:6] if self.scale > 0 else None
-        first = BasisOptions(
-            options.n_components,
-            options.iterations,
-            component_prior=options.component_prior,
-            seed=options.seed,
+    def fit_in_mask(self, fold: int | None, start: Complex[Array, "q v"] | None) -> Basis:
+        """Basis in the mask of all particles but those of a fold."""
+        options = BasisOptions(
+            self.options.n_components,
+            self.options.iterations,
+            component_prior=self.options.component_prior,
+            seed=self.options.seed,
         )
-        if name == "mask":
-            mean = slicing_values(jnp.asarray(self._mean_without(fold)), self.grid)
-            return fit_basis(
-                self.operators,
-                mean,
-                self.mask,
-                first,
-                folds=folds,
-                nuisance=nuisance,
-                components=start if start is not None else self.components,
-            )
-        assert previous is not None
-        basis = start if start is not None else previous.bases[fold]  # type: ignore[index]
-        later = BasisOptions(
+        return fit_basis(
+            self.operators,
+            slicing_values(jnp.asarray(self._mean_without(fold)), self.grid),
+            self.mask,
+            options,
+            folds=self._but(fold),
+            nuisance=self._marginalised(),
+            components=start,
+        )
+
+    def improve(self, name: str, basis: Basis, n_classes: int, fold: int | None) -> Basis | None:
+        """A basis refitted by another recipe without a fold; None where nothing stands out.
+
+        Args:
+            name: region or classes.
+            basis: of an earlier recipe, on the same particles.
+            n_classes: that it was found to hold.
+            fold: the particles left out.
+        """
+        options = BasisOptions(
             basis.n_components,
-            max(6, options.iterations // 2),
-            component_prior=options.component_prior,
+            max(6, self.options.iterations // 2),
+            component_prior=self.options.component_prior,
         )
+        folds, nuisance = self._but(fold), self._marginalised()
         if name == "region":
-            return refit_in_region(self.operators, basis, self.mask, later, folds, nuisance)
-        kept = previous.evidence.classes.chosen
-        return enrich_by_class(self.operators, basis, self.mask, kept, later, folds, nuisance)
+            return refit_in_region(self.operators, basis, self.mask, options, folds, nuisance)
+        return enrich_by_class(
+            self.operators, basis, self.mask, n_classes, options, folds, nuisance
+        )
+
+    def _but(self, fold: int | None) -> tuple[int, ...] | None:
+        return None if fold is None else tuple(f for f in self.folds if f != fold)
+
+    def _marginalised(self) -> Complex[Array, "m v"] | None:
+        """The width the derivatives were made for serves every scale above zero."""
+        return self.nuisance[:6] if self.scale > 0 else None
 
     def _mean_without(self, fold: int | None) -> np.ndarray:
         volume = self.mean.volume
@@ -129,11 +150,17 @@ class Analyst:
 
     def judge(self, name: str, previous: Candidate | None = None) -> Candidate | None:
         """Fit a recipe on every fold and score it on what was left out."""
-        bases = {fold: self.fit(name, previous, fold) for fold in self.folds}
-        if any(basis is None for basis in bases.values()):
-            return None
-        found = {fold: basis for fold, basis in bases.items() if basis is not None}
-        return self.score(name, found, self.scale)
+        bases = {}
+        for fold in self.folds:
+            if previous is None:
+                basis = self.fit_in_mask(fold, self.components)
+            else:
+                found = previous.evidence.classes.chosen
+                basis = self.improve(name, previous.bases[fold], found, fold)
+            if basis is None:
+                return None
+            bases[fold] = basis
+        return self.score(name, bases, self.scale)
 
     def score(self, name: str, bases: dict[int, Basis], scale: float) -> Candidate:
         """Evidence of fitted bases at one scale of the pose error."""

@@ -72,7 +72,7 @@ def latent_means(statistics: Statistics) -> Float[np.ndarray, "n q"]:
 def latent_mix(statistics: Statistics, iterations: int = 50) -> Float[np.ndarray, "q p"]:
     """Mix of the components whose coordinates have unit variance in these particles.
 
-    The covariance of the coordinates is found by expectation-maximisation; where a component
+    The covariance of the coordinates is found by EM; where a component
     explains nothing here, its variance goes to zero whatever it was where the basis was fitted.
 
     Returns:
