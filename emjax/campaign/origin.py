@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from emjax.campaign.folder import CampaignFolder
+
 
 def checksum_of(particles: str | Path) -> str | None:
     """SHA-256 of a particle file, or of a RELION job's; None where there is none."""
@@ -21,10 +23,10 @@ def checksum_of(particles: str | Path) -> str | None:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def held(folder: Path) -> dict[str, Any] | None:
+def held(folder: CampaignFolder) -> dict[str, Any] | None:
     """`particles`, `n_particles` and `checksum` of what a campaign's folder was made from."""
     try:
-        prepared, record = folder / "prepare" / "prepare.json", folder / "campaign.json"
+        prepared, record = folder.prepare.facts, folder.record
         if prepared.exists():
             facts = json.loads(prepared.read_text(encoding="utf-8"))
             return {name: facts[name] for name in ("particles", "n_particles", "checksum")}
@@ -37,7 +39,7 @@ def held(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def other_particles(particles: str, folder: Path) -> str | None:
+def other_particles(particles: str, folder: CampaignFolder) -> str | None:
     """Why a campaign's folder is not one of these particles; None where it is, or is new.
 
     A file edited in place is the same input, which Snakemake runs again; one that only moved too.
@@ -50,7 +52,7 @@ def other_particles(particles: str, folder: Path) -> str | None:
         return None
     found = f"checksum {now[:12]}" if now else "which is not there"
     return (
-        f"{folder} holds a campaign of {before['particles']} ({before['n_particles']} particles,"
-        f" checksum {before['checksum'][:12]}), found {particles} ({found}); give the new one"
-        f" another `campaign` name or remove {folder}"
+        f"{folder.path} holds a campaign of {before['particles']}"
+        f" ({before['n_particles']} particles, checksum {before['checksum'][:12]}), found {particles} ({found}); give the new one"
+        f" another `campaign` name or remove {folder.path}"
     )

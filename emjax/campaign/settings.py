@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from emjax.campaign.methods import METHODS
 from emjax.campaign.shipped import shipped
 
 SCHEMA = shipped("schemas/config.schema.yaml")
@@ -19,15 +20,6 @@ SCHEMA = shipped("schemas/config.schema.yaml")
 
 class ConfigError(ValueError):
     """One line: file, option, what was found and what would be right."""
-
-
-class Batch(NamedTuple):
-    """Seeds whose runs share a job."""
-
-    name: str
-    seeds: tuple[int, ...]
-    runs: tuple[str, ...]
-    columns: int  # classes of all runs together
 
 
 def load_schema() -> dict[str, Any]:
@@ -51,7 +43,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return complete(config, str(path))
 
 
-def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
+def complete(config: object, source: str = "config") -> dict[str, Any]:
     """A copy of the configuration with every default filled in.
 
     Args:
@@ -72,74 +64,7 @@ def complete(config: dict[str, Any], source: str = "config") -> dict[str, Any]:
     return filled
 
 
-def seed_list(seeds: int | list[int]) -> list[int]:
-    """Seeds 0 … n−1 of a number n, or the list itself."""
-    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-
-
-def em3d_batches(config: dict[str, Any]) -> list[Batch]:
-    """Jobs of the em3d runs: `seeds_per_job` seeds with every number of classes."""
-    options = config["runs"]["em3d"]
-    if not options:
-        return []
-    return [
-        Batch(
-            f"em3d_s{seeds[0]:03d}",
-            seeds,
-            tuple(f"em3d-K{k:02d}-s{s:03d}" for k in options["n_classes"] for s in seeds),
-            sum(options["n_classes"]) * len(seeds),
-        )
-        for seeds in _portions(seed_list(options["seeds"]), config["seeds_per_job"])
-    ]
-
-
-def som_batches(config: dict[str, Any]) -> list[Batch]:
-    """Jobs of the maps: `seeds_per_job` seeds each."""
-    options = config["runs"]["som"]
-    if not options:
-        return []
-    columns, rows = options["map"]
-    return [
-        Batch(
-            f"som_s{seeds[0]:03d}",
-            seeds,
-            tuple(f"som-{columns}x{rows}-s{seed:03d}" for seed in seeds),
-            columns * rows * len(seeds),
-        )
-        for seeds in _portions(seed_list(options["seeds"]), config["seeds_per_job"])
-    ]
-
-
-def subspace_runs(config: dict[str, Any]) -> tuple[str, ...]:
-    """Optima of the subspace campaign that are kept as runs, numbered from the best."""
-    options = config["runs"]["subspace"]
-    if not options:
-        return ()
-    return tuple(
-        f"sub-K{k:02d}-s{number:03d}"
-        for k in options["n_classes"]
-        for number in range(options["keep"])
-    )
-
-
-def run_names(config: dict[str, Any]) -> list[str]:
-    """Every run of the campaign."""
-    batches = [*em3d_batches(config), *som_batches(config)]
-    external = (f"ext-{run['name']}" for run in config["runs"]["external"])
-    return [*(run for batch in batches for run in batch.runs), *subspace_runs(config), *external]
-
-
-def classes_of(run: str) -> int:
-    """Number of classes in a run's name, 4 of em3d-K04-s000."""
-    return int(run.split("-")[1].removeprefix("K"))
-
-
-def _portions(values: list[int], size: int) -> Iterator[tuple[int, ...]]:
-    for start in range(0, len(values), size):
-        yield tuple(values[start : start + size])
-
-
-def _alone(config: dict[str, Any]) -> dict[str, Any]:
+def _alone(config: Any) -> Any:
     """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
     rebalance = config.get("rebalance") if isinstance(config, dict) else None
     classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
@@ -258,31 +183,14 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     runs, masks, rebalance = config["runs"], config["masks"], config["rebalance"]
     if not any(runs.values()) and not rebalance["classes"]:
         yield "runs: found none, expected at least one of " + ", ".join(runs)
-    names = [run["name"] for run in runs["external"]]
-    for name in {name for name in names if names.count(name) > 1}:
-        yield f"runs.external: found the name {name} twice, expected different names"
     if masks["near"] > masks["far"]:
         yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"
     if rebalance["max_superclass_size"] and not rebalance["factor"]:
         yield "rebalance.max_superclass_size: needs rebalance.factor above 0, found 0"
-    som = runs["som"]
-    if som and som["initial_regularisation"] <= som["final_regularisation"]:
-        yield (
-            f"runs.som.initial_regularisation: found {som['initial_regularisation']:g}, expected"
-            f" more than final_regularisation ({som['final_regularisation']:g})"
-        )
-    if som and som["map"] == [1, 1]:
-        yield "runs.som.map: found [1, 1], expected 2 or more nodes"
-    em3d = runs["em3d"]
-    if em3d and em3d["reorder_by_size"] and em3d["write_each_iteration"]:
-        yield (
-            "runs.em3d.reorder_by_size: excludes write_each_iteration, whose classes are numbered"
-            " before their sizes are known"
-        )
-    if runs["subspace"] and config["symmetry"] != "C1":
-        yield (
-            f"symmetry: found {config['symmetry']} with runs.subspace, which knows C1 only; expand"
-            " the particles (relion_particle_symmetry_expand) and set C1"
-        )
-    if em3d and (em3d["initial"] == "input") != bool(em3d["initial_maps"]):
-        yield "runs.em3d.initial_maps: goes with initial: input, and with nothing else"
+    for method in METHODS.values():
+        yield from method.contradictions(config)
+
+
+def particle_suffixes(particles: str) -> tuple[str, ...]:
+    """Of the particle files that a campaign writes: a CryoSPARC input gets its own format too."""
+    return (".star", ".cs") if particles.endswith(".cs") else (".star",)

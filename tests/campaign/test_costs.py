@@ -1,18 +1,22 @@
-"""What a campaign will cost, told before it runs and asked of a cluster."""
+"""What a campaign will cost, estimated before it runs and asked of a cluster."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
-from emjax.campaign.costs import Facts, em3d, jobs, memory_mb, minutes, prepare
+from emjax.campaign.costs import Facts, memory_mb, minutes, prepare
+from emjax.campaign.methods import long_jobs
+from emjax.campaign.methods.em3d import Em3d
 from emjax.campaign.settings import complete
 from tests.campaigns import tiny_config
 
 
 def test_memory_is_bounded_and_time_grows_with_the_particles():
     config = complete(tiny_config(max_memory_gb=4))
-    few, many = (em3d(Facts(n, 256, 40), config, 40) for n in (100_000, 10_000_000))
+    few, many = (
+        Em3d().cost_of_columns(Facts(n, 256, 40), config, 40) for n in (100_000, 10_000_000)
+    )
     # Solving the maps is the same for any number.
     assert 95 * few.seconds < many.seconds < 100 * few.seconds
     # Python, JAX, the particle file and the posteriors come on top.
@@ -25,18 +29,20 @@ def test_what_cannot_be_divided_is_asked_for():
     config = complete(tiny_config(max_memory_gb=2))
     # One tile of sixteen classes: 140 bytes a voxel and class.
     large = Facts(1000, 1024, 250)
-    assert em3d(large, config, 4).memory_mb > 16 * 140e-6 * large.voxels > 2048
+    assert Em3d().cost_of_columns(large, config, 4).memory_mb > 16 * 140e-6 * large.voxels > 2048
     wide = complete(tiny_config(max_memory_gb=2, runs={"em3d": em3d_options | {"n_classes": [40]}}))
-    assert em3d(large, wide, 40).memory_mb > 48 * 140e-6 * large.voxels
+    assert Em3d().cost_of_columns(large, wide, 40).memory_mb > 48 * 140e-6 * large.voxels
 
 
 def test_a_failed_job_asks_for_more():
-    cost = em3d(Facts(10_000, 256, 40), complete(tiny_config()), 40)
+    cost = Em3d().cost_of_columns(Facts(10_000, 256, 40), complete(tiny_config()), 40)
     assert memory_mb(cost, 2) > memory_mb(cost, 1) > cost.memory_mb - 1
     assert minutes(cost, 2) > minutes(cost, 1) >= 10
 
 
-def test_long_jobs_are_told(particles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_long_jobs_are_estimated(
+    particles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     from estimate_costs import main
 
     config = tiny_config(particles=str(particles / "particles.star"))
@@ -44,7 +50,7 @@ def test_long_jobs_are_told(particles: Path, tmp_path: Path, capsys: pytest.Capt
     main(str(tmp_path / "c.yaml"))
     said = capsys.readouterr().out
     assert "300 particles of 48 px" in said
-    names = [name for name, _ in jobs(Facts(300, 48, 12), complete(config))]
+    names = [name for name, _ in long_jobs(Facts(300, 48, 12), complete(config))]
     assert names == [
         "prepare_particles",
         "classify_em3d_s000",
@@ -56,13 +62,13 @@ def test_long_jobs_are_told(particles: Path, tmp_path: Path, capsys: pytest.Capt
     assert " 0 min" not in said and "one after the other" in said
 
 
-def test_every_way_to_classify_is_told_and_grows_with_what_it_does():
+def test_every_way_to_classify_is_estimated_and_grows_with_what_it_does():
     runs = {"subspace": {"n_classes": [2, 3], "seeds": 100}, "som": {"map": [4, 4], "seeds": 2}}
     facts = Facts(8000, 64, 16)
 
     def seconds(subspace: dict | None = None, som: dict | None = None) -> dict[str, float]:
         asked = {"subspace": runs["subspace"] | (subspace or {}), "som": runs["som"] | (som or {})}
-        found = jobs(facts, complete(tiny_config(runs=asked)))
+        found = long_jobs(facts, complete(tiny_config(runs=asked)))
         return {name: cost.seconds for name, cost in found}
 
     few, more = seconds(), seconds({"seeds": 1000}, {"map": [8, 8]})
@@ -72,7 +78,7 @@ def test_every_way_to_classify_is_told_and_grows_with_what_it_does():
     assert polished["classify_subspace"] > few["classify_subspace"]
 
 
-def test_short_times_are_told_in_seconds():
+def test_short_times_are_estimated_in_seconds():
     from estimate_costs import duration
 
     assert [duration(t) for t in (50, 119, 121, 8000)] == ["50 s", "119 s", "2 min", "2.2 h"]

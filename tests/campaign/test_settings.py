@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emjax.campaign.settings import (
-    ConfigError,
-    classes_of,
-    complete,
-    em3d_batches,
-    load_schema,
-    read_config,
-    seed_list,
-    som_batches,
-)
+from emjax.campaign.settings import ConfigError, complete, load_schema, read_config
 from tests.campaigns import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,31 +157,6 @@ def test_an_environment_for_a_gpu_says_where_there_is_none():
 def test_a_configuration_that_is_no_mapping_is_told():
     with pytest.raises(ConfigError, match="expected a section of options"):
         complete([])  # type: ignore[arg-type]
-
-
-def test_batches_hold_consecutive_seeds_with_every_number_of_classes():
-    em3d = {"n_classes": [2, 10], "seeds": 5}
-    config = complete(tiny_config(runs={"em3d": em3d}, seeds_per_job=2))
-    batches = em3d_batches(config)
-    assert [batch.seeds for batch in batches] == [(0, 1), (2, 3), (4,)]
-    assert batches[1].runs == (
-        "em3d-K02-s002",
-        "em3d-K02-s003",
-        "em3d-K10-s002",
-        "em3d-K10-s003",
-    )
-    assert batches[1].columns == 24
-    assert [classes_of(run) for run in batches[1].runs] == [2, 2, 10, 10]
-    assert seed_list(3) == [0, 1, 2] and seed_list([7]) == [7]
-
-
-def test_maps_are_batched_by_seeds():
-    som = {"map": [7, 5], "seeds": 3}
-    batches = som_batches(complete(tiny_config(runs={"som": som}, seeds_per_job=2)))
-    assert [batch.runs for batch in batches] == [
-        ("som-7x5-s000", "som-7x5-s001"),
-        ("som-7x5-s002",),
-    ]
 
 
 def test_given_classes_are_rebalanced_without_runs():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.campaign.checkpoint_file import load_checkpoint, save_checkpoint
+from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
 from emjax.errors import InputError
 from emjax.io.files import (
     atomic_path,

@@ -1,15 +1,11 @@
 """Folders in which tiny campaigns run, or have run."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.campaigns import ROOT, Place, long_config, tiny_config
-
-sys.path.insert(0, str(ROOT / "workflow" / "rules"))
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+from tests.campaigns import Place, long_config, tiny_config
 
 
 @pytest.fixture

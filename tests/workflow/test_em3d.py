@@ -7,15 +7,11 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-from _em3d import Iterations
-from _prepared import micrographs_of
 
 from emjax.campaign.settings import complete, load_schema
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
-from emjax.io.particles.particle_set import read_particles
 from tests.campaigns import Place, tiny_config
 
 RUN = "results/tiny/runs/em3d-K02-s000"
@@ -32,46 +28,6 @@ def test_every_option_is_in_the_configuration_and_means_the_same():
     assert schema["symmetry"]["default"] == fields["symmetry"]
     config = complete(tiny_config())["runs"]["em3d"] | {"online_epochs": 2, "full_iterations": 25}
     assert Em3dOptions(**{name: config[name] for name in known}) == Em3dOptions()
-
-
-def test_held_out_evidence_divides_a_single_micrograph_by_particle(particles: Path):
-    table = read_particles(particles / "particles.star")
-    half = np.arange(table.n, dtype=np.int8) % 2 + 1
-    several = dataclasses.replace(table, half=half)
-    assert several.micrograph is not None and micrographs_of(several) is several.micrograph
-    single = dataclasses.replace(several, micrograph=np.full(table.n, "a.mrc"))
-    assert micrographs_of(single) is None
-
-
-def record(iteration: int, stage: str) -> IterationRecord:
-    """Of an iteration that changed nothing."""
-    sizes, histogram = (1, 1), (0,) * 10
-    return IterationRecord(
-        iteration, Stage(stage), 2, 0.0, 0.0, 0.0, 0.0, sizes, (1.0, 1.0), histogram, ((1.0,),) * 2
-    )
-
-
-def test_iterations_before_a_kill_are_delivered_with_those_after(tmp_path: Path, particles: Path):
-    table, run = read_particles(particles / "particles.star"), Run(2, 0)
-
-    def state(iteration: int, stage: str) -> RunState:
-        maps = np.full((2, 8, 8, 8), iteration, np.float32)
-        labels = np.arange(table.n, dtype=np.int32) % 2
-        history = (record(iteration, stage),)
-        return RunState(run, maps, np.full(2, 0.5, np.float32), labels, iteration, False, history)
-
-    checkpoint = tmp_path / "classify.npz"
-    first = Iterations(checkpoint, table, 6.0)
-    for states in ([state(1, "online")], [state(2, "full")], [state(2, "full")]):
-        first(states)
-    again = Iterations(checkpoint, table, 6.0)
-    again([state(3, "full")])
-    (tmp_path / "run").mkdir()
-    again.deliver(run, tmp_path / "run" / "iterations")
-    again.remove()
-    found = sorted(path.name for path in (tmp_path / "run" / "iterations").glob("*_class_001.mrc"))
-    assert found == ["iteration_002_class_001.mrc", "iteration_003_class_001.mrc"]
-    assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
 @pytest.fixture(scope="module")

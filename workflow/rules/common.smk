@@ -1,24 +1,19 @@
 # The campaign's options, where its files go, and what a job costs.
 import atexit
-import fcntl
 import os
 import shlex
 import sys
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from emjax.campaign import costs
+from emjax.campaign.facts import read_size
+from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.lock import lock_campaign as lock
+from emjax.campaign.methods import METHODS, all_runs
 from emjax.campaign.origin import other_particles
-from emjax.campaign.settings import (
-    ConfigError,
-    classes_of,
-    complete,
-    em3d_batches,
-    run_names,
-    som_batches,
-    subspace_runs,
-)
+from emjax.campaign.outcome import last_errors, outcome
+from emjax.campaign.settings import complete, particle_suffixes
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)
@@ -30,60 +25,50 @@ EMJAX_VERSION = version("emjax")
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles)) or "config"
 os.environ.update(EMJAX_CONFIG=CONFIG_FILES)
 
+
+def refuse(message):
+    """Stop, with one line that is the last one on the screen."""
+    # Snakemake puts its own line between a title and a traceback.
+    atexit.register(print, f"error: {message}", file=sys.stderr)
+    raise WorkflowError(message)
+
+
 try:
     config.update(complete(config, CONFIG_FILES))
-except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+except ValueError as error:
+    refuse(str(error))
 
 # Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
 # the cores of the machine it runs on itself.
 CPUS = 4
 
-CAMPAIGN = f"results/{config['campaign']}"
-LOGS = f"logs/{config['campaign']}"
+FOLDER = CampaignFolder.of(config["campaign"])
+PREPARED, CONSENSUS, REBALANCED = FOLDER.prepare, FOLDER.consensus, FOLDER.rebalance
+RUNS = list(map(str, all_runs(config)))
+SUFFIXES = particle_suffixes(config["particles"])
+
+# Where a module's `prefix` puts the folder.
+ACTUAL = CampaignFolder(
+    Path(workflow.modifier.path_modifier.replace_prefix(str(FOLDER.path)))
+)
 
 # Before Snakemake removes anything: results of other particles are not this campaign's to replace.
-if (complaint := other_particles(config["particles"], Path(CAMPAIGN))) is not None:
-    raise WorkflowError(complaint)
-
-LOCKS = []
-
-EM3D_OPTIONS = {
-    name: value
-    for name, value in (config["runs"]["em3d"] or {}).items()
-    if name not in ("n_classes", "seeds", "evidence_seeds")
-} | {"symmetry": config["symmetry"]}
-EM3D_NUMBERS = (config["runs"]["em3d"] or {}).get("n_classes", [])
-EM3D_EVIDENCE_SEEDS = (config["runs"]["em3d"] or {}).get("evidence_seeds", 0)
-EM3D_BATCHES = em3d_batches(config)
-SOM_OPTIONS = {
-    name: value
-    for name, value in (config["runs"]["som"] or {}).items()
-    if name != "seeds"
-}
-SOM_BATCHES = som_batches(config)
-SUBSPACE_OPTIONS = config["runs"]["subspace"] or {}
-SUBSPACE_RUNS = subspace_runs(config)
-EXTERNAL_RUNS = {f"ext-{run['name']}": run for run in config["runs"]["external"]}
-RUNS = run_names(config)
+if (complaint := other_particles(config["particles"], ACTUAL)) is not None:
+    refuse(complaint)
 
 
-def suffixes_of(particles):
-    """A CryoSPARC input gets every particle file in its own format too."""
-    return [".star", ".cs"] if particles.endswith(".cs") else [".star"]
+# What a campaign ends with; rebalancing of given classes alone has no runs to report.
+WANTED = [FOLDER.report] if RUNS else [REBALANCED.superclasses]
+if RUNS and config["export"]:
+    WANTED.append(FOLDER.export)
 
 
-PARTICLE_SUFFIXES = suffixes_of(config["particles"])
+def user_files(*paths):
+    """Those of the user's files that are there; check_input says in one line which are not.
 
-
-def listed(value):
-    """A list, also where the configuration gives its one item."""
-    return value if isinstance(value, list) else [value]
-
-
-def present(*paths):
-    """Those of the user's files that are there; check_input says in one line which are not."""
-    return [path for path in paths if path and Path(path).exists()]
+    A module's prefix is for what a campaign writes: these stay where they are.
+    """
+    return [local(str(path)) for path in paths if path and Path(path).exists()]
 
 
 def own_map(name):
@@ -91,54 +76,84 @@ def own_map(name):
     return None if config["masks"][name] == "auto" else config["masks"][name]
 
 
-def particle_files(folder, name="particles"):
-    """A particle file in every format this campaign writes."""
-    return [f"{folder}/{name}{suffix}" for suffix in PARTICLE_SUFFIXES]
+def log_of(name):
+    """Log of a job."""
+    return FOLDER.logs / f"{name}.log"
 
 
-def consensus_files(pattern):
-    """Files of every consensus class, once the consensus has found how many there are."""
+def benchmark_of(name):
+    """Time and memory of a job."""
+    return FOLDER.benchmarks / f"{name}.tsv"
+
+
+def consensus_files(path_of):
+    """A file of every consensus class, once the consensus has found how many there are."""
     table = checkpoints.build_consensus.get().output.stability
     n_classes = sum(1 for line in open(table)) - 1
-    return [f"{CAMPAIGN}/consensus/{pattern.format(k + 1)}" for k in range(n_classes)]
+    return [str(path_of(k + 1)) for k in range(n_classes)]
 
 
 def maps_to_rebalance(wildcards):
-    """Maps of the consensus; a class that is not there is told before old files go."""
-    maps = consensus_files("class_{:03d}.mrc")
+    """Maps of the consensus; a class that is not there is reported before old files go."""
+    maps = consensus_files(CONSENSUS.class_map)
     missing = [k for k in config["rebalance"]["keep"] or [] if k > len(maps)]
     if missing:
-        told = f"{CONFIG_FILES}: rebalance.keep: found class {missing[0]}, expected numbers of 1 to {len(maps)}"
-        # Once more as the last line: Snakemake puts it between a title and a traceback.
-        atexit.register(print, f"error: {told}", file=sys.stderr)
-        raise WorkflowError(told)
+        refuse(
+            f"{CONFIG_FILES}: rebalance.keep: found class {missing[0]}, expected numbers of 1 to {len(maps)}"
+        )
     return maps
 
 
+def computing(rule, cost):
+    """Resources of a job on all particles, from what it costs.
+
+    A profile addresses all batches of a method by one name, such as classify_em3d.
+
+    Args:
+        rule: the name for `set-resources` of a profile.
+        cost: function of the prepared particles' size.
+    """
+    asked = {
+        "cpus_per_task": CPUS,
+        "gpu": config["gpus_per_job"],
+        "mem_mb": lambda wildcards, input, attempt: costs.memory_mb(
+            cost(read_size(input.facts[0])), attempt
+        ),
+        "runtime": lambda wildcards, input, attempt: costs.minutes(
+            cost(read_size(input.facts[0])), attempt
+        ),
+    }
+    return asked | dict(workflow.resource_settings.overwrite_resources.get(rule, {}))
+
+
+def reading(mb_per_mb, minutes=30):
+    """Resources of a job that reads its input into memory: a multiple of its size, and 2 GB."""
+    return {
+        "mem_mb": lambda wildcards, input, attempt: int(
+            (2000 + mb_per_mb * input.size_mb) * attempt
+        ),
+        "runtime": lambda wildcards, attempt: minutes * attempt,
+    }
+
+
 def lock_campaign():
-    """Refuse a second Snakemake on this campaign; the kernel frees the lock of a killed one."""
-    path = Path(".snakemake") / f"campaign-{config['campaign']}.lock"
-    path.parent.mkdir(exist_ok=True)
-    held = open(path, "a")
+    """Refuse a second Snakemake on this campaign."""
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise WorkflowError(
-            f"campaign {config['campaign']} is being run by another Snakemake; wait until it ends"
-        ) from None
-    # Kept open, and so locked, until this process ends.
-    LOCKS.append(held)
-    path.touch()
+        lock(config["campaign"])
+    except ValueError as error:
+        refuse(str(error))
+
+
+def say_end():
+    """What was found and where the report lies, and no empty folder of checkpoints left."""
+    # Here, not in the jobs: another one may be about to write into it.
+    if FOLDER.checkpoints.is_dir() and not any(FOLDER.checkpoints.iterdir()):
+        FOLDER.checkpoints.rmdir()
+    for line in outcome(FOLDER):
+        print(line, file=sys.stderr)
 
 
 def repeat_errors():
     """The last lines of the logs of jobs that failed or were interrupted since the start."""
-    start = os.path.getmtime(LOCKS[0].name)
-    for log in sorted(Path(LOGS).glob("*.log"), key=os.path.getmtime):
-        last = log.read_text(encoding="utf-8").splitlines()[-1:]
-        told = last[0][20:] if last else ""
-        if (
-            told.startswith(("error: ", "interrupted"))
-            and os.path.getmtime(log) >= start
-        ):
-            print(f"{told} (log: {log})", file=sys.stderr)
+    for line in last_errors(FOLDER):
+        print(line, file=sys.stderr)

@@ -3,18 +3,18 @@
 
 rule collect_runs:
     input:
-        [f"{CAMPAIGN}/runs/{run}/metrics.json" for run in RUNS],
+        [FOLDER.run(run).metrics for run in RUNS],
     output:
-        f"{CAMPAIGN}/runs.tsv",
+        FOLDER.runs_table,
     log:
-        f"{LOGS}/collect_runs.log",
+        log_of("collect_runs"),
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=1000,
-        runtime=15,
+        **reading(4, minutes=15),
     params:
         emjax=EMJAX_VERSION,
+        runs=RUNS,
     message:
         "Listing the runs"
     script:
@@ -26,33 +26,38 @@ checkpoint build_consensus:
     input:
         facts=rules.check_input.output,
         particles=rules.prepare_particles.output.particles,
-        labels=[f"{CAMPAIGN}/runs/{run}/particles.star" for run in RUNS],
-        posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in RUNS],
-        evidence=EVIDENCE,
+        labels=[FOLDER.run(run).particles.star for run in RUNS],
+        posteriors=[FOLDER.run(run).posteriors for run in RUNS],
+        evidence=[
+            path
+            for method in METHODS.values()
+            if (path := method.evidence(config, FOLDER.method(method.name)))
+        ],
     output:
-        particles=particle_files(f"{CAMPAIGN}/consensus"),
-        intersections=f"{CAMPAIGN}/consensus/intersections.tsv",
-        linkage=f"{CAMPAIGN}/consensus/linkage.npy",
-        elbows=f"{CAMPAIGN}/consensus/elbows.json",
-        stability=f"{CAMPAIGN}/consensus/stability.tsv",
-        agreement=f"{CAMPAIGN}/consensus/agreement.tsv",
-        matching=f"{CAMPAIGN}/consensus/matching.tsv",
+        particles=CONSENSUS.particles.all(SUFFIXES),
+        intersections=CONSENSUS.intersections,
+        linkage=CONSENSUS.linkage,
+        elbows=CONSENSUS.elbows,
+        stability=CONSENSUS.stability,
+        agreement=CONSENSUS.agreement,
+        matching=CONSENSUS.matching,
     log:
-        f"{LOGS}/build_consensus.log",
+        log_of("build_consensus"),
     benchmark:
-        f"{LOGS}/benchmarks/build_consensus.tsv"
+        benchmark_of("build_consensus")
     conda:
         "../envs/emjax.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
-            costs.consensus(costs.read_facts(input.facts[0]), len(RUNS)), attempt
+            costs.consensus(read_size(input.facts[0]), len(RUNS)), attempt
         ),
         runtime=lambda wildcards, input, attempt: costs.minutes(
-            costs.consensus(costs.read_facts(input.facts[0]), len(RUNS)), attempt
+            costs.consensus(read_size(input.facts[0]), len(RUNS)), attempt
         ),
     params:
         emjax=EMJAX_VERSION,
         options=config["consensus"],
+        runs=RUNS,
     message:
         f"Building the consensus of {len(RUNS)} runs"
     script:

@@ -3,23 +3,20 @@
 
 rule export_classes:
     input:
-        particles=present(config["particles"]),
+        particles=user_files(config["particles"]),
         consensus=rules.build_consensus.output.particles,
-        volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
-        fsc=lambda wildcards: consensus_files("class_{:03d}_fsc.tsv"),
+        volumes=lambda wildcards: consensus_files(CONSENSUS.class_map),
+        fsc=lambda wildcards: consensus_files(CONSENSUS.class_fsc),
     output:
-        directory(f"{CAMPAIGN}/export"),
+        directory(FOLDER.export),
     log:
-        f"{LOGS}/export_classes.log",
+        log_of("export_classes"),
     benchmark:
-        f"{LOGS}/benchmarks/export_classes.tsv"
+        benchmark_of("export_classes")
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 4 * input.size_mb) * attempt
-        ),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **reading(4),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],

@@ -5,29 +5,26 @@
 # The first run checks them too, and the jobs that read them check them once more.
 rule check_input:
     input:
-        particles=present(config["particles"]),
-        solvent=present(own_map("solvent")),
+        particles=user_files(config["particles"]),
+        solvent=user_files(own_map("solvent")),
     output:
-        f"{CAMPAIGN}/prepare/prepare.json",
+        PREPARED.facts,
     log:
-        f"{LOGS}/check_input.log",
+        log_of("check_input"),
     benchmark:
-        f"{LOGS}/benchmarks/check_input.tsv"
+        benchmark_of("check_input")
     conda:
         "../envs/emjax.yaml"
     resources:
         # A table takes several times the memory of its text.
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 4 * input.size_mb) * attempt
-        ),
-        runtime=lambda wildcards, attempt: 15 * attempt,
+        **reading(4, minutes=15),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
         solvent=config["masks"]["solvent"],
     message:
-        "Checking the input of campaign {config[campaign]}"
+        f"Checking the input of campaign {config['campaign']}"
     script:
         "../scripts/check_input.py"
 
@@ -35,30 +32,24 @@ rule check_input:
 rule prepare_particles:
     input:
         facts=rules.check_input.output,
-        particles=present(config["particles"]),
-        solvent=present(own_map("solvent")),
+        particles=user_files(config["particles"]),
+        solvent=user_files(own_map("solvent")),
     output:
-        particles=particle_files(f"{CAMPAIGN}/prepare"),
-        images=f"{CAMPAIGN}/prepare/images.npy",
-        mean_map=f"{CAMPAIGN}/prepare/mean_map.mrc",
-        half_maps=expand(f"{CAMPAIGN}/prepare/mean_half{{half}}.mrc", half=[1, 2]),
-        solvent_mask=f"{CAMPAIGN}/prepare/solvent_mask.mrc",
-        noise=f"{CAMPAIGN}/prepare/noise.tsv",
+        particles=PREPARED.particles.all(SUFFIXES),
+        images=PREPARED.images,
+        mean_map=PREPARED.mean_map,
+        half_maps=PREPARED.half_maps,
+        solvent_mask=PREPARED.solvent_mask,
+        noise=PREPARED.noise,
     log:
-        f"{LOGS}/prepare_particles.log",
+        log_of("prepare_particles"),
     benchmark:
-        f"{LOGS}/benchmarks/prepare_particles.tsv"
+        benchmark_of("prepare_particles")
     conda:
         "../envs/emjax.yaml"
     threads: CPUS
     resources:
-        cpus_per_task=CPUS,
-        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
-            costs.prepare(costs.read_facts(input.facts[0])), attempt
-        ),
-        runtime=lambda wildcards, input, attempt: costs.minutes(
-            costs.prepare(costs.read_facts(input.facts[0])), attempt
-        ),
+        **computing("prepare_particles", costs.prepare),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
@@ -74,3 +65,25 @@ rule prepare_particles:
         "Preparing the particles at {params.filter_resolution} Å"
     script:
         "../scripts/prepare_particles.py"
+
+
+# What a method reads of it; a rule adds its own.
+PREPARED_FILES = {
+    "facts": rules.check_input.output,
+    "particles": rules.prepare_particles.output.particles,
+    "images": rules.prepare_particles.output.images,
+    "mean_map": rules.prepare_particles.output.mean_map,
+    "solvent_mask": rules.prepare_particles.output.solvent_mask,
+    "noise": rules.prepare_particles.output.noise,
+    "focus": user_files(config["masks"]["focus"]),
+}
+
+
+def files_of_runs(runs):
+    """Labels, posteriors and record of runs, which every method writes."""
+    folders = list(map(FOLDER.run, runs))
+    return {
+        "labels": [path for run in folders for path in run.particles.all(SUFFIXES)],
+        "posteriors": [run.posteriors for run in folders],
+        "metrics": [run.metrics for run in folders],
+    }

@@ -1,41 +1,37 @@
-# Superclasses of alike classes, and the excess of large ones set aside.
+# Superclasses of similar classes, and the excess of large ones excluded.
 
 CLASSES = config["rebalance"]["classes"]
-REBALANCED_SUFFIXES = (
-    suffixes_of(CLASSES["particles"]) if CLASSES else PARTICLE_SUFFIXES
-)
-REBALANCED = {
-    "affinity": f"{CAMPAIGN}/rebalance/affinity.npy",
-    "superclasses": f"{CAMPAIGN}/rebalance/superclasses.tsv",
-    "summary": f"{CAMPAIGN}/rebalance/rebalance.json",
-    "kept": [f"{CAMPAIGN}/rebalance/particles_kept{s}" for s in REBALANCED_SUFFIXES],
-    "excluded": [
-        f"{CAMPAIGN}/rebalance/particles_excluded{s}" for s in REBALANCED_SUFFIXES
-    ],
+REBALANCED_SUFFIXES = particle_suffixes(CLASSES["particles"]) if CLASSES else SUFFIXES
+REBALANCED_FILES = {
+    "affinity": REBALANCED.affinity,
+    "superclasses": REBALANCED.superclasses,
+    "summary": REBALANCED.summary,
+    "kept": REBALANCED.kept.all(REBALANCED_SUFFIXES),
+    "excluded": REBALANCED.excluded.all(REBALANCED_SUFFIXES),
 }
 
 if CLASSES:
+    REFERENCES = CLASSES["references"]
 
     # Classes made before: needs nothing else of the campaign.
     rule rebalance_classes:
         input:
-            particles=present(CLASSES["particles"]),
-            references=present(*listed(CLASSES["references"])),
-            mask=present(own_map("solvent")),
+            particles=user_files(CLASSES["particles"]),
+            references=user_files(
+                *(REFERENCES if isinstance(REFERENCES, list) else [REFERENCES])
+            ),
+            mask=user_files(own_map("solvent")),
         output:
-            **REBALANCED,
-            references=f"{CAMPAIGN}/rebalance/references.star",
+            **REBALANCED_FILES,
+            references=REBALANCED.references,
         log:
-            f"{LOGS}/rebalance_classes.log",
+            log_of("rebalance_classes"),
         benchmark:
-            f"{LOGS}/benchmarks/rebalance_classes.tsv"
+            benchmark_of("rebalance_classes")
         conda:
             "../envs/emjax.yaml"
         resources:
-            mem_mb=lambda wildcards, input, attempt: int(
-                (2000 + 6 * input.size_mb) * attempt
-            ),
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            **reading(6, minutes=60),
         params:
             emjax=EMJAX_VERSION,
             options=config["rebalance"],
@@ -54,18 +50,15 @@ else:
             volumes=maps_to_rebalance,
             solvent_mask=rules.prepare_particles.output.solvent_mask,
         output:
-            **REBALANCED,
+            **REBALANCED_FILES,
         log:
-            f"{LOGS}/rebalance_classes.log",
+            log_of("rebalance_classes"),
         benchmark:
-            f"{LOGS}/benchmarks/rebalance_classes.tsv"
+            benchmark_of("rebalance_classes")
         conda:
             "../envs/emjax.yaml"
         resources:
-            mem_mb=lambda wildcards, input, attempt: int(
-                (2000 + 6 * input.size_mb) * attempt
-            ),
-            runtime=lambda wildcards, attempt: 30 * attempt,
+            **reading(6),
         params:
             emjax=EMJAX_VERSION,
             options=config["rebalance"],

@@ -4,33 +4,25 @@
 rule reconstruct_class:
     input:
         facts=rules.check_input.output,
-        particles=present(config["particles"]),
+        particles=user_files(config["particles"]),
         noise=rules.prepare_particles.output.noise,
         solvent_mask=rules.prepare_particles.output.solvent_mask,
         consensus=rules.build_consensus.output.particles,
     output:
-        volume=f"{CAMPAIGN}/consensus/class_{{number}}.mrc",
-        half_maps=[
-            f"{CAMPAIGN}/consensus/class_{{number}}_half{half}.mrc" for half in (1, 2)
-        ],
-        fsc=f"{CAMPAIGN}/consensus/class_{{number}}_fsc.tsv",
+        volume=CONSENSUS.class_map("{number}"),
+        half_maps=[CONSENSUS.class_map("{number}", f"half{half}") for half in (1, 2)],
+        fsc=CONSENSUS.class_fsc("{number}"),
     log:
-        f"{LOGS}/reconstruct_class_{{number}}.log",
+        log_of("reconstruct_class_{number}"),
     benchmark:
-        f"{LOGS}/benchmarks/reconstruct_class_{{number}}.tsv"
+        benchmark_of("reconstruct_class_{number}")
     wildcard_constraints:
         number=r"\d{3}",
     conda:
         "../envs/emjax.yaml"
     threads: CPUS
     resources:
-        cpus_per_task=CPUS,
-        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
-            costs.reconstruct(costs.read_facts(input.facts[0])), attempt
-        ),
-        runtime=lambda wildcards, input, attempt: costs.minutes(
-            costs.reconstruct(costs.read_facts(input.facts[0])), attempt
-        ),
+        **computing("reconstruct_class", costs.reconstruct),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
@@ -44,22 +36,19 @@ rule reconstruct_class:
 rule audit_classes:
     input:
         consensus=rules.build_consensus.output.particles,
-        runs=f"{CAMPAIGN}/runs.tsv",
-        volumes=lambda wildcards: consensus_files("class_{:03d}.mrc"),
+        runs=rules.collect_runs.output,
+        volumes=lambda wildcards: consensus_files(CONSENSUS.class_map),
         solvent_mask=rules.prepare_particles.output.solvent_mask,
     output:
-        f"{CAMPAIGN}/consensus/confounders.tsv",
+        CONSENSUS.confounders,
     log:
-        f"{LOGS}/audit_classes.log",
+        log_of("audit_classes"),
     benchmark:
-        f"{LOGS}/benchmarks/audit_classes.tsv"
+        benchmark_of("audit_classes")
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 6 * input.size_mb) * attempt
-        ),
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **reading(6),
     params:
         emjax=EMJAX_VERSION,
         seed=config["consensus"]["seed"],

@@ -1,6 +1,8 @@
-# Maps of alike images (KerDenSOM). A batch of seeds is one job.
+# Maps of similar images (KerDenSOM). A batch of seeds is one job.
 
-for batch in SOM_BATCHES:
+SOM = METHODS["som"]
+
+for batch in SOM.batches(config):
 
     rule:
         name:
@@ -10,45 +12,33 @@ for batch in SOM_BATCHES:
             particles=rules.prepare_particles.output.particles,
             images=rules.prepare_particles.output.images,
             noise=rules.prepare_particles.output.noise,
-            mask=present(config["runs"]["som"]["mask"]),
+            mask=user_files(SOM.options(config)["mask"]),
         output:
-            labels=[
-                f
-                for run in batch.runs
-                for f in particle_files(f"{CAMPAIGN}/runs/{run}")
-            ],
-            posteriors=[f"{CAMPAIGN}/runs/{run}/posteriors.npy" for run in batch.runs],
+            **files_of_runs(batch.runs),
             images=[
-                f"{CAMPAIGN}/runs/{run}/{kind}.{suffix}"
+                path
                 for run in batch.runs
                 for kind in ("class_averages", "code_vectors")
-                for suffix in ("mrcs", "star")
+                for path in FOLDER.run(run).images(kind)
             ],
-            tables=[
-                f"{CAMPAIGN}/runs/{run}/{table}.tsv"
-                for run in batch.runs
-                for table in ("nodes", "convergence")
-            ],
-            metrics=[f"{CAMPAIGN}/runs/{run}/metrics.json" for run in batch.runs],
+            nodes=[FOLDER.run(run).nodes for run in batch.runs],
+            convergence=[FOLDER.run(run).convergence for run in batch.runs],
         log:
-            f"{LOGS}/classify_{batch.name}.log",
+            log_of(f"classify_{batch.name}"),
         benchmark:
-            f"{LOGS}/benchmarks/classify_{batch.name}.tsv"
+            benchmark_of(f"classify_{batch.name}")
         conda:
             "../envs/emjax.yaml"
         threads: CPUS
         resources:
-            cpus_per_task=CPUS,
-            mem_mb=lambda wildcards, input, attempt, n=batch.columns: costs.memory_mb(
-                costs.som(costs.read_facts(input.facts[0]), config, n), attempt
-            ),
-            runtime=lambda wildcards, input, attempt, n=batch.columns: costs.minutes(
-                costs.som(costs.read_facts(input.facts[0]), config, n), attempt
+            **computing(
+                "classify_som", lambda size, batch=batch: SOM.cost(size, config, batch)
             ),
         params:
             emjax=EMJAX_VERSION,
-            options=SOM_OPTIONS,
+            options={k: v for k, v in SOM.options(config).items() if k != "seeds"},
             seeds=batch.seeds,
+            runs=list(map(str, batch.runs)),
         message:
             f"Training {len(batch.runs)} maps in one pass over the data"
         script:

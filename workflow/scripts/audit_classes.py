@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _job import job
-from _prepared import read_scale, read_table
 
 from emjax.audit.confounders import audit_classes
+from emjax.campaign.job import job
 from emjax.imaging.grids import resample
 from emjax.io.files import read_tsv, write_tsv
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
+from emjax.jobs.prepared import read_scale, read_table
 
 with job(snakemake) as work:
-    table = read_table(Path(snakemake.input.solvent_mask).parent)
+    table = read_table(work.folder.prepare)
     nuisances = {
         "rotations": table.rotations,
         "shifts": table.shifts,
@@ -36,13 +36,13 @@ with job(snakemake) as work:
 
     found = [audit(snakemake.input.consensus[0], snakemake.input.volumes, "")]
     # Where the consensus is one class, the best run tells what the runs' classes followed.
-    runs = read_tsv(snakemake.input.runs)
+    runs = read_tsv(work.folder.runs_table)
     # Likelihoods of different methods do not compare; em3d's full maps come first.
     runs["other"] = runs["method"] != "em3d"
     runs = runs.sort_values(["other", "log_likelihood"], ascending=[True, False])
     mapped = [
         folder
-        for folder in (Path(snakemake.input.runs).parent / "runs" / run for run in runs["run"])
+        for folder in (work.folder.run(run).path for run in runs["run"])
         if (folder / "class_002.mrc").exists()
     ]
     if len(snakemake.input.volumes) == 1 and mapped:

@@ -1,26 +1,23 @@
 """A batch of maps (KerDenSOM), all seeds in one pass an iteration."""
 
 import time
-from pathlib import Path
 
 import jax
-from _job import job
-from _prepared import load_prepared
-from _som import mask_of, som_options, write_map
 
+from emjax.campaign.job import job
 from emjax.classify.som.images import MaskedPixels
 from emjax.classify.som.kerdensom import train_maps
 from emjax.imaging.inplane import upright_images
-from emjax.io.files import read_json
+from emjax.jobs.prepared import read_prepared
+from emjax.jobs.run_files import run_context, write_run
+from emjax.jobs.som import classification_of, mask_of, properties_of, som_options, write_tables
 
 with job(snakemake) as work:
-    params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
-    start = time.monotonic()
-    table, particles = load_prepared(prepare)
-    facts = read_json(prepare / "prepare.json")
-    options = som_options(params.options)
+    params, start = snakemake.params, time.monotonic()
+    prepared = read_prepared(work.folder.prepare)
+    particles, options = prepared.particles, som_options(params.options)
     options.check(particles.n)
-    pixels = MaskedPixels(mask_of(params.options, particles, facts["pixel_size"]))
+    pixels = MaskedPixels(mask_of(params.options, particles, prepared.facts.pixel_size))
     images = upright_images(particles, params.options["ctf"] == "phase_flip")
     vectors = pixels.vectors(images)
     work.say(f"{particles.n} images of {pixels.n_pixels} pixels inside the mask")
@@ -28,20 +25,17 @@ with job(snakemake) as work:
     double = options.mode == "xmipp"
     with jax.enable_x64(double):
         vectors = vectors.astype(float) if double else vectors
-        runs = train_maps(vectors, options, params.seeds, pixels.low_pass)
-    common = {
-        "emjax_version": params.emjax,
-        "method": "som",
-        "options": params.options,
-        "input_checksum": facts["checksum"],
-        "devices": [str(device) for device in jax.devices()],
-        "seconds": (time.monotonic() - start) / len(runs),
-    }
-    suffixes = sorted({Path(path).suffix for path in snakemake.output.labels})
-    voxel_size = particles.voxel_size
-    for metrics, run in zip(map(Path, snakemake.output.metrics), runs, strict=True):
-        write_map(metrics.parent, table, run, options, images, pixels, voxel_size, common, suffixes)
+        maps = train_maps(vectors, options, params.seeds, pixels.low_pass)
+    seconds = (time.monotonic() - start) / len(maps)
+    context, properties = (
+        run_context(work, prepared, params, seconds=seconds),
+        properties_of(prepared.table),
+    )
+    for name, trained in zip(params.runs, maps, strict=True):
+        folder = work.folder.run(name)
+        write_tables(folder, trained, options, properties)
+        write_run(folder, classification_of(trained, options, images, pixels, properties), context)
         work.say(
-            f"{metrics.parent.name}: {len(run.table)} iterations, topographic error"
-            f" {run.quality.topographic_error:.3f}, {run.quality.empty_nodes} empty nodes"
+            f"{name}: {len(trained.table)} iterations, topographic error"
+            f" {trained.quality.topographic_error:.3f}, {trained.quality.empty_nodes} empty nodes"
         )

@@ -5,7 +5,8 @@ Usage: estimate_costs.py CONFIG.yaml
 
 import sys
 
-from emjax.campaign.costs import Facts, jobs, memory_mb, minutes
+from emjax.campaign.costs import Facts, memory_mb, minutes
+from emjax.campaign.methods import long_jobs
 from emjax.campaign.settings import read_config
 from emjax.imaging.crop import filter_radius
 from emjax.io.particles.particle_set import read_particles
@@ -35,7 +36,7 @@ def main(source: str) -> None:
     )
     print(f"{'job':24}{'memory':>10}{'a pass':>12}{'in all':>12}{'asked for':>12}")
     total = 0.0
-    for name, cost in jobs(facts, config):
+    for name, cost in long_jobs(facts, config):
         total += cost.seconds
         print(
             f"{name:24}{memory_mb(cost, 1) / 1000:7.1f} GB"

@@ -1,29 +1,21 @@
 """Classes of em3d judged by held-out particles: maps of each half-set score the other."""
 
-import dataclasses
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from _em3d import first_maps, read_scene
-from _job import job
-from _prepared import load_prepared, micrographs_of
 
+from emjax.campaign.job import job
 from emjax.classify.em3d.held_out import fit_halves, judge_maps
-from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run
 from emjax.classify.evidence_record import evidence_curve, map_evidence_record
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.io.files import read_json, write_json, write_tsv
+from emjax.io.files import write_json, write_tsv
+from emjax.jobs.em3d import em3d_options, first_maps, read_scene
+from emjax.jobs.prepared import read_prepared
 
 with job(snakemake) as work:
-    params, prepare = snakemake.params, Path(snakemake.input.facts[0]).parent
-    memory = snakemake.config["max_memory_gb"]
-    table, particles = load_prepared(prepare)
-    facts = read_json(prepare / "prepare.json")
-    known = {field.name for field in dataclasses.fields(Em3dOptions)}
-    options = Em3dOptions(**{k: v for k, v in params.options.items() if k in known})
-    scene = read_scene(prepare, params.focus, particles.box_size, facts["box_size"])
+    params, memory = snakemake.params, snakemake.config["max_memory_gb"]
+    folder, prepared = work.folder.method("em3d"), read_prepared(work.folder.prepare)
+    scene, particles = read_scene(prepared, params.focus), prepared.particles
     any_run = Run(max(params.n_classes), 0)
     given = first_maps([any_run], params.options["initial_maps"], particles.box_size)
     fits = fit_halves(
@@ -31,14 +23,14 @@ with job(snakemake) as work:
         scene,
         params.n_classes,
         params.seeds,
-        options,
-        micrographs_of(table),
+        em3d_options(params.options),
+        prepared.micrographs,
         given[any_run] if given else None,
         memory,
     )
     mean = np.asarray(scene.mean_map * scene.solvent_mask)
     operators = make_pixel_operators(particles, max_memory_gb=memory)
-    found = judge_maps(operators, fits, mean, micrographs_of(table))
-    write_tsv(snakemake.output.curve, pd.DataFrame(evidence_curve(found.classes)))
-    write_json(snakemake.output.evidence, map_evidence_record(found))
+    found = judge_maps(operators, fits, mean, prepared.micrographs)
+    write_tsv(folder.evidence_curve, pd.DataFrame(evidence_curve(found.classes)))
+    write_json(folder.evidence, map_evidence_record(found))
     work.say(found.classes.reason)

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-from _job import job
-from _prepared import ctf_of, groups_of, noise_table, read_scale
 
+from emjax.campaign.job import job
 from emjax.imaging.crop import grid_for
 from emjax.imaging.prepare import AlignedImages, PrepareOptions, prepare
 from emjax.io.files import atomic_memmap, write_half_precision, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.jobs.prepared import ctf_of, groups_of, noise_table, read_scale
 from emjax.resolution import resolution_at
 
 with job(snakemake) as work:

@@ -3,37 +3,35 @@
 from pathlib import Path
 
 import numpy as np
-from _job import job, not_there
-from _rebalance import write_rebalance
 
+from emjax.campaign.job import job, not_there
+from emjax.campaign.settings import particle_suffixes
 from emjax.errors import InputError
 from emjax.imaging.masks import sphere
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.references import check_same_job, read_references, write_reference_list
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
+from emjax.jobs.rebalance import write_rebalance
 from emjax.rebalance.affinity import image_affinity, shrink_images, volume_affinity
 
 with job(snakemake) as work:
-    params, output = snakemake.params, snakemake.output
-    options, classes = params.options, params.options["classes"]
-    source = Path(classes["particles"])
+    params, options = snakemake.params, snakemake.params.options
+    source, paths = Path(options["classes"]["particles"]), options["classes"]["references"]
     if not source.exists():
         raise InputError("config", "rebalance.classes.particles", not_there(source))
     table = read_particles(source, check_images=False, require_poses=False)
     labels = read_labels(source)[1]
-    paths = classes["references"]
     paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
     references = read_references(paths, params.image_root)
     check_same_job(references, labels, paths[0], source)
     work.say(f"{len(references)} references, {table.n} particles")
     if references.densities.ndim == 4:
-        box_size = references.densities.shape[-1]
-        solvent = params.solvent_mask
+        box_size, solvent = references.densities.shape[-1], params.solvent_mask
         mask = sphere(box_size) if solvent == "auto" else read_volume(solvent, box_size)[0]
         affinity = volume_affinity(references.densities, np.asarray(mask, np.float32))
     else:
-        images = shrink_images(references.densities)
-        affinity = image_affinity(images, mirror=options["mirror"])
-    found = write_rebalance(work, output, table, labels, affinity, options)
-    write_reference_list(output.references, references, found.labels)
+        affinity = image_affinity(shrink_images(references.densities), mirror=options["mirror"])
+    suffixes = particle_suffixes(str(source))
+    found = write_rebalance(work, suffixes, table, labels, affinity, options)
+    write_reference_list(work.folder.rebalance.references, references, found.labels)

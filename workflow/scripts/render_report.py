@@ -1,14 +1,17 @@
 """The campaign's report as one self-contained page, and its figures one by one."""
 
-from pathlib import Path
+import dataclasses
 
-from _job import job
-
-from emjax.io.files import write_text
+from emjax.campaign.job import job
+from emjax.io.files import write_json, write_text
+from emjax.report.campaign import Campaign
 from emjax.report.page import render_report, write_figures
+from emjax.report.verdict import judge
 
 with job(snakemake) as work:
-    page, config = Path(snakemake.output.page), snakemake.params.config
-    write_text(page, render_report(page.parent, config))
-    write_figures(page.parent, config, Path(snakemake.output.figures))
+    page, config = work.folder.report, snakemake.params.config
+    write_text(page, render_report(work.folder.path, config))
+    verdict = judge(Campaign(work.folder.path, config))
+    write_json(work.folder.verdict, dataclasses.asdict(verdict))
+    write_figures(work.folder.path, config, work.folder.figures)
     work.say(f"{page} ({page.stat().st_size / 1e6:.1f} MB) opens in any browser, also offline")

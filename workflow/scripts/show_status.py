@@ -7,25 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.methods import METHODS
 from emjax.campaign.origin import checksum_of, other_particles
-from emjax.campaign.settings import (
-    ConfigError,
-    em3d_batches,
-    read_config,
-    som_batches,
-    subspace_runs,
-)
+from emjax.campaign.settings import ConfigError, read_config
 from emjax.io.files import read_json, read_tsv
-
-
-def runs_of(config: dict) -> dict[str, list[str]]:
-    """Names of the campaign's runs by method."""
-    return {
-        "em3d": [run for batch in em3d_batches(config) for run in batch.runs],
-        "subspace": list(subspace_runs(config)),
-        "som": [run for batch in som_batches(config) for run in batch.runs],
-        "external": [f"ext-{run['name']}" for run in config["runs"]["external"]],
-    }
 
 
 def unfinished(logs: Path) -> Iterator[tuple[str, str]]:
@@ -56,7 +42,7 @@ def found(folder: Path, fdr: float) -> Iterator[str]:
 
 def out_of_date(config: dict, folder: Path, facts: dict) -> Iterator[str]:
     """Why what follows in the folder is not the answer for the campaign's particles."""
-    other = other_particles(config["particles"], folder)
+    other = other_particles(config["particles"], CampaignFolder(folder))
     if other:
         yield other
     elif checksum_of(config["particles"]) not in (None, facts.get("checksum")):
@@ -78,10 +64,10 @@ def main(source: str) -> None:
         return
     facts = read_json(folder / "prepare" / "prepare.json")
     print(f"  particles: {facts['n_particles']} of {facts['box_size']} px")
-    for method, runs in runs_of(config).items():
-        if runs:
-            done = sum((folder / "runs" / run / "metrics.json").exists() for run in runs)
-            print(f"  {method}: {done} of {len(runs)} runs finished")
+    for method in METHODS.values():
+        if runs := method.runs(config):
+            done = sum((folder / "runs" / str(run) / "metrics.json").exists() for run in runs)
+            print(f"  {method.name}: {done} of {len(runs)} runs finished")
     for name, line in unfinished(Path("logs") / config["campaign"]):
         print(f"  {name} is not finished; {line}")
     for why in out_of_date(config, folder, facts):

@@ -138,7 +138,8 @@ def leading_eigenvectors(
     else:
         # From a start of its own choice ARPACK would give other bits each time.
         start = np.random.default_rng(0).standard_normal(len(covariance)).astype(covariance.dtype)
-        values, vectors = eigsh(covariance, n_components, which="LA", v0=start, tol=1e-4)
+        # SciPy's stub takes the tolerance for an integer.
+        values, vectors = eigsh(covariance, n_components, which="LA", v0=start, tol=1e-4)  # type: ignore[arg-type]
     order = np.argsort(values)[::-1][:n_components]
     return values[order], vectors[:, order].T
 

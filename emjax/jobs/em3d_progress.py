@@ -1,4 +1,4 @@
-"""What a batch of em3d runs starts from, and what it says and writes while it runs."""
+"""What a batch of em3d runs says and saves while it runs."""
 
 import shutil
 import time
@@ -6,33 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from _checkpoint import Checkpoint
-from _job import Job
 
+from emjax.campaign.job import Job, duration
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import Run, RunState, Scene, Stage, make_scene
-from emjax.imaging.grids import resample
-from emjax.imaging.masks import resample_mask
-from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.classify.em3d.state import Run, RunState, Stage
+from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.jobs.checkpoint import Checkpoint
 
-
-def read_scene(prepare: Path, focus: str | None, box_size: int, full_box: int) -> Scene:
-    """Mean map and masks on the cropped box; the focus mask comes on the particles' box."""
-    return make_scene(
-        read_volume(prepare / "mean_map.mrc")[0],
-        read_volume(prepare / "solvent_mask.mrc")[0],
-        resample_mask(read_volume(focus, full_box)[0], box_size) if focus else None,
-    )
-
-
-def first_maps(
-    runs: Sequence[Run], paths: Sequence[str], box_size: int
-) -> dict[Run, np.ndarray] | None:
-    """The user's maps on the cropped box, the same for every run; None where there are none."""
-    if not paths:
-        return None
-    return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
+COARSE_COST = 0.5  # of an iteration with half of the pixels, beside one with all
 
 
 def stand(states: Sequence[RunState]) -> tuple[Stage, int]:
@@ -45,7 +27,7 @@ class Iterations:
     """Maps and classes after each full iteration.
 
     They gather beside the checkpoint until the runs are finished: Snakemake removes the declared
-    outputs of a job that fails, and one that goes on does not repeat its first iterations.
+    outputs of a job that fails, and one that resumes does not repeat its first iterations.
     """
 
     def __init__(self, checkpoint: Path, table: ParticleSet, voxel_size: float) -> None:
@@ -84,38 +66,42 @@ class Iterations:
 
 
 class Progress:
-    """Tells an iteration in one line and saves where the runs stand."""
+    """Says an iteration in one line and saves where the runs stand."""
 
     def __init__(
         self,
         work: Job,
-        checkpoint: Checkpoint,
         options: Em3dOptions,
+        checkpoint: Checkpoint,
         iterations: Iterations | None = None,
     ) -> None:
         """The clock starts now; `iterations` writes each of them, where that is wanted."""
         self._work, self._checkpoint, self._options = work, checkpoint, options
         self._iterations = iterations
-        self._last = time.monotonic()
+        self._last: dict[str, float] = {}  # by stage: the first step of each compiles
         work.rescues.append(checkpoint.flush)
 
     def __call__(self, states: Sequence[RunState]) -> None:
         """After each iteration, with the states of all runs."""
-        took, self._last = time.monotonic() - self._last, time.monotonic()
         stage, done = stand(states)
+        now = time.monotonic()
+        took = now - self._last[stage] if stage in self._last else None
+        self._last[stage] = now
         latest = [s.history[-1] for s in states if s.history]
         most = self._options.full_iterations
-        # An iteration with all pixels takes about twice as long as one with half of them.
-        left = most - done + (2 * most if stage is Stage.COARSE else 0)
+        # A coarse iteration is followed by as many with all pixels.
+        left = most - done + (most / COARSE_COST if stage is Stage.COARSE else 0)
         settled = "settled there" if stage is Stage.COARSE else "converged"
-        self._work.say(
+        rest = "" if took is None else f", {took:.1f} s, at most {duration(took * left)} left"
+        self._work.tick(
             f"{stage} iteration {done} of at most {most},"
             f" {sum(s.converged for s in states)} of {len(states)} runs {settled},"
             f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
-            f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f} a particle,"
-            f" {took:.1f} s, {took * left:.0f} s left at most"
+            f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f}"
+            f" per particle{rest}",
+            last=all(s.converged for s in states),
         )
-        # Before the checkpoint: a job that goes on does not come by here again.
+        # Before the checkpoint: a job that resumes does not come by here again.
         if self._iterations:
             self._iterations(states)
         self._checkpoint.save(states)

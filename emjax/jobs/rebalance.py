@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _job import Job
 
+from emjax.campaign.job import Job
 from emjax.io.files import write_json, write_npy, write_tsv
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.rebalance.sizes import (
@@ -20,7 +20,7 @@ from emjax.rebalance.superclasses import Superclasses, superclasses
 
 def write_rebalance(
     work: Job,
-    output: Any,
+    suffixes: tuple[str, ...],
     table: ParticleSet,
     labels: np.ndarray,
     affinity: np.ndarray,
@@ -30,12 +30,13 @@ def write_rebalance(
 
     Args:
         work: says it.
-        output: files `affinity`, `superclasses`, `summary`, `kept` and `excluded`.
+        suffixes: of the particle files.
         table: all particles.
         labels: class of each, 0-based, −1 = unassigned.
         affinity: of the classes.
         options: the section `rebalance` of the configuration.
     """
+    folder = work.folder.rebalance
     sizes = np.bincount(labels[labels >= 0], minlength=len(affinity))
     if len(sizes) > len(affinity):
         superclass_of_particle(labels, np.arange(len(affinity)))  # raises what is wrong
@@ -59,8 +60,8 @@ def write_rebalance(
         "kept": remaining,
         "excluded": sizes - remaining,
     }
-    write_npy(output.affinity, affinity)
-    write_tsv(output.superclasses, pd.DataFrame(rows))
+    write_npy(folder.affinity, affinity)
+    write_tsv(folder.superclasses, pd.DataFrame(rows))
     of_superclass = superclass_sizes(labels, found.labels)
     summary = {
         "n_superclasses": found.n_superclasses,
@@ -74,11 +75,11 @@ def write_rebalance(
         "kept": int(kept.sum()),
         "excluded": int((~kept).sum()),
     }
-    write_json(output.summary, summary)
+    write_json(folder.summary, summary)
     superclass = superclass_of_particle(labels, found.labels) + 1
-    for paths, taken in ((output.kept, kept), (output.excluded, ~kept)):
+    for files, taken in ((folder.kept, kept), (folder.excluded, ~kept)):
         columns = {"emjaxSuperclass": superclass[taken]}
-        for path in [paths] if isinstance(paths, str) else paths:
+        for path in files.all(suffixes):
             write_particles(path, table.select(taken), columns)
     work.say(f"{found.n_superclasses} superclasses; {kept.sum()} of {len(kept)} particles kept")
     if largest:

@@ -14,52 +14,93 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.settings import particle_suffixes
 from emjax.errors import InputError, OptionError
 
-logging.getLogger("jax").setLevel(logging.ERROR)
+EVERY = 5.0  # seconds between lines of progress
 
 
-def _keep_compiled_code() -> None:
+def keep_compiled_code() -> None:
     """Let jobs share compiled code; each kind of processor has a folder of its own."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    about = Path("/proc/cpuinfo")
+    if not about.exists():
+        return
+    lines = about.read_text().splitlines()
     processor = "".join(line for line in lines if line.startswith(("flags", "model name")))
     folder = Path(".snakemake/compiled") / hashlib.sha256(processor.encode()).hexdigest()[:12]
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder.absolute()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
-if Path("/proc/cpuinfo").exists():
-    _keep_compiled_code()
+class Clock:
+    """Time that is left, from the pace since the first step: that one compiles."""
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self._first: tuple[float, int] | None = None
+
+    def left(self, done: int, total: int) -> float | None:
+        """Seconds to the end; None before the second step."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
+            return None
+        start, before = self._first
+        return (now - start) / (done - before) * (total - done) if done > before else None
 
 
 class Job:
-    """Says what happens, on the terminal and in the log."""
+    """A job of a campaign: its folder, and what it says on the terminal and in the log."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, config: dict[str, Any]) -> None:
         """Opens nothing; the log is appended to, so that a restart keeps what came before.
 
         What stands in `rescues` is called when the job is stopped or fails, to save what it has.
         """
-        self.name = name
+        self.name, self.config = name, config
         self.rescues: list[Callable[[], None]] = []
         self._log = log
-        self._told = 0.0
+        self._last, self._clock = 0.0, Clock()
+
+    @property
+    def folder(self) -> CampaignFolder:
+        """The campaign's: its log lies below the same folder, whatever a module puts before it."""
+        return CampaignFolder.of(self._log.parent.name, self._log.parents[2])
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the particle files that the campaign writes."""
+        return particle_suffixes(self.config["particles"])
+
+    @property
+    def checkpoint(self) -> Path:
+        """Outside the declared outputs, which Snakemake removes when a job fails."""
+        return self.folder.checkpoints / f"{self.name}.npz"
 
     def say(self, text: str) -> None:
         """One line for the terminal and the log."""
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
         self.note(text)
 
+    def tick(self, text: str, last: bool = False) -> None:
+        """Progress: every line in the log, one every few seconds and the last on the terminal."""
+        if last or time.monotonic() - self._last > EVERY:
+            self._last = time.monotonic()
+            self.say(text)
+        else:
+            self.note(text)
+
     def note(self, text: str) -> None:
         """Text for the log only."""
         with self._log.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
-    def progress(self, done: int, total: int) -> None:
-        """Particles done; told every few seconds and at the end."""
-        if done == total or time.monotonic() - self._told > 5:
-            self._told = time.monotonic()
-            self.say(f"{done} of {total} particles")
+    def progress(self, done: int, total: int, of: str = "particles") -> None:
+        """How many are done and how long the rest takes; said every few seconds and at the end."""
+        left = self._clock.left(done, total)
+        rest = f", {duration(left)} left" if left and done < total else ""
+        self.tick(f"{done} of {total} {of}{rest}", last=done == total)
 
 
 @contextmanager
@@ -69,9 +110,11 @@ def job(snakemake: Any) -> Iterator[Job]:
     Args:
         snakemake: the object Snakemake puts into a script.
     """
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    keep_compiled_code()
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    work = Job(snakemake.rule, log)
+    work = Job(snakemake.rule, log, snakemake.config)
     # A cluster announces preemption and time-out with SIGTERM; finally blocks still run.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
@@ -82,7 +125,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         yield work
         finished = True
     except KeyboardInterrupt:
-        work.say("interrupted; run the same command again, and it goes on")
+        work.say("interrupted; run the same command again to resume")
         sys.exit(130)
     except Exception as error:
         work.note(traceback.format_exc())
@@ -103,6 +146,13 @@ def job(snakemake: Any) -> Iterator[Job]:
 def not_there(path: str | Path) -> str:
     """What to say of a file that is missing; relative paths start in the current folder."""
     return f"{path}, which is not there (from {Path.cwd()})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, else minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _one_line(error: BaseException, snakemake: Any) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emjax.campaign.checkpoint_file import load_checkpoint, previous_path, save_checkpoint
+from emjax.campaign.checkpoint import load_checkpoint, previous_path, save_checkpoint
 
 
 def save(path, iteration):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 import warnings
 from dataclasses import replace
@@ -12,20 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from emjax.campaign.job import job
 from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.errors import InputError, OptionError
-from tests.campaigns import ROOT
-
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-from _checkpoint import Checkpoint  # noqa: E402
-from _em3d import stand  # noqa: E402
-from _job import job  # noqa: E402
+from emjax.jobs.checkpoint import Checkpoint
+from emjax.jobs.em3d_progress import stand
 
 
 @pytest.fixture
 def rule(tmp_path: Path) -> SimpleNamespace:
     """What Snakemake tells a script about itself."""
-    return SimpleNamespace(rule="a_rule", log=[str(tmp_path / "logs" / "a.log")])
+    return SimpleNamespace(rule="a_rule", log=[str(tmp_path / "logs/tiny/a.log")], config={})
 
 
 def state(iteration: int) -> RunState:
@@ -76,11 +72,11 @@ def test_warnings_are_one_line_on_the_terminal_and_in_the_log(rule: SimpleNamesp
     assert "the stack is odd" in Path(rule.log[0]).read_text()
 
 
-def test_an_interrupted_job_says_how_to_go_on(rule: SimpleNamespace, capsys):
+def test_an_interrupted_job_says_how_to_resume(rule: SimpleNamespace, capsys):
     with pytest.raises(SystemExit) as stop, job(rule):
         raise KeyboardInterrupt
     assert stop.value.code == 130
-    told = "interrupted; run the same command again, and it goes on"
+    told = "interrupted; run the same command again to resume"
     assert capsys.readouterr().err == f"a_rule: {told}\n"
     assert Path(rule.log[0]).read_text().endswith(f"{told}\n")
 

@@ -7,14 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emjax.campaign.checkpoint_file import load_checkpoint, save_checkpoint
+from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
 from emjax.classify.em3d.state import IterationRecord, Run, RunState
 from emjax.io.files import remove_unfinished
-
-
-def checkpoint_path(snakemake: Any) -> Path:
-    """Outside the declared outputs, which Snakemake removes when a job fails."""
-    return Path("checkpoints") / snakemake.config["campaign"] / f"{snakemake.rule}.npz"
 
 
 def fingerprint(settings: Any, files: Iterable[str | Path]) -> str:
@@ -42,7 +37,7 @@ class Checkpoint:
         return self._seconds + time.monotonic() - self._since
 
     def load(self) -> list[RunState] | None:
-        """The states to go on from, or None where there is nothing of this computation."""
+        """The states to resume from, or None where there is nothing of this computation."""
         found = load_checkpoint(self._path)
         if found is None or found[1].get("fingerprint") != self._of:
             return None

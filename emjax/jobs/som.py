@@ -1,4 +1,4 @@
-"""The mask of a batch of maps, and the files of one of them."""
+"""A batch of self-organising maps: the mask of its images, and what each map found."""
 
 import dataclasses
 from contextlib import suppress
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _labels import write_labels
 
+from emjax.campaign.folder import RunFolder
+from emjax.classify.classification import Classification
 from emjax.classify.som.images import MaskedPixels, circular_mask, class_averages
 from emjax.classify.som.kerdensom import SomOptions, SomRun
 from emjax.classify.som.quality import explained_variance, node_table
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles, chunks
-from emjax.io.files import write_json, write_tsv
+from emjax.io.files import write_tsv
 from emjax.io.mrc.header import read_header
-from emjax.io.mrc.references import write_averages
 from emjax.io.mrc.resample import resampling_matrix
 from emjax.io.particles.particle_set import ParticleSet
 
@@ -73,42 +73,40 @@ def properties_of(table: ParticleSet) -> dict[str, np.ndarray]:
     return {label: values for label, values in found.items() if np.ptp(values) > 0}
 
 
-def write_map(
-    folder: Path,
-    table: ParticleSet,
+def classification_of(
     run: SomRun,
     options: SomOptions,
     images: np.ndarray,
     pixels: MaskedPixels,
-    voxel_size: float,
-    common: dict[str, Any],
-    suffixes: list[str],
-) -> None:
-    """Write labels, memberships, averages, code vectors, tables and, last, metrics.json."""
+    properties: dict[str, np.ndarray],
+) -> Classification:
+    """A trained map in the words of every method."""
     grid = options.grid
-    write_labels(folder, table, run.labels, run.posteriors, suffixes)
-    properties = properties_of(table)
-    nodes = pd.DataFrame(node_table(run.code_vectors, run.posteriors, grid, properties))
-    facts = {
-        "rlnClassNumber": nodes["node"].to_numpy(),
-        "rlnClassDistribution": nodes["size"].to_numpy() / table.n,
-    }
     blocks = (images[rows] for rows in chunks(len(images), ROWS))
-    averages = class_averages(blocks, run.labels, grid.n_nodes)
-    write_averages(folder / "class_averages.mrcs", averages, voxel_size, facts)
-    code_vectors = pixels.images(run.code_vectors)
-    write_averages(folder / "code_vectors.mrcs", code_vectors, voxel_size, facts)
-    write_tsv(folder / "nodes.tsv", nodes)
-    write_tsv(folder / "convergence.tsv", pd.DataFrame(map(dataclasses.asdict, run.table)))
-    metrics = common | {
-        "run": folder.name,
-        "n_classes": grid.n_nodes,
-        "seed": run.seed,
-        "iterations": len(run.table),
-        "converged": run.converged,
-        "map": {"columns": grid.columns, "rows": grid.rows, "layout": grid.layout},
-        "width": run.width,
-        "explained": {k: explained_variance(v, run.labels) for k, v in properties.items()},
-        **dataclasses.asdict(run.quality),
-    }
-    write_json(folder / "metrics.json", metrics)
+    return Classification(
+        method="som",
+        labels=run.labels,
+        posteriors=run.posteriors,
+        seed=run.seed,
+        images={
+            "class_averages": class_averages(blocks, run.labels, grid.n_nodes),
+            "code_vectors": pixels.images(run.code_vectors),
+        },
+        converged=run.converged,
+        iterations=len(run.table),
+        facts={
+            "map": {"columns": grid.columns, "rows": grid.rows, "layout": grid.layout},
+            "width": run.width,
+            "explained": {k: explained_variance(v, run.labels) for k, v in properties.items()},
+            **dataclasses.asdict(run.quality),
+        },
+    )
+
+
+def write_tables(
+    folder: RunFolder, run: SomRun, options: SomOptions, properties: dict[str, np.ndarray]
+) -> None:
+    """Write what only a map has: its nodes, and its convergence."""
+    nodes = node_table(run.code_vectors, run.posteriors, options.grid, properties)
+    write_tsv(folder.nodes, pd.DataFrame(nodes))
+    write_tsv(folder.convergence, pd.DataFrame(map(dataclasses.asdict, run.table)))

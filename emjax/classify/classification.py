@@ -1,0 +1,67 @@
+"""The one result of every method: who belongs where, the maps, and how the run went.
+
+Nothing here needs JAX, so that files of a run can be written and read without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a run found.
+
+    A method that has no maps, half-maps or likelihood leaves them out. Maps are not masked.
+    """
+
+    method: str
+    labels: Int[np.ndarray, " n"]  # from 0; -1 where a particle has no class
+    posteriors: Float[np.ndarray, "n k"]
+    seed: int | None = None
+    maps: Float[np.ndarray, "k d d d"] | None = None
+    half_maps: Float[np.ndarray, "2 k d d d"] | None = None
+    hard_maps: Float[np.ndarray, "k d d d"] | None = None  # each particle in its best class only
+    fsc: Float[np.ndarray, "k s"] | None = None  # of the half-maps
+    images: Mapping[str, Float[np.ndarray, "k d d"]] = field(
+        default_factory=dict
+    )  # in two dimensions
+    log_likelihood: float | None = None  # mean per particle
+    converged: bool | None = None
+    iterations: int | None = None
+    history: tuple[dict[str, Any], ...] = ()  # one record per iteration
+    flow: tuple[Int[np.ndarray, "k k"], ...] = ()  # particles between classes, by iteration
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what only this method knows
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, empty ones too."""
+        return self.posteriors.shape[1]
+
+    @property
+    def class_sizes(self) -> Int[np.ndarray, " k"]:
+        """Particles in each class."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=self.n_classes)
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers and words, as metrics.json holds them."""
+        known = {
+            "method": self.method,
+            "n_classes": self.n_classes,
+            "seed": self.seed,
+            "iterations": self.iterations,
+            "converged": self.converged,
+            "log_likelihood": self.log_likelihood,
+        }
+        return {name: value for name, value in known.items() if value is not None} | {
+            "class_sizes": self.class_sizes.tolist(),
+            "class_mass": self.posteriors.sum(0, dtype=float).tolist(),
+            "warnings": list(self.warnings),
+            "history": list(self.history),
+            "flow": [table.tolist() for table in self.flow],
+            **self.facts,
+        }

@@ -1,0 +1,85 @@
+"""The runs as the consensus reads them, and the files of what it found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.campaign.folder import CampaignFolder, ConsensusFolder
+from emjax.consensus.build import Consensus
+from emjax.io.files import read_json, read_npy, write_json, write_npy, write_tsv
+from emjax.io.labels.read import read_labels
+from emjax.io.particles.particle_set import ParticleSet, write_particles
+
+COLUMNS = ["method", "n_classes", "seed", "iterations", "converged", "log_likelihood", "seconds"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Labels, posteriors and likelihoods of several runs over the same particles."""
+
+    names: list[str]
+    labels: np.ndarray  # (n, r)
+    posteriors: list[np.ndarray]
+    log_likelihood: np.ndarray  # (r,)
+
+
+def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) -> Runs:
+    """What the runs wrote; particles that some run lacks are left out by `intersect`."""
+    folders = [folder.run(name) for name in names]
+    labels = np.stack([read_labels(run.particles.star)[1] for run in folders], 1)
+    if on_mismatch == "intersect":
+        labels[(labels < 0).any(1)] = -1
+    known = [read_json(run.metrics).get("log_likelihood") or np.nan for run in folders]
+    posteriors = [read_npy(run.posteriors) for run in folders]
+    return Runs(list(names), labels, posteriors, np.array(known, float))
+
+
+def write_consensus(
+    folder: ConsensusFolder, found: Consensus, table: ParticleSet, suffixes: tuple[str, ...]
+) -> None:
+    """Write the tables, the tree, and the particles with their classes."""
+    # A consensus of fewer classes must not leave the maps of an earlier one behind.
+    for stale in folder.of_classes():
+        stale.unlink()
+    intersections = pd.DataFrame(found.intersections)
+    intersections["consensus_class"] += 1
+    classes = pd.DataFrame(found.classes)
+    classes["class"] += 1
+    matching = pd.DataFrame(found.matching)
+    matching[["class", "partner"]] += 1
+    first, second = np.triu_indices(len(found.run_names), 1)
+    names = np.array(found.run_names)
+    agreement = {
+        "run": names[first],
+        "other": names[second],
+        "ari": found.ari[first, second],
+        "ami": found.ami[first, second],
+    }
+    write_tsv(folder.intersections, intersections)
+    write_npy(folder.linkage, found.linkage)
+    write_json(folder.elbows, found.elbows)
+    write_tsv(folder.stability, classes)
+    write_tsv(folder.agreement, pd.DataFrame(agreement))
+    write_tsv(folder.matching, matching)
+    columns = {
+        "rlnClassNumber": found.labels + 1,
+        "rlnMaxValueProbDistribution": found.class_posterior,
+        "emjaxStability": found.stability,
+        "emjaxClassPosterior": found.class_posterior,
+    }
+    for path in folder.particles.all(suffixes):
+        write_particles(path, table, columns)
+
+
+def tabulate_runs(folder: CampaignFolder, names: Sequence[str]) -> pd.DataFrame:
+    """One row per run: what it was, how it went, how long it took."""
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        metrics = read_json(folder.run(name).metrics)
+        rows.append({"run": name} | {column: metrics.get(column) for column in COLUMNS})
+    # A run without a seed, another program's, must not turn those of the others into floats.
+    whole = dict.fromkeys(("n_classes", "seed", "iterations"), "Int64")
+    return pd.DataFrame(rows, columns=["run", *COLUMNS]).astype(whole)

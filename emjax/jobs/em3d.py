@@ -1,0 +1,137 @@
+"""A batch of em3d runs: what it starts from, and what it found."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from emjax.campaign.job import Job
+from emjax.campaign.names import RunName
+from emjax.classify.classification import Classification
+from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.state import Run, RunResult, Scene, make_scene
+from emjax.classify.operators.passes import Engine, make_engine
+from emjax.imaging.grids import resample
+from emjax.io.mrc.volume import read_volume
+from emjax.jobs.checkpoint import Checkpoint, fingerprint
+from emjax.jobs.em3d_progress import Iterations, Progress, stand
+from emjax.jobs.prepared import Prepared
+from emjax.resolution import resolution_at
+
+
+def em3d_options(options: dict[str, Any]) -> Em3dOptions:
+    """Options of the library from those of the configuration."""
+    known = {field.name for field in dataclasses.fields(Em3dOptions)}
+    return Em3dOptions(**{name: value for name, value in options.items() if name in known})
+
+
+def read_scene(prepared: Prepared, focus: str | None) -> Scene:
+    """Mean map and masks on the cropped box."""
+    return make_scene(prepared.mean_map, prepared.solvent_mask, prepared.focus_mask(focus))
+
+
+def first_maps(
+    runs: Sequence[Run], paths: Sequence[str], box_size: int
+) -> dict[Run, np.ndarray] | None:
+    """The user's maps on the cropped box, the same for every run; None where there are none."""
+    if not paths:
+        return None
+    return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
+
+
+class Em3dBatch:
+    """Runs that share a pass of the data, ready to start or to resume."""
+
+    def __init__(
+        self, work: Job, prepared: Prepared, names: Sequence[RunName], params: Any
+    ) -> None:
+        """Reads masks and first maps; `params` are those of the rule."""
+        self._work, self._prepared, self._params = work, prepared, params
+        self.names = names
+        self.runs = [Run(name.n_classes or 0, name.seed or 0) for name in names]
+        self.options = em3d_options(params.options)
+        self.scene = read_scene(prepared, params.focus)
+        maps = params.options["initial_maps"]
+        self.first_maps = first_maps(self.runs, maps, prepared.particles.box_size)
+        self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
+        table, voxel_size = prepared.table, prepared.particles.voxel_size
+        self._iterations = Iterations(work.checkpoint, table, voxel_size)
+        self.resume = self.checkpoint.load()
+        if self.resume:
+            work.say("resuming after {} iteration {}".format(*stand(self.resume)))
+        else:
+            self._iterations.remove()
+
+    def _fingerprint(self) -> str:
+        """Of all that decides the result: a checkpoint of anything else is not used."""
+        params, folder = self._params, self._prepared.folder
+        names, precision = list(map(str, self.names)), str(self._prepared.particles.images.dtype)
+        settings = [params.emjax, params.options, params.focus, names, precision]
+        files = [folder.particles.star, folder.noise, folder.solvent_mask, folder.mean_map]
+        given = [*([params.focus] if params.focus else []), *params.options["initial_maps"]]
+        return fingerprint(settings, [*files, *given])
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The particles to which classes are fitted."""
+        return self._engine(self.options.particle_limit)
+
+    @cached_property
+    def everyone(self) -> Engine | None:
+        """All particles, where classes are fitted to some of them."""
+        return self._engine(None) if self.options.particle_limit else None
+
+    def _engine(self, limit: int | None) -> Engine:
+        memory, highpass = self._work.config["max_memory_gb"], self.options.highpass_resolution
+        return make_engine(self._prepared.particles, memory, 0, highpass, limit)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """What is to be called after each iteration."""
+        written = self._iterations if self.options.write_each_iteration else None
+        return Progress(self._work, self.options, self.checkpoint, written)
+
+    @property
+    def seconds_per_run(self) -> float:
+        """Time spent, interrupted attempts included."""
+        return self.checkpoint.seconds / len(self.runs)
+
+    def deliver_iterations(self, name: RunName) -> None:
+        """Move the maps of a finished run's iterations to its folder."""
+        if self.options.write_each_iteration:
+            run = self.runs[self.names.index(name)]
+            self._iterations.deliver(run, self._work.folder.run(name).iterations)
+
+    def close(self) -> None:
+        """Forget where the runs stood: all files are written."""
+        self.checkpoint.remove()
+        self._iterations.remove()
+
+
+def classification_of(result: RunResult, scene: Scene, extent: float) -> Classification:
+    """A finished run in the words of every method."""
+    mean = np.asarray(scene.solvent_mask * scene.mean_map)
+    differences = np.sqrt(np.mean((result.maps - mean) ** 2, (1, 2, 3)) / np.mean(mean**2))
+    return Classification(
+        method="em3d",
+        labels=result.labels,
+        posteriors=result.posteriors,
+        seed=result.run.seed,
+        maps=result.maps,
+        half_maps=result.half_maps,
+        hard_maps=result.hard_maps,
+        fsc=result.fsc,
+        log_likelihood=result.log_likelihood,
+        converged=result.converged,
+        iterations=len(result.history),
+        history=tuple(record.to_dict() for record in result.history),
+        flow=result.flow,
+        warnings=result.warnings,
+        facts={
+            "ess_histogram": result.ess_histogram.tolist(),
+            "resolution": [resolution_at(fsc, extent) for fsc in result.fsc],
+            "difference_from_mean": differences.tolist(),
+        },
+    )

@@ -1,0 +1,163 @@
+"""The prepared particles, as every job after `prepare_particles` reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emjax.campaign.facts import PreparedFacts
+from emjax.campaign.folder import PrepareFolder
+from emjax.errors import InputError
+from emjax.imaging.ctf import CTF
+from emjax.imaging.masks import resample_mask
+from emjax.imaging.particles import Particles, cropped_particles
+from emjax.imaging.prepare import MeanMap
+from emjax.io.files import read_tsv
+from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.particle_set import ParticleSet, read_particles
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare/` holds: the table and the whitened, cropped images of a campaign."""
+
+    folder: PrepareFolder
+    facts: PreparedFacts
+    table: ParticleSet
+    particles: Particles
+
+    @property
+    def mean_map(self) -> np.ndarray:
+        """Of all particles, on the cropped box."""
+        return read_volume(self.folder.mean_map)[0]
+
+    @property
+    def solvent_mask(self) -> np.ndarray:
+        """On the cropped box."""
+        return read_volume(self.folder.solvent_mask)[0]
+
+    @property
+    def mean(self) -> MeanMap:
+        """The mean map with its half-maps; their FSC is not read."""
+        first, second = (read_volume(path)[0] for path in self.folder.half_maps)
+        no_fsc = np.zeros(self.particles.grid.n_shells)
+        return MeanMap(self.mean_map, (first, second), no_fsc, self.solvent_mask)
+
+    @property
+    def micrographs(self) -> np.ndarray | None:
+        """Micrograph of each particle, which held-out evidence keeps whole."""
+        return micrographs_of(self.table)
+
+    def focus_mask(self, path: str | None) -> np.ndarray | None:
+        """The user's focus mask, which is on the particles' box, on the cropped one."""
+        if not path:
+            return None
+        return resample_mask(read_volume(path, self.facts.box_size)[0], self.particles.box_size)
+
+    def mask(self, focus: str | None) -> np.ndarray:
+        """Where classes may differ: the solvent mask, and the focus mask inside it."""
+        inside = self.focus_mask(focus)
+        return self.solvent_mask if inside is None else self.solvent_mask * inside
+
+
+def read_prepared(folder: PrepareFolder) -> Prepared:
+    """Everything in the folder; images stay on disk until they are asked for.
+
+    Raises:
+        InputError: where table and images are not of the same number of particles.
+    """
+    facts, table = PreparedFacts.read(folder.facts), read_table(folder)
+    images = np.load(folder.images, mmap_mode="r", allow_pickle=False)
+    if len(images) != len(table.half):
+        raise InputError(
+            place=str(folder.images),
+            found=f"{len(images)} images",
+            expected=f"{len(table.half)}, as particles.star beside it; remove the folder",
+        )
+    particles = cropped_particles(
+        images,
+        table.rotations,
+        ctf_of(table),
+        table.half,
+        groups_of(table),
+        facts.box_size,
+        facts.pixel_size,
+        facts.radius,
+        read_scale(table),
+        read_noise(folder)[:, : facts.radius + 3],
+    )
+    return Prepared(folder, facts, table, particles)
+
+
+def micrographs_of(particles: ParticleSet) -> np.ndarray | None:
+    """Micrograph of each particle; None where a half-set has no two, so cannot be divided."""
+    names, half = particles.micrograph, particles.half
+    if names is None or any(len(set(names[half == h])) < 2 for h in (1, 2)):
+        return None
+    return names
+
+
+def ctf_of(particles: ParticleSet) -> CTF:
+    """CTF parameters of a particle set."""
+    return CTF(**{name: getattr(particles, name) for name in CTF.__dataclass_fields__})
+
+
+def groups_of(particles: ParticleSet) -> np.ndarray:
+    """Row of the noise table of each particle: optics groups in ascending order."""
+    return np.unique(particles.optics_group, return_inverse=True)[1].astype(np.int32)
+
+
+def read_unchecked(path: str | Path) -> ParticleSet:
+    """A particle file without looking at its images."""
+    return read_particles(path, check_images=False, on_mixed_optics="resample")
+
+
+def read_table(folder: PrepareFolder) -> ParticleSet:
+    """The prepared particles' table without their images."""
+    return read_unchecked(folder.particles.star)
+
+
+def read_scale(particles: ParticleSet) -> np.ndarray:
+    """Per-particle scale found by the preparation."""
+    return particles.source.particles.numbers("emjaxScale")  # type: ignore[union-attr]
+
+
+def full_box_mask(folder: PrepareFolder, box_size: int) -> np.ndarray:
+    """The solvent mask on the particles' own box."""
+    return resample_mask(read_volume(folder.solvent_mask)[0], box_size)
+
+
+def noise_table(
+    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
+) -> pd.DataFrame:
+    """Noise power of each optics group and shell, and the mean map's FSC.
+
+    Args:
+        power: by group and shell.
+        groups: numbers of the optics groups, ascending.
+        extent: length of the box in Å.
+        fsc: of the mean map's half-maps, for the shells that were kept.
+    """
+    shells = np.arange(1, power.shape[1])  # DC is left out
+    known = np.full(len(shells), np.nan)
+    known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "resolution": extent / shells,
+                "frequency_per_angstrom": shells / extent,
+                "optics_group": group,
+                "power": power[row, 1:],
+                "mean_fsc": known,
+            }
+        )
+        for row, group in enumerate(groups)
+    )
+
+
+def read_noise(folder: PrepareFolder) -> np.ndarray:
+    """Noise power by group and shell, DC (with its neighbour's) to the input's Nyquist."""
+    table = read_tsv(folder.noise)
+    groups = [rows["power"].to_numpy() for _, rows in table.groupby("optics_group")]
+    return np.pad(np.stack(groups), ((0, 0), (1, 0)), mode="edge").astype(np.float32)

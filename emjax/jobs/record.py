@@ -1,0 +1,61 @@
+"""What a campaign was: options, versions, checksums, seeds, devices, and where the time went."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.campaign.facts import PreparedFacts
+from emjax.campaign.folder import CampaignFolder
+from emjax.io.files import read_json, read_tsv
+
+MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "max_rss_mb": "max_rss"}
+PACKAGES = ("emjax", "equinox", "jax", "jaxlib", "numpy", "pandas", "scikit-learn", "scipy")
+OF_RUN = ("run", "method", "n_classes", "seed", "log_likelihood")
+
+
+def campaign_record(
+    folder: CampaignFolder, runs: Sequence[str], config: dict[str, Any], emjax_version: str
+) -> dict[str, Any]:
+    """All that repeats a finished campaign, and what it took."""
+    facts = PreparedFacts.read(folder.prepare.facts)
+    metrics = [read_json(folder.run(run).metrics) for run in runs]
+    elbows = read_json(folder.consensus.elbows)
+    versions = {name: version(name) for name in (*PACKAGES, "snakemake")}
+    return {
+        "config": config,
+        "emjax_version": emjax_version,
+        "versions": versions | {"python": platform.python_version()},
+        "input_checksum": facts.checksum,
+        "n_particles": facts.n_particles,
+        "devices": sorted({device for m in metrics for device in m.get("devices", [])}),
+        "runs": [{key: m.get(key) for key in OF_RUN} for m in metrics],
+        "consensus": elbows,
+        "rules": job_times(folder, elbows["chosen"]),
+    }
+
+
+def job_times(folder: CampaignFolder, n_classes: int) -> dict[str, dict[str, float]]:
+    """Time and memory of every job, in the order in which they ended."""
+    times = {}
+    for path in sorted(folder.benchmarks.glob("*.tsv"), key=_ended):
+        # An earlier consensus may have had more classes.
+        job, _, number = path.stem.rpartition("_")
+        if job == "reconstruct_class" and int(number) > n_classes:
+            continue
+        table = read_tsv(path)
+        times[path.stem] = {name: _last(table, column) for name, column in MEASURED.items()}
+    return times
+
+
+def _last(table: pd.DataFrame, column: str) -> float:
+    # Snakemake writes NA for a very short job.
+    return float(np.asarray(pd.to_numeric(table[column], errors="coerce"), float)[-1])
+
+
+def _ended(path: Path) -> float:
+    return path.stat().st_mtime

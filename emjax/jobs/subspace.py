@@ -1,0 +1,190 @@
+"""A subspace campaign: where its basis starts, every seed inside it, the optima it keeps."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array
+
+from emjax.campaign.folder import MethodFolder
+from emjax.campaign.job import Job
+from emjax.campaign.methods.base import seed_list
+from emjax.classify.classification import Classification
+from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
+from emjax.classify.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.subspace.basis import Basis
+from emjax.classify.subspace.mixture import Campaign, assign, posteriors_and_gain, run_campaign
+from emjax.classify.subspace.optima import (
+    Optimum,
+    distinct_optima,
+    information,
+    seed_array,
+    seed_table,
+)
+from emjax.classify.subspace.polish import polish
+from emjax.classify.subspace.recipes import SubspaceOptions
+from emjax.classify.subspace.statistics import Statistics
+from emjax.classify.subspace.volumes import (
+    class_coefficients,
+    components_from_coordinates,
+    components_from_maps,
+    components_from_states,
+    to_maps,
+)
+from emjax.imaging.grids import resample
+from emjax.imaging.maps import slicing_values
+from emjax.io.cryosparc.coordinates import read_coordinates
+from emjax.io.files import read_json, write_npy, write_tsv
+from emjax.io.mrc.volume import read_volume
+from emjax.jobs.prepared import Prepared
+
+
+def subspace_options(options: dict[str, Any], n_components: int | None = None) -> SubspaceOptions:
+    """Options of the analysis from those of the configuration."""
+    pose = options["pose_error"]
+    if pose is False:  # how YAML reads off
+        pose = "off"
+    if isinstance(pose, dict):
+        pose = PoseError(pose["rotation"], pose["shift"])
+    return SubspaceOptions(
+        n_classes=tuple(options["n_classes"]),
+        n_components=n_components or options["n_components"],
+        iterations=options["iterations"],
+        pose_error=pose,
+        regions=options["regions"],
+        within_classes=options["within_classes"],
+        evidence_seeds=options["evidence_seeds"],
+    )
+
+
+def given_components(
+    options: dict[str, Any], prepared: Prepared, operators: PixelOperators, mask: np.ndarray
+) -> Array | None:
+    """Components from the user's maps, coordinates (`.cs`) and maps of states, if any."""
+    grid, mean = operators.grid, prepared.mean
+    tables = [path for path in options["components"] if Path(path).suffix in (".cs", ".csg")]
+    maps = [path for path in options["components"] if path not in tables]
+
+    def read(paths: list[str]) -> np.ndarray:
+        return np.stack([resample(read_volume(path)[0], grid.box_size) for path in paths])
+
+    values = slicing_values(jnp.asarray(mean.volume * mean.solvent_mask), grid)
+    found = [components_from_maps(read(maps), mask, grid)] if maps else []
+    for path in tables:
+        coordinates = read_coordinates(path, prepared.table.identity)
+        found.append(components_from_coordinates(operators, values, coordinates, mask))
+    if options["states"]:
+        found.append(components_from_states(read(options["states"]), mask, grid))
+    return jnp.concatenate(found) if found else None
+
+
+def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
+    """What `fit_subspace` left."""
+    volumes = jnp.asarray(np.load(folder.basis, allow_pickle=False))
+    basis = Basis(volumes[0], volumes[1:])
+    features = np.load(folder.statistics, mmap_mode="r", allow_pickle=False)
+    return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
+
+
+class Kept(NamedTuple):
+    """An optimum that becomes a run."""
+
+    number: int  # among those of its number of classes, from the best
+    labels: np.ndarray  # in the subspace, before polishing
+    found: Classification
+
+
+class SubspaceSeeds:
+    """Every seed and number of classes, and the optima that are kept."""
+
+    def __init__(
+        self, work: Job, prepared: Prepared, options: dict[str, Any], focus: str | None
+    ) -> None:
+        """Reads the basis; runs nothing yet."""
+        self._work, self._prepared, self._options, self._focus = work, prepared, options, focus
+        self._folder = work.folder.method("subspace")
+        self.basis, self.statistics = read_basis(self._folder)
+        self._metric = information(self.statistics)
+        self._campaigns: list[Campaign] = []
+        self._tables: list[pd.DataFrame] = []
+        self._start = time.monotonic()
+
+    def __iter__(self) -> Iterator[Kept]:
+        """The kept optima, number by number of classes."""
+        for k in self._options["n_classes"]:
+            campaign = run_campaign(self.statistics, k, seed_list(self._options["seeds"]))
+            optima = distinct_optima(campaign, self._metric)
+            self._campaigns.append(campaign)
+            self._tables.append(pd.DataFrame(seed_table(campaign, optima, self.statistics.n)))
+            self._work.say(
+                f"K = {k}: {len(optima)} optima, the best from {len(optima[0].members)} of"
+                f" {len(campaign.seeds)} seeds"
+            )
+            for number in range(self._options["keep"]):
+                # With fewer optima than are to be kept, the last stands for the rest.
+                optimum = optima[min(number, len(optima) - 1)]
+                yield self._keep(campaign, optimum, number)
+
+    def _keep(self, campaign: Campaign, optimum: Optimum, number: int) -> Kept:
+        z, weights = campaign.coordinates[optimum.row], campaign.class_weights[optimum.row]
+        labels = assign(self.statistics, z[None], weights[None])[:, 0]
+        posteriors, gain = posteriors_and_gain(self.statistics, z, weights)
+        values = class_coefficients(self.basis, z)
+        if self._options["polish_iterations"]:
+            posteriors, values = self._polish(values, weights)
+        found = Classification(
+            method="subspace",
+            labels=posteriors.argmax(1),
+            posteriors=posteriors,
+            seed=int(campaign.seeds[optimum.row]),
+            maps=to_maps(values, self._prepared.particles.grid),
+            log_likelihood=float(gain.mean()),
+            converged=bool(campaign.converged[optimum.row]),
+            iterations=int(campaign.iterations[optimum.row]),
+            facts={
+                "optimum": number + 1,
+                "reached_by": len(optimum.members) / len(campaign.seeds),
+                "seconds": time.monotonic() - self._start,
+            },
+        )
+        return Kept(number, labels, found)
+
+    def _polish(self, values: Array, weights: np.ndarray) -> tuple[np.ndarray, Array]:
+        particles = self._prepared.particles
+        memory = self._work.config["max_memory_gb"]
+        refined = polish(
+            make_pixel_operators(particles, max_memory_gb=memory),
+            values,
+            weights,
+            self._prepared.mask(self._focus),
+            self._options["polish_iterations"],
+            self._pose_derivatives(),
+        )
+        return refined.posteriors, refined.volumes
+
+    def _pose_derivatives(self) -> Array | None:
+        """First derivatives of the mean map by pose, at the width that the evidence chose."""
+        found = read_json(self._folder.evidence)["pose_error"]
+        if found is None:
+            return None
+        width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
+        prepared, particles = self._prepared, self._prepared.particles
+        mean, mask = prepared.mean_map, prepared.solvent_mask
+        return nuisance_coefficients(mean, mask, particles.grid, particles.voxel_size, width)
+
+    def write(self, kept: list[Kept], runs: list[str]) -> None:
+        """Write what all seeds found, once they have run."""
+        rows = [
+            {"run": run, "n_classes": k.found.n_classes, "optimum": k.number + 1}
+            | {"seed": k.found.seed, "reached_by": k.found.facts["reached_by"]}
+            | {"log_likelihood": k.found.log_likelihood}
+            for run, k in zip(runs, kept, strict=True)
+        ]
+        write_npy(self._folder.seeds, seed_array(self._campaigns))
+        write_npy(self._folder.labels, np.stack([k.labels for k in kept], 1).astype(np.int16))
+        write_tsv(self._folder.likelihood, pd.concat(self._tables))
+        write_tsv(self._folder.optima, pd.DataFrame(rows))
