@@ -92,9 +92,14 @@ def find_components(
         n_components = max(int(np.argmax(held_out)) + 1, least)
     covariance = (halves[0].scatter + halves[1].scatter) / n
     variance, basis = leading_eigenvectors(covariance, n_components)
-    basis = basis if band is None else basis @ band.T
-    largest = np.take_along_axis(basis, np.argmax(np.abs(basis), axis=1)[:, None], axis=1)
-    return Components(mean, basis * np.sign(largest), variance, held_out, chosen)
+    basis = with_signs(basis if band is None else basis @ band.T)
+    return Components(mean, basis, variance, held_out, chosen)
+
+
+def with_signs(vectors: Float[np.ndarray, "q p"]) -> Float[np.ndarray, "q p"]:
+    """Eigenvectors (rows) with their largest entry above zero: a solver's signs are its own."""
+    largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=1)[:, None], axis=1)
+    return vectors * np.sign(largest)
 
 
 @dataclass(frozen=True)
