@@ -9,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 CONFIG ?= config.yaml
 BIN := .venv/bin
 PYTHON := $(BIN)/python
-SNAKEMAKE := $(PYTHON) -m snakemake --cores $(CORES) --configfile $(CONFIG)
+EMJAX := $(PYTHON) -m emjax
 $(if $(filter-out cuda12 cuda13,$(ACCELERATOR)),$(error ACCELERATOR: found $(ACCELERATOR), expected cuda12 or cuda13))
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
@@ -26,7 +26,7 @@ help:  ## this list
 	if [ -z "$${found:-}" ]; then echo "emjax needs Python 3.11 or later (with venv); none was found" >&2; exit 1; fi; \
 	echo "Creating .venv with $$("$$found" --version)"; "$$found" -m venv .venv
 
-.venv/emjax-ready: pyproject.toml requirements.lock emjax/classify/operators/native.c | .venv/bin/python
+.venv/emjax-ready: pyproject.toml setup.py requirements.lock emjax/classify/operators/native.c | .venv/bin/python
 	@echo "Installing emjax and what it needs into .venv (about a minute)"
 	@$(PIP) --editable ".[slurm]"
 	@touch $@
@@ -44,23 +44,17 @@ help:  ## this list
 env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ## the environment in .venv; ACCELERATOR=cuda12 or cuda13 for a GPU
 	@$(PYTHON) -c 'import jax; from emjax.classify.operators.passes import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
 
-data/demo/particles.star: | .venv/emjax-ready
-	@echo "Simulating the demo's particles into data/demo"
-	@$(PYTHON) workflow/scripts/demo.py simulate data/demo
-
-demo: .venv/emjax-ready data/demo/particles.star  ## simulate particles, run the demo campaign, say what was found
-	@$(PYTHON) -m snakemake --cores $(CORES)
-	@$(PYTHON) workflow/scripts/show_status.py config.yaml
-	@$(PYTHON) workflow/scripts/demo.py compare data/demo results/demo/consensus/particles.star
+demo: .venv/emjax-ready  ## simulate particles, run the demo campaign, say what was found
+	@$(EMJAX) demo --config config.yaml --cores $(CORES)
 
 status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yaml
-	@$(PYTHON) workflow/scripts/show_status.py $(CONFIG)
+	@$(EMJAX) status $(CONFIG)
 
 reproduce: .venv/emjax-ready  ## run a finished campaign again: make reproduce CAMPAIGN=results/demo/campaign.json
-	@$(PYTHON) workflow/scripts/reproduce.py $(CAMPAIGN) --cores $(CORES)
+	@$(EMJAX) reproduce $(CAMPAIGN) --cores $(CORES)
 
 report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign: snakemake-report.zip, here
-	@$(SNAKEMAKE) --report snakemake-report.zip
+	@$(EMJAX) report $(CONFIG) --snakemake
 
 test: .venv/emjax-dev-ready  ## all tests
 	@$(PYTHON) -m pytest -n $(CORES) --dist loadfile
@@ -83,8 +77,8 @@ format: .venv/emjax-dev-ready  ## format Python and Snakemake files
 	$(BIN)/snakefmt Snakefile workflow
 
 dry-run: .venv/emjax-ready  ## what a campaign would run, and what it would cost
-	@$(SNAKEMAKE) --dry-run
-	@$(PYTHON) workflow/scripts/estimate_costs.py $(CONFIG)
+	@$(EMJAX) run $(CONFIG) --verbose --dry-run
+	@$(EMJAX) estimate $(CONFIG)
 
 lock:  ## renew requirements.lock from a fresh Python 3.11
 	rm -rf .venv-lock && python3.11 -m venv .venv-lock

@@ -69,10 +69,10 @@ def main() -> int:
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="emjax-kill-"))
     whole, killed = Place(folder / "whole"), Place(folder / "killed")
-    demo = ROOT / "workflow" / "scripts" / "demo.py"
     for place in (whole, killed):
         place.folder.mkdir()
-    subprocess.run([sys.executable, demo, "simulate", whole.folder / "data", "300"], check=True)
+    simulate = [sys.executable, "-m", "emjax.simulate.demo", str(whole.folder / "data"), "300"]
+    subprocess.run(simulate, check=True)
     shutil.copytree(whole.folder / "data", killed.folder / "data")
     start = time.monotonic()
     run(whole, whole.command(long_config(2)), None, rng)

@@ -25,6 +25,6 @@ def shared_data() -> Path:
 def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 300 simulated particles of 48 pixels."""
     folder = tmp_path_factory.mktemp("particles")
-    script = ROOT / "workflow" / "scripts" / "demo.py"
-    subprocess.run([sys.executable, script, "simulate", folder, "300"], check=True)
+    command = [sys.executable, "-m", "emjax.simulate.demo", str(folder), "300"]
+    subprocess.run(command, check=True, cwd=ROOT)
     return folder

@@ -169,6 +169,7 @@ class CampaignFolder(Folder):
 
     runs_table = File("runs.tsv")  # one row per run
     export = File("export")  # files for other programs
+    config = File("config.yaml")  # options of a campaign that repeats another
     record = File("campaign.json")  # options, versions, checksums: all that repeats the campaign
     report = File("report.html")
     verdict = File("verdict.json")  # the report's first words

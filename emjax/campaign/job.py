@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import re
 import signal
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.settings import particle_suffixes
-from emjax.errors import InputError, OptionError
+from emjax.errors import OptionError
 
 EVERY = 5.0  # seconds between lines of progress
 
@@ -129,9 +128,9 @@ def job(snakemake: Any) -> Iterator[Job]:
         sys.exit(130)
     except Exception as error:
         work.note(traceback.format_exc())
-        told = _one_line(error, snakemake)
-        work.note(f"error: {told}")
-        print(f"error: {told} (log: {log})", file=sys.stderr, flush=True)
+        line = _one_line(error, work)
+        work.note(f"error: {line}")
+        print(f"error: {line} (log: {log})", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -155,24 +154,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _one_line(error: BaseException, snakemake: Any) -> str:
+def _one_line(error: BaseException, work: Job) -> str:
     source = os.environ.get("EMJAX_CONFIG", "config")
     if isinstance(error, OptionError):
-        error = error.at(source, _section(error.option, snakemake))
+        error = error.at(source, _section(error.option, work))
     text = " ".join(str(error).split())
     if text.startswith("config: "):
         text = source + text.removeprefix("config")
-    elif not isinstance(error, InputError) and re.match(r"[a-z_.]+: found ", text):
-        # The numerics know an option, but not where it stands.
-        text = f"{source}: {text}"
     # Wrong input says where and what; anything else also says what kind of error it is.
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 
-def _section(option: str, snakemake: Any) -> str:
+def _section(option: str, work: Job) -> str:
     """Where in the configuration an option stands: at the top, or with its method's."""
-    config, name = getattr(snakemake, "config", {}), option.split(".")[0]
-    methods = config.get("runs") or {}
+    name = option.split(".")[0]
+    methods = work.config.get("runs") or {}
     known = [m for m, options in methods.items() if isinstance(options, dict) and name in options]
-    own = [m for m in known if m in snakemake.rule] or known
-    return f"runs.{own[0]}" if name not in config and len(own) == 1 else ""
+    own = [m for m in known if m in work.name] or known
+    return f"runs.{own[0]}" if name not in work.config and len(own) == 1 else ""

@@ -53,6 +53,7 @@ def other_particles(particles: str, folder: CampaignFolder) -> str | None:
     found = f"checksum {now[:12]}" if now else "which is not there"
     return (
         f"{folder.path} holds a campaign of {before['particles']}"
-        f" ({before['n_particles']} particles, checksum {before['checksum'][:12]}), found {particles} ({found}); give the new one"
+        f" ({before['n_particles']} particles, checksum {before['checksum'][:12]}),"
+        f" found {particles} ({found}); give the new one"
         f" another `campaign` name or remove {folder.path}"
     )

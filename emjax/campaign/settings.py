@@ -40,10 +40,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
         found = " ".join(str(getattr(error, "strerror", error)).lower().split())
         told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
         raise ConfigError(told) from None
+    if not isinstance(config, dict):
+        found = "an empty file" if config is None else _shorten(config)
+        raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
     return complete(config, str(path))
 
 
-def complete(config: object, source: str = "config") -> dict[str, Any]:
+def complete(config: Any, source: str = "config") -> dict[str, Any]:
     """A copy of the configuration with every default filled in.
 
     Args:

@@ -6,6 +6,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:
-    """A file or folder of the workflow, such as `Snakefile` or `schemas/config.schema.yaml`."""
+    """A file or folder of the workflow, such as `Snakefile` or `profiles/slurm`."""
     inside = PACKAGE / "workflow"
-    return (inside if inside.is_dir() else PACKAGE.parent / "workflow") / name
+    if inside.is_dir():
+        return inside / name
+    # In a checkout the profiles lie beside the workflow, where users look for them.
+    top = PACKAGE.parent if name.startswith("profiles") else PACKAGE.parent / "workflow"
+    return top / name

@@ -5,35 +5,37 @@ Nothing here needs JAX, so that files of a run can be written and read without i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
 
+class Record(Protocol):
+    """What one iteration changed and found."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Classification:
-    """What a run found.
-
-    A method that has no maps, half-maps or likelihood leaves them out. Maps are not masked.
-    """
+    """What a run found; a method that has no maps, half-maps or likelihood leaves them out."""
 
     method: str
     labels: Int[np.ndarray, " n"]  # from 0; -1 where a particle has no class
     posteriors: Float[np.ndarray, "n k"]
     seed: int | None = None
-    maps: Float[np.ndarray, "k d d d"] | None = None
-    half_maps: Float[np.ndarray, "2 k d d d"] | None = None
+    maps: Float[np.ndarray, "k d d d"] | None = None  # masked
+    half_maps: Float[np.ndarray, "2 k d d d"] | None = None  # not masked, as are hard_maps
     hard_maps: Float[np.ndarray, "k d d d"] | None = None  # each particle in its best class only
     fsc: Float[np.ndarray, "k s"] | None = None  # of the half-maps
-    images: Mapping[str, Float[np.ndarray, "k d d"]] = field(
-        default_factory=dict
-    )  # in two dimensions
+    images: Mapping[str, Float[np.ndarray, "k d d"]] = field(default_factory=dict)  # flat ones
     log_likelihood: float | None = None  # mean per particle
     converged: bool | None = None
     iterations: int | None = None
-    history: tuple[dict[str, Any], ...] = ()  # one record per iteration
+    history: tuple[Record, ...] = ()  # one per iteration
     flow: tuple[Int[np.ndarray, "k k"], ...] = ()  # particles between classes, by iteration
+    ess_histogram: Int[np.ndarray, " b"] | None = None  # particles by effective number of classes
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # what only this method knows
 
@@ -49,7 +51,7 @@ class Classification:
 
     def record(self) -> dict[str, Any]:
         """Plain numbers and words, as metrics.json holds them."""
-        known = {
+        known: dict[str, Any] = {
             "method": self.method,
             "n_classes": self.n_classes,
             "seed": self.seed,
@@ -57,11 +59,13 @@ class Classification:
             "converged": self.converged,
             "log_likelihood": self.log_likelihood,
         }
+        if self.ess_histogram is not None:
+            known["ess_histogram"] = self.ess_histogram.tolist()
         return {name: value for name, value in known.items() if value is not None} | {
             "class_sizes": self.class_sizes.tolist(),
             "class_mass": self.posteriors.sum(0, dtype=float).tolist(),
             "warnings": list(self.warnings),
-            "history": list(self.history),
+            "history": [record.to_dict() for record in self.history],
             "flow": [table.tolist() for table in self.flow],
             **self.facts,
         }

@@ -48,7 +48,9 @@ def cropped_box_size(radius: int) -> int:
 
     It is even and fast to transform.
     """
-    return 2 * int(scipy.fft.next_fast_len(radius + 2, real=True))  # type: ignore[arg-type]
+    half = scipy.fft.next_fast_len(radius + 2, real=True)
+    assert half is not None
+    return 2 * half
 
 
 def half_plane(radius: int) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:

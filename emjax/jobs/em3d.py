@@ -9,16 +9,14 @@ import numpy as np
 
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
-from emjax.classify.classification import Classification
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import Run, RunResult, Scene, make_scene
+from emjax.classify.em3d.state import Run, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
 from emjax.imaging.grids import resample
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.checkpoint import Checkpoint, fingerprint
 from emjax.jobs.em3d_progress import Iterations, Progress, stand
 from emjax.jobs.prepared import Prepared
-from emjax.resolution import resolution_at
 
 
 def em3d_options(options: dict[str, Any]) -> Em3dOptions:
@@ -108,30 +106,3 @@ class Em3dBatch:
         """Forget where the runs stood: all files are written."""
         self.checkpoint.remove()
         self._iterations.remove()
-
-
-def classification_of(result: RunResult, scene: Scene, extent: float) -> Classification:
-    """A finished run in the words of every method."""
-    mean = np.asarray(scene.solvent_mask * scene.mean_map)
-    differences = np.sqrt(np.mean((result.maps - mean) ** 2, (1, 2, 3)) / np.mean(mean**2))
-    return Classification(
-        method="em3d",
-        labels=result.labels,
-        posteriors=result.posteriors,
-        seed=result.run.seed,
-        maps=result.maps,
-        half_maps=result.half_maps,
-        hard_maps=result.hard_maps,
-        fsc=result.fsc,
-        log_likelihood=result.log_likelihood,
-        converged=result.converged,
-        iterations=len(result.history),
-        history=tuple(record.to_dict() for record in result.history),
-        flow=result.flow,
-        warnings=result.warnings,
-        facts={
-            "ess_histogram": result.ess_histogram.tolist(),
-            "resolution": [resolution_at(fsc, extent) for fsc in result.fsc],
-            "difference_from_mean": differences.tolist(),
-        },
-    )

@@ -2,12 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from emjax.campaign.job import Job, duration
+from emjax.campaign.job import Clock, Job, duration
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Stage
 from emjax.io.mrc.volume import write_volume
@@ -105,3 +106,30 @@ class Progress:
         if self._iterations:
             self._iterations(states)
         self._checkpoint.save(states)
+
+
+def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], None]:
+    """Says how far the classification of each half-set alone is.
+
+    Each half is classified from random starts and once more from its variability, unless that or
+    maps are asked for.
+    """
+    fits = 2 if params.options["initial"] in ("variability", "input") else 4
+    stages = 2 if params.options["start_resolution"] else 1
+    most = params.options["full_iterations"]
+    clock, at = Clock(), {"stage": 0, "done": most + 1}
+
+    def progress(states: Sequence[RunState]) -> None:
+        stage, done = stand(states)
+        if done < at["done"]:  # the next stage, or the next fit, has begun
+            at["stage"] += 1
+        at["done"] = done
+        before = (at["stage"] - 1) * most
+        left = clock.left(before + done, fits * stages * most)
+        rest = "" if left is None else f", at most {duration(left)} left"
+        work.tick(
+            f"half-sets alone, part {at['stage']} of at most {fits * stages}:"
+            f" {stage} iteration {done} of at most {most}{rest}"
+        )
+
+    return progress

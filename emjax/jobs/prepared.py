@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.folder import PrepareFolder
@@ -126,34 +125,6 @@ def read_scale(particles: ParticleSet) -> np.ndarray:
 def full_box_mask(folder: PrepareFolder, box_size: int) -> np.ndarray:
     """The solvent mask on the particles' own box."""
     return resample_mask(read_volume(folder.solvent_mask)[0], box_size)
-
-
-def noise_table(
-    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
-) -> pd.DataFrame:
-    """Noise power of each optics group and shell, and the mean map's FSC.
-
-    Args:
-        power: by group and shell.
-        groups: numbers of the optics groups, ascending.
-        extent: length of the box in Å.
-        fsc: of the mean map's half-maps, for the shells that were kept.
-    """
-    shells = np.arange(1, power.shape[1])  # DC is left out
-    known = np.full(len(shells), np.nan)
-    known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "resolution": extent / shells,
-                "frequency_per_angstrom": shells / extent,
-                "optics_group": group,
-                "power": power[row, 1:],
-                "mean_fsc": known,
-            }
-        )
-        for row, group in enumerate(groups)
-    )
 
 
 def read_noise(folder: PrepareFolder) -> np.ndarray:

@@ -1,9 +1,6 @@
 """What a campaign will cost, estimated before it runs and asked of a cluster."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from emjax.campaign.costs import Facts, memory_mb, minutes, prepare
 from emjax.campaign.methods import long_jobs
@@ -40,28 +37,6 @@ def test_a_failed_job_asks_for_more():
     assert minutes(cost, 2) > minutes(cost, 1) >= 10
 
 
-def test_long_jobs_are_estimated(
-    particles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    from estimate_costs import main
-
-    config = tiny_config(particles=str(particles / "particles.star"))
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    main(str(tmp_path / "c.yaml"))
-    said = capsys.readouterr().out
-    assert "300 particles of 48 px" in said
-    names = [name for name, _ in long_jobs(Facts(300, 48, 12), complete(config))]
-    assert names == [
-        "prepare_particles",
-        "classify_em3d_s000",
-        "judge_em3d",
-        "build_consensus",
-        "reconstruct_class (all)",
-    ]
-    assert all(name in said for name in names)
-    assert " 0 min" not in said and "one after the other" in said
-
-
 def test_every_way_to_classify_is_estimated_and_grows_with_what_it_does():
     runs = {"subspace": {"n_classes": [2, 3], "seeds": 100}, "som": {"map": [4, 4], "seeds": 2}}
     facts = Facts(8000, 64, 16)
@@ -76,9 +51,3 @@ def test_every_way_to_classify_is_estimated_and_grows_with_what_it_does():
     assert more["classify_som_s000"] == pytest.approx(4 * few["classify_som_s000"])
     polished = seconds({"polish_iterations": 2})
     assert polished["classify_subspace"] > few["classify_subspace"]
-
-
-def test_short_times_are_estimated_in_seconds():
-    from estimate_costs import duration
-
-    assert [duration(t) for t in (50, 119, 121, 8000)] == ["50 s", "119 s", "2 min", "2.2 h"]

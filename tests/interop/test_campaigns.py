@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 def project(tmp_path_factory) -> Path:
     """A folder with 300 simulated particles in `data/`."""
     folder = tmp_path_factory.mktemp("campaigns")
-    script = ROOT / "workflow" / "scripts" / "demo.py"
-    subprocess.run([sys.executable, script, "simulate", folder / "data", "300"], check=True)
+    command = [sys.executable, "-m", "emjax.simulate.demo", str(folder / "data"), "300"]
+    subprocess.run(command, check=True, cwd=ROOT)
     return folder
 
 

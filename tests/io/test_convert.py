@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emjax.__main__ import main
 from emjax.errors import InputError
 from emjax.io.convert.convert import convert, differences, fields_of
 from emjax.io.cryosparc.tables import read_cs, read_cs_particles, write_cs
@@ -127,14 +126,3 @@ def test_box_size_comes_from_the_stacks_or_is_asked_for(interop, tmp_path):
     assert read_cs(tmp_path / "a.cs")["blob/shape"].tolist() == [[320, 320]] * 7
     with pytest.raises(InputError, match="or --box-size"):
         convert(interop / "FinalRefinement-OriginalParticles-PfCRT.star", tmp_path / "b.cs")
-
-
-def test_the_command(star_set, tmp_path, capsys):
-    path = star_set()
-    assert main(["convert", str(path), str(tmp_path / "a.cs")]) == 0
-    assert "4 particles written to" in capsys.readouterr().out
-    assert main(["convert", str(tmp_path / "a.cs"), str(tmp_path / "b.star")]) == 0
-    assert "changed since: nothing" in capsys.readouterr().out
-    assert main(["convert", str(tmp_path / "none.star"), str(tmp_path / "c.cs")]) == 1
-    message = capsys.readouterr().err
-    assert message.startswith("emjax: ") and message.count("\n") == 1

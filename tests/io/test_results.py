@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.__main__ import main
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
 from emjax.io.export.results import consensus_classes, export_results
@@ -47,16 +46,6 @@ def test_half_sets_that_the_campaign_drew_are_exported(results):
     assert data.integers("rlnRandomSubset").tolist() == [2, 1, 2]
     records = read_cs(folder / "export/cryosparc/particles.cs")
     assert records["alignments3D/split"].tolist() == [1, 0, 0, 1]
-
-
-def test_the_command(results, capsys):
-    folder, particles = results
-    arguments = ["export", str(folder), particles.source.file, "--formats", "relion", "cryodrgn"]
-    assert main(arguments) == 0
-    assert f"files written to {folder / 'export'}" in capsys.readouterr().out
-    assert sorted(p.name for p in (folder / "export").iterdir()) == ["cryodrgn", "relion"]
-    assert main(["export", str(folder), str(folder / "none.star")]) == 1
-    assert capsys.readouterr().err.startswith("emjax: ")
 
 
 def test_other_particles_are_refused(results):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emjax.campaign.folder import CampaignFolder
 from emjax.report.page import write_figures
 from tests.report.campaigns import add_map, add_subspace, make_campaign
 
@@ -35,7 +36,7 @@ def test_every_figure_has_a_caption_for_snakemake(tmp_path: Path):
     add_subspace(folder)
     captions = (ROOT / "workflow/report/figures.rst").read_text(encoding="utf-8")
     of_columns = 0
-    for path in write_figures(folder, {}, tmp_path / "figures"):
+    for path in write_figures(CampaignFolder(folder), {}, tmp_path / "figures"):
         own = f'"{path.stem}":' in captions
         assert own or path.stem.startswith("som-rln")
         of_columns += not own

@@ -179,9 +179,8 @@ def test_a_new_consensus_leaves_no_map_of_the_old_one(finished: Place):
 
 
 def test_a_finished_campaign_is_reproduced_from_its_record(finished: Place):
-    script = ROOT / "workflow" / "scripts" / "reproduce.py"
-    command = [sys.executable, str(script), "results/tiny/campaign.json"]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    command = [sys.executable, "-m", "emjax", "reproduce", "results/tiny/campaign.json"]
+    command += ["--cores", "2"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stdout.splitlines() if "labels" in line]

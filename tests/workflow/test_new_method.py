@@ -17,17 +17,18 @@ ADDED = {
     "script.py": "workflow/scripts/classify_toy.py",
     "toy.smk": "workflow/rules/toy.smk",
 }
+# Text before which, in each file, a line of the toy's is put.
 EDITED = {
-    "emjax/campaign/methods/__init__.py": (
-        ("from emjax.campaign.names", "from emjax.campaign.methods.toy import Toy\nfrom emjax.campaign.names"),
-        ("Subspace(), External()", "Subspace(), Toy(), External()"),
-    ),
-    "workflow/Snakefile": (
-        ('include: "rules/external.smk"\n', 'include: "rules/toy.smk"\ninclude: "rules/external.smk"\n'),
-    ),
-    "config.yaml": (("  # Classifications made by other", "  # Particles by defocus.\n  toy: null\n  # Classifications made by other"),),
-    "workflow/schemas/config.schema.yaml": None,  # as YAML, below
-}  # fmt: skip
+    "emjax/campaign/methods/__init__.py": {
+        "from emjax.campaign.names": "from emjax.campaign.methods.toy import Toy\n",
+        "External())": "Toy(), ",
+    },
+    "workflow/Snakefile": {'include: "rules/external.smk"': 'include: "rules/toy.smk"\n'},
+    "config.yaml": {
+        "  # Classifications made by other": "  # Particles by defocus.\n  toy: null\n"
+    },
+    "workflow/schemas/config.schema.yaml": {},  # as YAML, below
+}
 SECTION = {
     "type": ["object", "null"],
     "default": None,
@@ -55,9 +56,9 @@ def house(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
         shutil.copy(Path(__file__).parent / "toy" / file, tree / target)
     for target, changes in EDITED.items():
         text = (tree / target).read_text()
-        for old, new in changes or ():
-            assert text.count(old) == 1, f"{target}: {old}"
-            text = text.replace(old, new)
+        for before, new in changes.items():
+            assert text.count(before) == 1, f"{target}: {before}"
+            text = text.replace(before, new + before)
         (tree / target).write_text(text)
     schema = tree / "workflow/schemas/config.schema.yaml"
     options = yaml.safe_load(schema.read_text())

@@ -7,7 +7,7 @@ from emjax.campaign.names import RunName
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.operators.passes import describe_backend
 from emjax.io.mrc.volume import write_volume
-from emjax.jobs.em3d import Em3dBatch, classification_of
+from emjax.jobs.em3d import Em3dBatch
 from emjax.jobs.prepared import read_prepared
 from emjax.jobs.run_files import run_context, write_run
 
@@ -35,7 +35,7 @@ with job(snakemake) as work:
             mask = np.asarray(batch.scene.focus_mask)
             write_volume(folder.focus_mask, mask, context.voxel_size)
         batch.deliver_iterations(name)
-        write_run(folder, classification_of(result, batch.scene, context.extent), context)
+        write_run(folder, result, context)
         for warning in result.warnings:
             work.say(f"{name}: {warning}")
     batch.close()

@@ -10,6 +10,7 @@ from emjax.classify.evidence_record import evidence_curve, map_evidence_record
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.io.files import write_json, write_tsv
 from emjax.jobs.em3d import em3d_options, first_maps, read_scene
+from emjax.jobs.em3d_progress import judging_progress
 from emjax.jobs.prepared import read_prepared
 
 with job(snakemake) as work:
@@ -27,6 +28,7 @@ with job(snakemake) as work:
         prepared.micrographs,
         given[any_run] if given else None,
         memory,
+        judging_progress(work, params),
     )
     mean = np.asarray(scene.mean_map * scene.solvent_mask)
     operators = make_pixel_operators(particles, max_memory_gb=memory)

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from emjax.classify.em3d.iterations import classify
+from emjax.classify.classification import Classification
+from emjax.classify.em3d.iterations import Listener, classify
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import Run, RunResult, Scene
+from emjax.classify.em3d.state import Run, Scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
 from emjax.classify.pose_error import (
@@ -61,6 +62,7 @@ def fit_halves(
     blocks: np.ndarray | None = None,
     initial_volumes: Float[np.ndarray, "k d d d"] | None = None,
     max_memory_gb: float = 8.0,
+    on_iteration: Listener = lambda states: None,
 ) -> dict[int, dict[int, ClassMaps]]:
     """Classify each half-set alone; the run with the best likelihood stands for its number.
 
@@ -75,6 +77,7 @@ def fit_halves(
         blocks: micrograph of each particle, which stays whole; two or more in each half-set.
         initial_volumes: first maps, for `input`.
         max_memory_gb: for the engine of one half-set.
+        on_iteration: called as by `classify`, for one half-set after the other.
 
     Returns:
         By the half-set that the maps have not seen, and by number of classes.
@@ -96,7 +99,7 @@ def fit_halves(
         everyone = None
         if options.particle_limit:
             everyone = make_engine(part, max_memory_gb, 0, options.highpass_resolution)
-        fit = partial(classify, engine, scene, everyone=everyone)
+        fit = partial(classify, engine, scene, everyone=everyone, on_iteration=on_iteration)
         found = fit(runs, options, initial_volumes=given)
         if given is None and options.initial != "variability":
             # Where every random start is stuck at K, K + 1 would win; this start rarely is.
@@ -108,16 +111,16 @@ def fit_halves(
     return fits
 
 
-def _best_of(results: Sequence[RunResult]) -> dict[int, ClassMaps]:
-    best: dict[int, RunResult] = {}
-    for result in results:
-        k = result.run.n_classes
-        if k not in best or result.log_likelihood > best[k].log_likelihood:
-            best[k] = result
-    return {
-        k: ClassMaps(found.maps, found.posteriors.mean(0, dtype=np.float64).astype(np.float32))
-        for k, found in best.items()
-    }
+def _best_of(results: Sequence[Classification]) -> dict[int, ClassMaps]:
+    best: dict[int, ClassMaps] = {}
+    likelihood: dict[int, float] = {}
+    for found in results:
+        assert found.maps is not None and found.log_likelihood is not None
+        k = found.n_classes
+        if found.log_likelihood > likelihood.get(k, -np.inf):
+            weights = found.posteriors.mean(0, dtype=np.float64).astype(np.float32)
+            likelihood[k], best[k] = found.log_likelihood, ClassMaps(found.maps, weights)
+    return best
 
 
 def judge_maps(

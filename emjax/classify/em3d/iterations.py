@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from emjax.classify.classification import Classification
 from emjax.classify.em3d.coarse import Setup, coarse_setup, coarsen_maps, to_all_frequencies
 from emjax.classify.em3d.convergence import (
     advance,
@@ -32,8 +33,9 @@ from emjax.classify.em3d.expectation import Tally, insert_columns, sweep
 from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
-from emjax.classify.em3d.state import Run, RunResult, RunState, Scene, Stage
+from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.passes import Engine, Sums, threads_at_hand
+from emjax.resolution import resolution_at
 
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 
@@ -51,7 +53,7 @@ def classify(
     resume: Sequence[RunState] | None = None,
     on_iteration: Listener = lambda states: None,
     everyone: Engine | None = None,
-) -> list[RunResult]:
+) -> list[Classification]:
     """Classify the engine's particles once for every run, all runs in one pass an iteration.
 
     Args:
@@ -211,7 +213,7 @@ def _maximise(
 
 def finish(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
-) -> list[RunResult]:
+) -> list[Classification]:
     """Final posteriors without annealing, and the maps they give, weighted and from labels."""
     parts = engine.portions([s.run.n_classes for s in states])
     return [r for part in parts for r in _finish(engine, scene, states[part], options)]
@@ -219,7 +221,7 @@ def finish(
 
 def _finish(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
-) -> list[RunResult]:
+) -> list[Classification]:
     sums, tallies = sweep(engine, engine.blocks(), states, 0.0, options.hard, keep_posteriors=True)
     labels = [
         t.labels[:, None] == np.arange(s.run.n_classes)
@@ -240,7 +242,7 @@ def _result(
     engine: Engine,
     scene: Scene,
     options: Em3dOptions,
-) -> RunResult:
+) -> Classification:
     n, k = engine.particles.n, state.run.n_classes
     columns = slice(tally.start, tally.start + k)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
@@ -250,18 +252,32 @@ def _result(
     state = renumber(state, order)
     assert tally.posteriors is not None
     tally.posteriors[:] = tally.posteriors[:, order]  # of all runs, too large for a second copy
-    return RunResult(
-        run=state.run,
+    class_maps = np.asarray(mask_volumes(maps, scene))[order]
+    fsc = np.asarray(fsc)[order]
+    return Classification(
+        method="em3d",
+        seed=state.run.seed,
         labels=np.argsort(order)[tally.labels].astype(np.int32),
         posteriors=tally.posteriors,
-        maps=np.asarray(mask_volumes(maps, scene))[order],
+        maps=class_maps,
         half_maps=np.asarray(halves)[:, order],
         hard_maps=np.asarray(hard_maps)[order],
-        fsc=np.asarray(fsc)[order],
+        fsc=fsc,
         log_likelihood=tally.log_likelihood / n,
         converged=state.converged,
+        iterations=len(state.history),
         history=state.history,
         flow=state.flow,
         ess_histogram=tally.ess,
         warnings=warnings_of(state, tally.mass[order], n, scene, options),
+        facts={
+            "resolution": [resolution_at(curve, engine.particles.extent) for curve in fsc],
+            "difference_from_mean": difference_from_mean(class_maps, scene),
+        },
     )
+
+
+def difference_from_mean(maps: Float[np.ndarray, "k d d d"], scene: Scene) -> list[float]:
+    """RMS difference of each class map from the mean map, over the mean map's RMS."""
+    mean = np.asarray(scene.solvent_mask * scene.mean_map)
+    return np.sqrt(np.mean((maps - mean) ** 2, (1, 2, 3)) / np.mean(mean**2)).tolist()

@@ -122,22 +122,3 @@ class RunState:
     def done(self) -> int:
         """Iterations over all particles in its stage."""
         return sum(record.stage is self.stage for record in self.history)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a finished run leaves; maps are unmasked except `maps`."""
-
-    run: Run
-    labels: Int[np.ndarray, " n"]
-    posteriors: Float[np.ndarray, "n k"]
-    maps: Float[np.ndarray, "k d d d"]
-    half_maps: Float[np.ndarray, "2 k d d d"]
-    hard_maps: Float[np.ndarray, "k d d d"]
-    fsc: Float[np.ndarray, "k s"]
-    log_likelihood: float  # per particle, without its constant −½|F|²
-    converged: bool
-    history: tuple[IterationRecord, ...]
-    flow: tuple[Int[np.ndarray, "k k"], ...]
-    ess_histogram: Int[np.ndarray, " 10"]
-    warnings: tuple[str, ...]

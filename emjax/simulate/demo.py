@@ -1,7 +1,6 @@
-"""The demo's particles, four states of a small phantom, and what its campaign made of them.
+"""The demo's particles, four states of a small phantom, and what a campaign made of them.
 
-Usage: demo.py simulate FOLDER [PARTICLES]
-       demo.py compare FOLDER CONSENSUS.star
+`python -m emjax.simulate.demo FOLDER [PARTICLES]` writes them alone.
 """
 
 import sys
@@ -21,8 +20,8 @@ from emjax.simulate.particles import phantom, simulate
 BOX, PIXEL, FRACTIONS = 48, 6.0, np.array([0.4, 0.3, 0.2, 0.1])
 
 
-def simulate_particles(folder: Path, n: int) -> None:
-    """Write particles.mrcs, truth.csv and, last, particles.star."""
+def simulate_demo(folder: Path, n: int = 3000) -> Path:
+    """Write particles.mrcs, truth.csv and, last, particles.star, whose path is returned."""
     volumes = phantom(len(FRACTIONS), BOX, seed=1)
     made = simulate(volumes, n, seed=1, pixel_size=PIXEL, snr=0.5, fractions=FRACTIONS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,23 +58,25 @@ def simulate_particles(folder: Path, n: int) -> None:
     path = folder / "particles.star"
     tables = (make_table("optics", optics), make_table("particles", particles))
     write_star(path, StarFile(tables))
-    print(f"{n} particles in {len(FRACTIONS)} states: {path}")
+    return path
 
 
-def compare_with_truth(folder: Path, consensus: str) -> None:
-    """Say how well the consensus found the states that were simulated."""
+def compare_with_truth(folder: Path, labels: Path) -> str:
+    """How well the classes of a particle file fit the states that were simulated, in a sentence.
+
+    Args:
+        folder: where `simulate_demo` wrote.
+        labels: a particle file of the campaign, all particles in their order.
+    """
     truth = pd.read_csv(folder / "truth.csv")["state"].to_numpy()
-    _, labels, _ = read_labels(consensus)
-    agreement = adjusted_rand_score(truth, labels)
-    print(
+    _, found, _ = read_labels(labels)
+    agreement = adjusted_rand_score(truth, found)
+    return (
         f"Simulated were {len(np.unique(truth))} states; the campaign found"
-        f" {len(np.unique(labels[labels >= 0]))} classes, agreement (adjusted Rand index)"
+        f" {len(np.unique(found[found >= 0]))} classes, agreement (adjusted Rand index)"
         f" {agreement:.3f} of 1."
     )
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "simulate":
-        simulate_particles(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 3000)
-    else:
-        compare_with_truth(Path(sys.argv[2]), sys.argv[3])
+    print(simulate_demo(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -1,0 +1,84 @@
+"""Reads the command line, calls one function of the library, and says wrong input in one line."""
+
+import argparse
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from emjax.cli import campaigns, completion, files
+from emjax.errors import InputError
+
+DESCRIPTION = """\
+Campaigns of many seeded cryo-EM classifications, and the consensus that says which classes are
+real. A first campaign: emjax init PARTICLES, emjax check CONFIG, emjax run CONFIG. Relative paths
+start in the folder where the command runs, and results go there."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; wrong input ends in one line and exit status 1, a wrong command line in 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments, further = _divide(arguments)
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if (unknown or further) and not options.passes_on:
+        options.parser.error(f"unrecognized arguments: {' '.join([*unknown, *further])}")
+    options.further = [*unknown, *further]
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return options.run(options) or 0
+        except BrokenPipeError:
+            # The reader of a pipe has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (ValueError, OSError) as error:
+            print(f"error: {_one_line(error, getattr(options, 'config', None))}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    parser = argparse.ArgumentParser(
+        "emjax",
+        description=DESCRIPTION,
+        usage="emjax [-h] [--version] COMMAND ...",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"emjax {version('emjax')}")
+    # The blanks keep a command and its meaning on one line; argparse counts two too few.
+    metavar = "COMMAND".ljust(12)
+    commands = parser.add_subparsers(title="commands", metavar=metavar, prog="emjax", required=True)
+    for module in (campaigns, files, completion):
+        module.add_commands(commands)
+    return parser
+
+
+def _divide(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after the first `--`."""
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _one_line(error: Exception, config: str | Path | None) -> str:
+    """An error's words, with the configuration file's name where it is about an option."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if config is None or isinstance(error, InputError):
+        return text if config is None else re.sub("^config(?=: )", lambda _: str(config), text)
+    # The numerics know an option, but not where it stands.
+    nameless = re.match(r"[a-z_.]+: found ", text) and not text.startswith(f"{config}:")
+    return f"{config}: {text}" if nameless else text

@@ -1,0 +1,104 @@
+"""Particles as the preparation takes them, and the files that it leaves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emjax.campaign.folder import PrepareFolder
+from emjax.imaging.crop import grid_for
+from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
+from emjax.io.files import atomic_memmap, write_half_precision, write_tsv
+from emjax.io.mrc.stack import ImageStacks
+from emjax.io.mrc.volume import write_volume
+from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.jobs.prepared import ctf_of, groups_of, read_scale
+
+
+def prepare_options(params: Any) -> PrepareOptions:
+    """Options of the library from those of the rule."""
+    return PrepareOptions(
+        params.filter_resolution,
+        params.scale,
+        params.static_noise,
+        params.symmetry,
+        **{name: params.masks[name] for name in ("threshold", "near", "far")},
+        split_seed=params.split_seed,
+    )
+
+
+def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
+    """A particle set's images, poses and CTFs; its own scale where that is to be kept."""
+    return AlignedImages(
+        ImageStacks(table).read,
+        table.rotations,
+        table.shifts,
+        ctf_of(table),
+        table.box_size,
+        table.pixel_size,
+        groups_of(table),
+        table.half,
+        table.image,
+        read_scale(table) if given_scale else None,
+    )
+
+
+@contextmanager
+def images_file(
+    folder: PrepareFolder, table: ParticleSet, filter_resolution: float, precision: str
+) -> Iterator[np.ndarray]:
+    """The array on disk that the prepared images go to; `float16` narrows it in the end."""
+    grid = grid_for(table.box_size, table.pixel_size, filter_resolution)
+    narrow = precision == "float16"
+    full = folder.path / "images_full.npy" if narrow else folder.images
+    with atomic_memmap(full, np.complex64, (table.n, len(grid.kx))) as images:
+        yield images
+    if narrow:
+        write_half_precision(folder.images, np.load(full, mmap_mode="r", allow_pickle=False))
+        full.unlink()
+
+
+def write_prepared(
+    folder: PrepareFolder, found: Prepared, table: ParticleSet, suffixes: tuple[str, ...]
+) -> None:
+    """Write noise, mean map, masks and, last, the particles with half-sets and scales."""
+    particles, mean = found.particles, found.mean
+    groups = np.unique(table.optics_group)
+    write_tsv(folder.noise, noise_table(found.noise_power, groups, particles.extent, mean.fsc))
+    write_volume(folder.mean_map, mean.volume, particles.voxel_size)
+    write_volume(folder.solvent_mask, mean.solvent_mask, particles.voxel_size)
+    for path, volume in zip(folder.half_maps, mean.half_maps, strict=True):
+        write_volume(path, volume, particles.voxel_size)
+    columns = {"rlnRandomSubset": particles.half, "emjaxScale": particles.scale}
+    for path in folder.particles.all(suffixes):
+        write_particles(path, table, columns)
+
+
+def noise_table(
+    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
+) -> pd.DataFrame:
+    """Noise power of each optics group and shell, and the mean map's FSC.
+
+    Args:
+        power: by group and shell.
+        groups: numbers of the optics groups, ascending.
+        extent: length of the box in Å.
+        fsc: of the mean map's half-maps, for the shells that were kept.
+    """
+    shells = np.arange(1, power.shape[1])  # DC is left out
+    known = np.full(len(shells), np.nan)
+    known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "resolution": extent / shells,
+                "frequency_per_angstrom": shells / extent,
+                "optics_group": group,
+                "power": power[row, 1:],
+                "mean_fsc": known,
+            }
+        )
+        for row, group in enumerate(groups)
+    )

@@ -1,0 +1,98 @@
+"""Snakemake as emjax starts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emjax.campaign.engine import run_snakemake, snakemake_command
+from emjax.campaign.shipped import shipped
+from emjax.errors import InputError
+
+# A program that says it is there, and what ends it.
+SLEEPER = """
+import signal, sys, time, pathlib
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+try:
+    pathlib.Path("there").touch()
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(5)
+"""
+RUN = "import sys; from emjax.campaign.engine import run_snakemake; sys.exit(run_snakemake({}))"
+
+
+def test_the_shipped_workflow_and_its_profile_are_used():
+    command = snakemake_command("my.yaml", ["--until", "all"])
+    assert command[:3] == [sys.executable, "-m", "snakemake"]
+    for option, path in (
+        ("--snakefile", shipped("Snakefile")),
+        ("--configfile", "my.yaml"),
+        ("--workflow-profile", shipped("profiles/default")),
+    ):
+        assert command[command.index(option) + 1] == str(path)
+        assert option == "--configfile" or Path(path).exists()
+    assert command[-2:] == ["--until", "all"]
+
+
+@pytest.mark.parametrize("name", ["slurm", "slurm-gpu"])
+def test_a_profile_is_found_by_name(name: str):
+    command = snakemake_command("my.yaml", profile=name)
+    folder = Path(command[command.index("--profile") + 1])
+    assert folder.name == name and (folder / "config.yaml").exists()
+
+
+def test_a_profile_of_the_users_own_is_a_folder(tmp_path: Path):
+    command = snakemake_command("my.yaml", profile=str(tmp_path))
+    assert command[command.index("--profile") + 1] == str(tmp_path)
+    with pytest.raises(InputError, match="--profile: found slrm, expected one of default, slurm"):
+        snakemake_command("my.yaml", profile="slrm")
+
+
+def test_a_workflow_profile_of_the_users_own_replaces_the_shipped_one():
+    for arguments in (["--workflow-profile", "mine"], ["--workflow-profile=mine"]):
+        command = snakemake_command("my.yaml", arguments)
+        assert sum("--workflow-profile" in word for word in command) == 1
+
+
+def test_verbose_lets_snakemake_speak():
+    assert "--quiet" not in snakemake_command("my.yaml")
+    assert snakemake_command("my.yaml", verbose=True)[-2:] == ["--quiet", "host"]
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_exit_status_is_passed_on(code: int):
+    assert run_snakemake([sys.executable, "-c", f"raise SystemExit({code})"]) == code
+
+
+def test_a_killed_program_ends_with_128_and_the_signal():
+    kill = "import os; os.kill(os.getpid(), 9)"
+    assert run_snakemake([sys.executable, "-c", kill]) == 137
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group", "code"), [(signal.SIGINT, True, 5), (signal.SIGTERM, False, 7)]
+)
+def test_an_interrupted_program_is_waited_for(
+    number: int, to_group: bool, code: int, tmp_path: Path
+):
+    command = [sys.executable, "-c", SLEEPER]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN.format(command)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "there").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    (os.killpg if to_group else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code and "Traceback" not in said

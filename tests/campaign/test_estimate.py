@@ -1,0 +1,32 @@
+"""What a campaign will cost, said before it runs."""
+
+from pathlib import Path
+
+from emjax.campaign.costs import Facts
+from emjax.campaign.estimate import estimate
+from emjax.campaign.job import duration
+from emjax.campaign.methods import long_jobs
+from emjax.campaign.settings import complete
+from tests.campaigns import tiny_config
+
+
+def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
+    config = complete(tiny_config(particles=str(particles / "particles.star")))
+    first, head, *lines, total, note = estimate(config)
+    assert "300 particles of 48 px, 12 Fourier shells" in first
+    names = [name for name, _ in long_jobs(Facts(300, 48, 12), config)]
+    assert [line[:24].strip() for line in lines] == names
+    assert {"prepare_particles", "classify_em3d_s000", "build_consensus"} <= set(names)
+    assert all(" GB" in line and line.endswith(" min") for line in lines)
+    assert not any(" 0 min" in line for line in lines)
+    assert total.startswith("one after the other") and "cluster" in note
+    assert head.split() == "job memory a pass in all asked for".split()
+
+
+def test_short_times_are_in_seconds_and_long_ones_in_hours():
+    assert [duration(t) for t in (50.0, 119.0, 121.0, 8000.0)] == [
+        "50 s",
+        "119 s",
+        "2 min",
+        "2.2 h",
+    ]
