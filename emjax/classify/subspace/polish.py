@@ -52,7 +52,7 @@ class _Fit(NamedTuple):
 @eqx.filter_jit
 def _moments(
     block: PixelBlock, table: Float[Array, "v w"], log_weights: Float[Array, " k"], n_volumes: int
-) -> tuple[Float[Array, "b k"], Float[Array, "v w"], Float[Array, ""]]:
+) -> tuple[Float[Array, "b k"], Float[Array, "v u"], Float[Array, ""]]:
     """Posteriors, their gradient images' insertion, and the log-likelihood of one block."""
     k = log_weights.shape[0]
     slices = slice_table(block, table, n_volumes)
