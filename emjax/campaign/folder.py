@@ -85,8 +85,6 @@ class RunFolder(Folder):
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
     iterations = File("iterations")  # maps and classes after each one, where they are asked for
-    nodes = File("nodes.tsv")  # of a self-organising map
-    convergence = File("convergence.tsv")
 
     @property
     def name(self) -> RunName:
@@ -100,6 +98,10 @@ class RunFolder(Folder):
     def class_maps(self) -> list[Path]:
         """Maps that are there, by number of the class."""
         return sorted(self.path.glob("class_???.mrc"))
+
+    def table(self, name: str) -> Path:
+        """A table of the method's own, such as `nodes` and `convergence` of a map."""
+        return self.path / f"{name}.tsv"
 
     def images(self, kind: str) -> tuple[Path, Path]:
         """Stack and list of `class_averages` or `code_vectors`."""

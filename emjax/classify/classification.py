@@ -30,6 +30,7 @@ class Classification:
     hard_maps: Float[np.ndarray, "k d d d"] | None = None  # each particle in its best class only
     fsc: Float[np.ndarray, "k s"] | None = None  # of the half-maps
     images: Mapping[str, Float[np.ndarray, "k d d"]] = field(default_factory=dict)  # flat ones
+    tables: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # by columns
     log_likelihood: float | None = None  # mean per particle
     converged: bool | None = None
     iterations: int | None = None

@@ -66,6 +66,8 @@ def write_run(folder: RunFolder, found: Classification, context: RunContext) -> 
     }
     for kind, images in found.images.items():
         write_averages(folder.images(kind)[0], images, context.voxel_size, facts)
+    for name, table in found.tables.items():
+        write_tsv(folder.table(name), pd.DataFrame(table))
     write_json(folder.metrics, context.record | {"run": folder.path.name} | found.record())
 
 

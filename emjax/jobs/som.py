@@ -1,4 +1,4 @@
-"""A batch of self-organising maps: the mask of its images, and what each map found."""
+"""What a batch of self-organising maps starts from: options, mask, properties of its particles."""
 
 import dataclasses
 from contextlib import suppress
@@ -6,21 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from emjax.campaign.folder import RunFolder
-from emjax.classify.classification import Classification
-from emjax.classify.som.images import MaskedPixels, circular_mask, class_averages
-from emjax.classify.som.kerdensom import SomOptions, SomRun
-from emjax.classify.som.quality import explained_variance, node_table
+from emjax.classify.som.images import circular_mask
+from emjax.classify.som.kerdensom import SomOptions
 from emjax.errors import InputError
-from emjax.imaging.particles import Particles, chunks
-from emjax.io.files import write_tsv
+from emjax.imaging.particles import Particles
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.resample import resampling_matrix
 from emjax.io.particles.particle_set import ParticleSet
-
-ROWS = 512
 
 
 def som_options(options: dict[str, Any]) -> SomOptions:
@@ -71,42 +64,3 @@ def properties_of(table: ParticleSet) -> dict[str, np.ndarray]:
             with suppress(InputError):  # a column of text
                 found[label] = particles.numbers(label)
     return {label: values for label, values in found.items() if np.ptp(values) > 0}
-
-
-def classification_of(
-    run: SomRun,
-    options: SomOptions,
-    images: np.ndarray,
-    pixels: MaskedPixels,
-    properties: dict[str, np.ndarray],
-) -> Classification:
-    """A trained map in the words of every method."""
-    grid = options.grid
-    blocks = (images[rows] for rows in chunks(len(images), ROWS))
-    return Classification(
-        method="som",
-        labels=run.labels,
-        posteriors=run.posteriors,
-        seed=run.seed,
-        images={
-            "class_averages": class_averages(blocks, run.labels, grid.n_nodes),
-            "code_vectors": pixels.images(run.code_vectors),
-        },
-        converged=run.converged,
-        iterations=len(run.table),
-        facts={
-            "map": {"columns": grid.columns, "rows": grid.rows, "layout": grid.layout},
-            "width": run.width,
-            "explained": {k: explained_variance(v, run.labels) for k, v in properties.items()},
-            **dataclasses.asdict(run.quality),
-        },
-    )
-
-
-def write_tables(
-    folder: RunFolder, run: SomRun, options: SomOptions, properties: dict[str, np.ndarray]
-) -> None:
-    """Write what only a map has: its nodes, and its convergence."""
-    nodes = node_table(run.code_vectors, run.posteriors, options.grid, properties)
-    write_tsv(folder.nodes, pd.DataFrame(nodes))
-    write_tsv(folder.convergence, pd.DataFrame(map(dataclasses.asdict, run.table)))

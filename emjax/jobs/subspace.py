@@ -1,9 +1,9 @@
 """A subspace campaign: where its basis starts, every seed inside it, the optima it keeps."""
 
-import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,27 +13,23 @@ from jaxtyping import Array
 from emjax.campaign.folder import MethodFolder
 from emjax.campaign.job import Job
 from emjax.campaign.methods.base import seed_list
-from emjax.classify.classification import Classification
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
 from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis
-from emjax.classify.subspace.mixture import SeededFits, assign, fit_seeds, posteriors_and_gain
+from emjax.classify.subspace.mixture import SeededFits, fit_seeds
 from emjax.classify.subspace.optima import (
-    Optimum,
     distinct_optima,
     information,
     seed_array,
     seed_table,
 )
-from emjax.classify.subspace.polish import polish
 from emjax.classify.subspace.recipes import SubspaceOptions
+from emjax.classify.subspace.runs import Kept, Polishing, keep_optima
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import (
-    class_coefficients,
     components_from_coordinates,
     components_from_maps,
     components_from_states,
-    to_maps,
 )
 from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
@@ -90,14 +86,6 @@ def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
     return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
 
 
-class Kept(NamedTuple):
-    """An optimum that becomes a run."""
-
-    number: int  # among those of its number of classes, from the best
-    labels: np.ndarray  # in the subspace, before polishing
-    found: Classification
-
-
 class SubspaceSeeds:
     """Every seed and number of classes, and the optima that are kept."""
 
@@ -109,62 +97,34 @@ class SubspaceSeeds:
         self._folder = work.folder.method("subspace")
         self.basis, self.statistics = read_basis(self._folder)
         self._metric = information(self.statistics)
-        self._campaigns: list[SeededFits] = []
+        self._fits: list[SeededFits] = []
         self._tables: list[pd.DataFrame] = []
-        self._start = time.monotonic()
 
     def __iter__(self) -> Iterator[Kept]:
         """The kept optima, number by number of classes."""
         for k in self._options["n_classes"]:
-            campaign = fit_seeds(self.statistics, k, seed_list(self._options["seeds"]))
-            optima = distinct_optima(campaign, self._metric)
-            self._campaigns.append(campaign)
-            self._tables.append(pd.DataFrame(seed_table(campaign, optima, self.statistics.n)))
+            fits = fit_seeds(self.statistics, k, seed_list(self._options["seeds"]))
+            optima = distinct_optima(fits, self._metric)
+            self._fits.append(fits)
+            self._tables.append(pd.DataFrame(seed_table(fits, optima, self.statistics.n)))
             self._work.say(
                 f"K = {k}: {len(optima)} optima, the best from {len(optima[0].members)} of"
-                f" {len(campaign.seeds)} seeds"
+                f" {len(fits.seeds)} seeds"
             )
-            for number in range(self._options["keep"]):
-                # With fewer optima than are to be kept, the last stands for the rest.
-                optimum = optima[min(number, len(optima) - 1)]
-                yield self._keep(campaign, optimum, number)
+            grid, keep = self._prepared.particles.grid, self._options["keep"]
+            yield from keep_optima(
+                self.basis, self.statistics, fits, optima, keep, grid, self._polishing
+            )
 
-    def _keep(self, campaign: SeededFits, optimum: Optimum, number: int) -> Kept:
-        z, weights = campaign.coordinates[optimum.row], campaign.class_weights[optimum.row]
-        labels = assign(self.statistics, z[None], weights[None])[:, 0]
-        posteriors, gain = posteriors_and_gain(self.statistics, z, weights)
-        values = class_coefficients(self.basis, z)
-        if self._options["polish_iterations"]:
-            posteriors, values = self._polish(values, weights)
-        found = Classification(
-            method="subspace",
-            labels=posteriors.argmax(1),
-            posteriors=posteriors,
-            seed=int(campaign.seeds[optimum.row]),
-            maps=to_maps(values, self._prepared.particles.grid),
-            log_likelihood=float(gain.mean()),
-            converged=bool(campaign.converged[optimum.row]),
-            iterations=int(campaign.iterations[optimum.row]),
-            facts={
-                "optimum": number + 1,
-                "reached_by": len(optimum.members) / len(campaign.seeds),
-                "seconds": time.monotonic() - self._start,
-            },
-        )
-        return Kept(number, labels, found)
-
-    def _polish(self, values: Array, weights: np.ndarray) -> tuple[np.ndarray, Array]:
-        particles = self._prepared.particles
-        memory = self._work.config["max_memory_gb"]
-        refined = polish(
-            make_pixel_operators(particles, max_memory_gb=memory),
-            values,
-            weights,
-            self._prepared.mask(self._focus),
-            self._options["polish_iterations"],
-            self._pose_derivatives(),
-        )
-        return refined.posteriors, refined.volumes
+    @cached_property
+    def _polishing(self) -> Polishing | None:
+        iterations = self._options["polish_iterations"]
+        if not iterations:
+            return None
+        particles, memory = self._prepared.particles, self._work.config["max_memory_gb"]
+        operators = make_pixel_operators(particles, max_memory_gb=memory)
+        mask = self._prepared.mask(self._focus)
+        return Polishing(operators, mask, iterations, self._pose_derivatives())
 
     def _pose_derivatives(self) -> Array | None:
         """First derivatives of the mean map by pose, at the width that the evidence chose."""
@@ -179,12 +139,12 @@ class SubspaceSeeds:
     def write(self, kept: list[Kept], runs: list[str]) -> None:
         """Write what all seeds found, once they have run."""
         rows = [
-            {"run": run, "n_classes": k.found.n_classes, "optimum": k.number + 1}
+            {"run": run, "n_classes": k.found.n_classes, "optimum": k.found.facts["optimum"]}
             | {"seed": k.found.seed, "reached_by": k.found.facts["reached_by"]}
             | {"log_likelihood": k.found.log_likelihood}
             for run, k in zip(runs, kept, strict=True)
         ]
-        write_npy(self._folder.seeds, seed_array(self._campaigns))
+        write_npy(self._folder.seeds, seed_array(self._fits))
         write_npy(self._folder.labels, np.stack([k.labels for k in kept], 1).astype(np.int16))
         write_tsv(self._folder.likelihood, pd.concat(self._tables))
         write_tsv(self._folder.optima, pd.DataFrame(rows))

@@ -24,7 +24,7 @@ def best_map(campaign: Campaign) -> str | None:
     found = {
         name: float(metrics.get("topographic_error", np.inf))
         for name, metrics in campaign.metrics.items()
-        if metrics.get("method") == "som" and campaign.folder.run(name).nodes.exists()
+        if metrics.get("method") == "som" and campaign.folder.run(name).table("nodes").exists()
     }
     return min(found, key=lambda name: found[name]) if found else None
 
@@ -34,7 +34,7 @@ def som_figures(campaign: Campaign) -> list[Figure]:
     name = best_map(campaign)
     if name is None:
         return []
-    nodes = campaign.table(campaign.folder.run(name).nodes)
+    nodes = campaign.table(campaign.folder.run(name).table("nodes"))
     size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())
     error = float(campaign.metrics[name].get("topographic_error", np.nan))

@@ -21,8 +21,11 @@ for batch in SOM.batches(config):
                 for kind in ("class_averages", "code_vectors")
                 for path in FOLDER.run(run).images(kind)
             ],
-            nodes=[FOLDER.run(run).nodes for run in batch.runs],
-            convergence=[FOLDER.run(run).convergence for run in batch.runs],
+            tables=[
+                FOLDER.run(run).table(name)
+                for run in batch.runs
+                for name in ("nodes", "convergence")
+            ],
         log:
             log_of(f"classify_{batch.name}"),
         benchmark:

@@ -70,7 +70,7 @@ class Method:
         return iter(())
 
 
-def seed_list(seeds: int | list[int]) -> list[int]:
+def seed_list(seeds: int | Sequence[int]) -> list[int]:
     """Seeds 0 … n−1 of a number n, or the list itself."""
     return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
 
