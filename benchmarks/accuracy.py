@@ -187,10 +187,11 @@ def null(quick: bool) -> list[Row]:
                         [f"em3d-K04-s{r.seed:03d}" for r in results],
                         [r.posteriors for r in results],
                         log_likelihood=np.array([r.log_likelihood for r in results]),
-                        held_out_gain=gain,
+                        run_groups=["em3d"] * len(results),
+                        max_classes_supported=limit,
                     ).classes["class"]
                 )
-                for gain in (None, {judged: 1.0})
+                for limit in (None, judged)
             )
             rows.append(
                 Row(

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +26,18 @@ from emjax.consensus import linkage, significance
 from emjax.consensus.assign import assign_particles
 from emjax.consensus.build import ConsensusOptions, build_consensus, link_intersections
 from emjax.consensus.choose import Choice, choose_number
-from emjax.consensus.elbows import ELBOWS, find_elbows
+from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
     class_sizes,
     count_classes,
     intersect_runs,
     keep_intersections,
     pattern_contingency,
-    write_traces,
 )
 from emjax.consensus.latent import iterate
 from emjax.consensus.planted import cut_gradient, plant_groups
 from emjax.consensus.runs import Runs, order_runs, sample_votes
+from emjax.consensus.traces import write_traces
 
 SHAPES = {
     "75 × 3,3,3": (75, [3, 3, 3]),
@@ -104,8 +104,8 @@ def check_reference(report: Report) -> None:
                 merges += len(theirs_z)
                 heights += replay(table[rows], crossed.sizes[rows], sizes, metric, theirs_z)
                 found = find_elbows(theirs_z, theirs_z)
-                told = case[f"min{minimum}"][f"elbows_{metric}"]
-                elbows += sum(found[rule] == told[rule] for rule in ELBOWS[:4])
+                theirs = case[f"min{minimum}"][f"elbows_{metric}"]
+                elbows += sum(found.of(rule) == theirs[rule] for rule in ELBOWS[:4])
                 tried += 4
         groups += bool(good)
         same_order &= order_changes_nothing(labels)
@@ -151,7 +151,7 @@ def order_changes_nothing(labels: np.ndarray) -> bool:
     one = build_consensus(labels, names, None, OPTIONS)
     other = build_consensus(labels[:, order], [names[s] for s in order], None, OPTIONS)
     columns = all((one.intersections[c] == other.intersections[c]).all() for c in one.intersections)
-    return columns and (one.linkage == other.linkage).all() and one.elbows == other.elbows
+    return columns and (one.linkage == other.linkage).all() and one.number == other.number
 
 
 def check_calibration(report: Report, draws: int) -> None:
@@ -234,7 +234,7 @@ def check_recovery(report: Report, draws: int, continua: int) -> None:
             print(f"  {story}: {n} particles, K {n_classes}, noise {noise:.2f}, {optimum:.3f}")
         ratios.append(adjusted_rand_score(planted.truth, assign(runs, choice)) / optimum)
         if possible % 5 == 0:
-            for rule, number in elbows_of(runs).items():
+            for rule, number in asdict(elbows_of(runs)).items():
                 elbow_hits[rule] += number == n_groups
     report.say(
         f"planted groups: right number ({possible} of {draws} draws with optimum > 0.8)",
@@ -294,7 +294,7 @@ def check_confounders(report: Report, draws: int) -> None:
     report.say("the same: any flag", str(flags), "0", flags == 0)
 
 
-def elbows_of(runs: Runs, most: int = 150) -> dict[str, int]:
+def elbows_of(runs: Runs, most: int = 150) -> Elbows:
     crossed = intersect_runs(runs.labels)
     kept = keep_intersections(crossed.sizes, 0)[:most]
     sizes = class_sizes(runs.labels, runs.n_classes)
@@ -316,7 +316,7 @@ for s in range(r):
 start, cpu = time.time(), time.process_time()
 found = build_consensus(labels, [f"r{s:02d}" for s in range(r)])
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-print(time.time() - start, time.process_time() - cpu, memory, found.elbows["recommended"])
+print(time.time() - start, time.process_time() - cpu, memory, found.number.recommended)
 """
 
 

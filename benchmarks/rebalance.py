@@ -14,7 +14,7 @@ from scipy import ndimage
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.rebalance.affinity import image_affinity, volume_affinity
-from emjax.rebalance.sizes import rebalance, superclass_sizes
+from emjax.rebalance.sizes import keep_particles, superclass_sizes
 from emjax.rebalance.superclasses import superclasses
 from emjax.simulate.images import gaussian_blobs
 
@@ -109,11 +109,11 @@ def caps() -> None:
         (0.3, 2000): [2000, 2000, 900],
     }
     for (factor, largest), sizes in expected.items():
-        kept = rebalance(labels, of_class, factor, largest, seed=1)
+        kept = keep_particles(labels, of_class, factor, largest, seed=1)
         found = superclass_sizes(labels[kept], of_class).tolist()
         name = f"factor {factor}" + (f", at most {largest}" if largest else "")
         row(f"sizes for {name}", str(found), str(sizes), found == sizes)
-    once, again = (rebalance(labels, of_class, 0.5, seed=7) for _ in range(2))
+    once, again = (keep_particles(labels, of_class, 0.5, seed=7) for _ in range(2))
     same = np.array_equal(once, again)
     row("seeded twice", "the same" if same else "different", "the same", same)
 

@@ -15,7 +15,7 @@ from subspace_data import PIXEL_SIZE, Draw
 
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles, write_particles
-from emjax.io.star.relion import matrix_to_euler
+from emjax.io.poses import matrix_to_euler
 
 
 def found() -> bool:

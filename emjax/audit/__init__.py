@@ -1,1 +1,1 @@
-"""Do classes follow a nuisance instead of a state?"""
+"""Do the classes follow a nuisance instead of a state?"""

@@ -1,93 +1,87 @@
 """Do the classes follow a nuisance instead of a state?
 
-Runs that all follow the same nuisance agree with each other, so agreement cannot tell. Known
+Runs that all follow the same nuisance agree with each other, so agreement says nothing of it. Known
 nuisances are tested against every class; an unknown pose error shows as a difference map that a
-small movement of the whole molecule would make.
+small rigid-body motion would make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
-from scipy import stats
+from jaxtyping import Float, Int, Shaped
 
+from emjax.audit.association import (
+    scalar_features,
+    score_association,
+    score_groups,
+    shift_features,
+    view_features,
+)
+from emjax.audit.intensity import audit_intensity_scale
+from emjax.audit.rigid_body import audit_rigid_body_motion
 from emjax.consensus.significance import adjust_fdr
+from emjax.consensus.traces import name_class
+from emjax.imaging.grids import resample
 
-_PERMUTATIONS = 300
-_SHUFFLED_PARTICLES = 50_000
+VIEWING_DIRECTION = "viewing direction"
 _FLAGGED_EFFECT = 0.2
-_FLAGGED_SHARE = 0.5
 
 
-def view_features(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 8"]:
-    """Viewing direction as the first- and second-order harmonics on the sphere.
+@dataclass(frozen=True)
+class Audited:
+    """A classification whose classes are audited.
 
-    rotations: A with k3D = Aᵀ (kx, ky, 0), so that the beam runs along Aᵀ z, A's third row.
+    labels: class of every particle, from 0; -1 left out.
+    volumes: map of every class, all filtered alike, on any box of the same extent as the mask's.
     """
-    x, y, z = rotations[:, 2, :].T
-    return np.stack([x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], axis=1)
+
+    labels: Int[np.ndarray, " n"]
+    volumes: Sequence[Float[np.ndarray, "_ _ _"]]
 
 
-def scalar_features(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
-    """Rank and squared rank: sees a trend and an excess of extreme values, whatever the units."""
-    rank = (stats.rankdata(values) - 0.5) / len(values) - 0.5
-    return np.stack([rank, rank**2], axis=1)
+def known_nuisances(
+    rotations: Float[np.ndarray, "n 3 3"],
+    shifts: Float[np.ndarray, "n 2"],
+    defocus_u: Float[np.ndarray, " n"],
+    defocus_v: Float[np.ndarray, " n"],
+    optics_group: Shaped[np.ndarray, " n"],
+    micrograph: Shaped[np.ndarray, " n"] | None = None,
+) -> dict[str, np.ndarray]:
+    """What is known of the particles besides their images, as `audit_confounders` takes it."""
+    known: dict[str, np.ndarray] = {
+        "rotations": rotations,
+        "shifts": shifts,
+        "defocus": (defocus_u + defocus_v) / 2,
+        "astigmatism": defocus_u - defocus_v,
+        "optics group": optics_group,
+    }
+    return known if micrograph is None else known | {"micrograph": micrograph}
 
 
-def shift_features(shifts: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 4"]:
-    """Direction of the shift, and its length by rank."""
-    return np.column_stack([shifts, scalar_features(np.hypot(*shifts.T))])
+def run_to_audit(
+    runs: Sequence[str],
+    methods: Sequence[str],
+    log_likelihood: Float[np.ndarray, " r"],
+    first: str = "em3d",
+) -> str | None:
+    """The best of the runs, whose classes show what a consensus of one class does not.
 
+    Args:
+        runs: names of the runs that have maps of several classes.
+        methods: of each run.
+        log_likelihood: of each run, NaN where unknown.
+        first: method whose runs come before all others, because likelihoods of different methods
+            do not compare.
 
-def score_association(
-    member: Bool[np.ndarray, " n"], features: Float[np.ndarray, "n q"]
-) -> tuple[float, float]:
-    """Multiple correlation of a class with features, and the p-value of its score test.
-
-    The effect is shrunk by what chance gives: 0 for no association, 1 for a class that the
-    features define.
+    Returns:
+        Its name, or None where there is no run.
     """
-    y = member - member.mean()
-    x = features - features.mean(axis=0)
-    basis, singular, _ = np.linalg.svd(x, full_matrices=False)
-    basis = basis[:, singular > 1e-8 * max(singular.max(initial=0.0), 1e-30)]
-    n, q = basis.shape
-    if q == 0 or not y.any():
-        return 0.0, 1.0
-    r2 = float(((basis.T @ y) ** 2).sum() / (y @ y))
-    effect = np.sqrt(max(r2 - (1 - r2) * q / max(n - q - 1, 1), 0.0))
-    return float(effect), float(stats.chi2.sf(n * r2, q))
-
-
-def score_groups(
-    member: Bool[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"], rng: np.random.Generator
-) -> tuple[float, float]:
-    """Bias-corrected Cramér's V of a class with groups, and its p-value.
-
-    Micrographs hold few particles each, so the mean and spread of χ² come from shuffles.
-    """
-    _, group = np.unique(groups, return_inverse=True)
-    group = group.reshape(-1)
-    size = np.bincount(group)
-    if len(member) > _SHUFFLED_PARTICLES:
-        drawn = rng.choice(len(member), _SHUFFLED_PARTICLES, replace=False)
-        return score_groups(member[drawn], groups[drawn], rng)
-    n, share = len(member), member.mean()
-    if len(size) < 2 or share in (0.0, 1.0):
-        return 0.0, 1.0
-
-    def chi_square(chosen: np.ndarray) -> float:
-        inside = np.bincount(group, weights=chosen, minlength=len(size))
-        return float(((inside - size * share) ** 2 / (size * share * (1 - share))).sum())
-
-    found = chi_square(member)
-    shuffled = [chi_square(rng.permutation(member)) for _ in range(_PERMUTATIONS)]
-    mean, spread = np.mean(shuffled), max(float(np.std(shuffled)), 1e-9)
-    # A gamma law of the shuffles' mean and spread: χ² itself where groups are large.
-    p_value = float(stats.gamma.sf(found, (mean / spread) ** 2, scale=spread**2 / mean))
-    return float(np.sqrt(max(found - mean, 0.0) / n)), p_value
+    fit = np.where(np.isfinite(log_likelihood), log_likelihood, -np.inf)
+    order = np.lexsort((-fit, np.array([method != first for method in methods], bool)))
+    return str(runs[int(order[0])]) if len(runs) else None
 
 
 def audit_confounders(
@@ -103,7 +97,7 @@ def audit_confounders(
             [n, 2] as shift; other floats as scalars, integers and text as groups.
         rng: for the shuffles of the groups.
 
-    Returns class, nuisance, effect_size (0..1), p_value, q_value and flag, one row a pair. The
+    Returns class, nuisance, effect_size (0..1), p_value, q_value and flag, one row per pair. The
     flag asks for both, q < 0.05 and an effect above 0.2: many particles make any effect certain.
     """
     inside = labels >= 0
@@ -114,7 +108,7 @@ def audit_confounders(
         for c in range(int(labels.max(initial=-1)) + 1):
             member = labels[inside] == c
             classes.append(c)
-            names.append("viewing direction" if name == "rotations" else name)
+            names.append(VIEWING_DIRECTION if name == "rotations" else name)
             scores.append(
                 score_groups(member, values, rng)
                 if features is None
@@ -141,163 +135,61 @@ def _features(name: str, values: np.ndarray) -> np.ndarray | None:
     return scalar_features(values) if values.dtype.kind == "f" else None
 
 
-def movement_maps(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "m d d d"]:
-    """First and second derivatives of a volume under shifts and rotations of the whole.
-
-    Three shifts ∂V and three rotations r × ∇V, then the 21 products of two: errors of either
-    sign average to a blur, which only the second order shows.
-    """
-    d = volume.shape[-1]
-    axis = np.arange(d) - d // 2
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-
-    def derive(v: np.ndarray) -> list[np.ndarray]:
-        gz, gy, gx = np.gradient(v)
-        return [gx, gy, gz, y * gz - z * gy, z * gx - x * gz, x * gy - y * gx]
-
-    first = derive(volume)
-    second = [m for i, v in enumerate(first) for j, m in enumerate(derive(v)) if j >= i]
-    return np.stack(first + second)
-
-
-def differ_from_mean(
-    class_volumes: Float[np.ndarray, "k d d d"],
-    class_sizes: Float[np.ndarray, " k"] | Int[np.ndarray, " k"],
-    mask: Float[np.ndarray, "d d d"],
-) -> tuple[Float[np.ndarray, "k v"], Float[np.ndarray, "d d d"], Float[np.ndarray, " v"]]:
-    """Difference of every class from the classes' mean inside the mask, that mean, and its unit.
-
-    The mean map of all particles will not do: it was filtered otherwise than the classes' maps, and
-    that difference, the same in all, outweighs those between the classes.
-    """
-    mean = np.tensordot(class_sizes / max(float(class_sizes.sum()), 1.0), class_volumes, 1)
-    inside = mask > 0.05
-    differences = (class_volumes - mean)[:, inside] * mask[inside]
-    direction = mean[inside] * mask[inside]
-    return differences, mean, direction / max(float(np.linalg.norm(direction)), 1e-30)
-
-
-def score_movement(
-    class_volumes: Float[np.ndarray, "k d d d"],
-    class_sizes: Float[np.ndarray, " k"] | Int[np.ndarray, " k"],
-    mask: Float[np.ndarray, "d d d"],
-) -> Float[np.ndarray, " k"]:
-    """Share of every class's difference map that movements of the whole molecule explain.
-
-    Near 0 for a part that comes or goes, near 1 for classes that sort particles by pose error.
-    Scale is removed first: a class of weaker images is no movement either.
-    """
-    differences, mean, unit = differ_from_mean(class_volumes, class_sizes, mask)
-    inside = mask > 0.05
-    moves = movement_maps(mean)[:, inside] * mask[inside]
-    moves -= np.outer(moves @ unit, unit)
-    differences -= np.outer(differences @ unit, unit)
-    basis, singular, _ = np.linalg.svd(moves.T, full_matrices=False)
-    basis = basis[:, singular > 1e-6 * singular.max(initial=1e-30)]
-    return _share(differences @ basis, differences)
-
-
-def score_scaling(
-    class_volumes: Float[np.ndarray, "k d d d"],
-    class_sizes: Float[np.ndarray, " k"] | Int[np.ndarray, " k"],
-    class_scale: Float[np.ndarray, " k"],
-    mask: Float[np.ndarray, "d d d"],
-) -> Float[np.ndarray, " k"]:
-    """Share of every class's difference map that a change of the whole's grey scale explains.
-
-    Particles that lack a part fit the mean map with a smaller scale too, so their scale alone says
-    nothing. The classes' maps are put back to the scale of their images: a weaker whole then
-    differs by the mean map itself, a missing part by that part.
-    """
-    rescaled = class_volumes * class_scale[:, None, None, None]
-    differences, _, unit = differ_from_mean(rescaled, class_sizes, mask)
-    return _share((differences @ unit)[:, None], differences)
-
-
-def _share(explained: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """Energy of what is explained over that of the differences, 0 where there is none."""
-    energy = (differences**2).sum(axis=1)
-    energy[energy < 1e-12 * energy.max(initial=0.0)] = 0.0
-    return np.divide(
-        (explained**2).sum(axis=1), energy, out=np.zeros(len(energy)), where=energy > 0
-    )
-
-
-def audit_movement(
-    labels: Int[np.ndarray, " n"],
-    class_volumes: Float[np.ndarray, "k d d d"],
-    mask: Float[np.ndarray, "d d d"],
-) -> dict[str, np.ndarray]:
-    """The share of `score_movement` as rows of confounders.tsv, flagged above one half.
-
-    On simulated states it is 0.07 to 0.33, on classes that follow a 2° pose error 0.79 to 0.88.
-    """
-    k = len(class_volumes)
-    sizes = np.bincount(labels[labels >= 0], minlength=k)
-    shares = score_movement(class_volumes, sizes, mask)
-    unknown = np.full(k, np.nan)
-    return {
-        "class": np.arange(k),
-        "nuisance": np.full(k, "movement of the whole"),
-        "effect_size": shares,
-        "p_value": unknown,
-        "q_value": unknown,
-        "flag": shares > _FLAGGED_SHARE,
-    }
-
-
-def audit_scale(
-    labels: Int[np.ndarray, " n"],
-    scale: Float[np.ndarray, " n"],
-    class_volumes: Float[np.ndarray, "k d d d"],
-    mask: Float[np.ndarray, "d d d"],
-) -> dict[str, np.ndarray]:
-    """Grey scale as rows of confounders.tsv: the share of `score_scaling`, tested by particle.
-
-    Flagged where the particles' scale goes with the class (q < 0.05) and explains more than half
-    of how its map differs.
-    """
-    k = len(class_volumes)
-    inside = labels >= 0
-    sizes = np.bincount(labels[inside], minlength=k)
-    total = np.bincount(labels[inside], weights=scale[inside], minlength=k)
-    class_scale = np.where(sizes > 0, total / np.maximum(sizes, 1), 1.0)
-    features = scalar_features(scale[inside])
-    p_values = np.asarray([score_association(labels[inside] == c, features)[1] for c in range(k)])
-    q_values = adjust_fdr(p_values, k)
-    shares = score_scaling(class_volumes, sizes, class_scale, mask)
-    return {
-        "class": np.arange(k),
-        "nuisance": np.full(k, "grey scale"),
-        "effect_size": shares,
-        "p_value": p_values,
-        "q_value": q_values,
-        "flag": (q_values < 0.05) & (shares > _FLAGGED_SHARE),
-    }
-
-
 def audit_classes(
-    labels: Int[np.ndarray, " n"],
+    audited: Audited,
     nuisances: Mapping[str, np.ndarray],
     scale: Float[np.ndarray, " n"],
-    class_volumes: Float[np.ndarray, "k d d d"],
     mask: Float[np.ndarray, "d d d"],
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Known nuisances, grey scale and movement of the whole: all columns of confounders.tsv.
+    """Known nuisances, intensity scale and rigid-body motion: all columns of confounders.tsv.
 
     Args:
-        labels: class of every particle, from 0; -1 left out.
+        audited: the classes.
         nuisances: see `audit_confounders`; those that do not vary are left out.
         scale: of every particle against the mean map.
-        class_volumes: map of every class, all filtered alike.
         mask: of the solvent.
         rng: for shuffles.
     """
+    volumes = np.stack([resample(volume, len(mask)) for volume in audited.volumes])
     varying = {k: v for k, v in nuisances.items() if len(np.unique(v, axis=0)) > 1}
     parts = [
-        audit_confounders(labels, varying, rng),
-        audit_scale(labels, scale, class_volumes, mask),
-        audit_movement(labels, class_volumes, mask),
+        audit_confounders(audited.labels, varying, rng),
+        audit_intensity_scale(audited.labels, scale, volumes, mask),
+        audit_rigid_body_motion(audited.labels, volumes, mask),
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def audit_classifications(
+    audited: Mapping[str, Audited],
+    nuisances: Mapping[str, np.ndarray],
+    scale: Float[np.ndarray, " n"],
+    mask: Float[np.ndarray, "d d d"],
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """`audit_classes` of several classifications; classes are named as in traces, from 1.
+
+    Args:
+        audited: by the name of the run, empty for the consensus.
+        nuisances: see `audit_confounders`.
+        scale: of every particle against the mean map.
+        mask: of the solvent.
+        seed: of shuffles, the same for each classification.
+    """
+    tables = []
+    for run, classes in audited.items():
+        found = audit_classes(classes, nuisances, scale, mask, np.random.default_rng(seed))
+        names = [name_class(run, c + 1) if run else str(c + 1) for c in found["class"].tolist()]
+        tables.append(found | {"class": np.asarray(names)})
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def describe_flags(table: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """One sentence for each class that follows a nuisance, or that none does."""
+    flagged = np.flatnonzero(table["flag"])
+    for row in flagged:
+        name, nuisance = table["class"][row], table["nuisance"][row]
+        yield f"class {name} correlates with {nuisance} (effect {table['effect_size'][row]:.2f})"
+    if not len(flagged):
+        yield "no class follows a nuisance"

@@ -16,7 +16,7 @@ from emjax.consensus.latent import (
     sum_runs,
     tabulate_labels,
 )
-from emjax.consensus.linkage import cut_linkage
+from emjax.consensus.linkage import cut_tree
 from emjax.consensus.runs import Runs, gather_votes
 from emjax.consensus.stability import score_stability
 
@@ -77,7 +77,7 @@ def assign_by_linkage(
     """
     group = np.full(len(crossed.sizes) + 1, -1)
     if len(kept):
-        cut = cut_linkage(linkage, n_classes)
+        cut = cut_tree(linkage, n_classes)[: len(kept)]
         size = np.bincount(cut, weights=crossed.sizes[kept])
         group[kept] = np.argsort(np.argsort(-size, kind="stable"))[cut]
     labels = group[crossed.of_particle]
@@ -92,7 +92,7 @@ def assign_by_linkage(
 
 
 def describe_groups(runs: Runs, labels: Int[np.ndarray, " n"], n_groups: int) -> LatentClasses:
-    """Latent classes that given groups (-1: none) would be, with one pseudo-count a run."""
+    """Latent classes that given groups (-1: none) would be, with one pseudo-count per run."""
     counts = count_contingency(labels, n_groups, runs.labels, runs.n_classes).astype(np.float64)
     counts += np.repeat(1.0 / runs.n_classes, runs.n_classes)
     rates = counts / np.repeat(sum_runs(counts, runs.n_classes), runs.n_classes, axis=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from emjax.consensus.assign import assign_by_linkage, assign_particles, order_by_size
 from emjax.consensus.choose import Choice, choose_number
-from emjax.consensus.elbows import ELBOWS, find_elbows
+from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
     Intersections,
     class_sizes,
@@ -20,9 +20,11 @@ from emjax.consensus.intersections import (
 )
 from emjax.consensus.latent import LatentClasses, Votes, fit_path, iterate
 from emjax.consensus.linkage import link_groups
+from emjax.consensus.number import ClassNumber, describe_number
 from emjax.consensus.runs import Runs, order_runs, sample_votes
 from emjax.consensus.stability import compare_runs
 from emjax.consensus.tables import tabulate_classes, tabulate_intersections, tabulate_matching
+from emjax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Consensus:
     classes: columns of stability.tsv.
     matching: columns of matching.tsv.
     linkage: SciPy's (n-1, 4) over the kept intersections.
-    elbows: rules, recommended number, the number chosen, and why.
+    number: of classes, by the rules, recommended and in use, and why.
     ari, ami: agreement of every pair of runs.
     """
 
@@ -83,7 +85,7 @@ class Consensus:
     classes: dict[str, np.ndarray]
     matching: dict[str, np.ndarray]
     linkage: Float[np.ndarray, "merges 4"]
-    elbows: dict
+    number: ClassNumber
     labels: Int[np.ndarray, " n"]
     class_posterior: Float[np.ndarray, " n"]
     posteriors: Float[np.ndarray, "n g"]
@@ -100,7 +102,7 @@ def build_consensus(
     *,
     log_likelihood: Float[np.ndarray, " r"] | None = None,
     run_groups: Sequence[str] | None = None,
-    held_out_gain: Mapping[int, float] | None = None,
+    max_classes_supported: int | None = None,
 ) -> Consensus:
     """Consensus classes of runs over the same particles, with their number and significance.
 
@@ -110,9 +112,10 @@ def build_consensus(
         posteriors: class posteriors of the runs (None: the labels are all there is).
         options: see ConsensusOptions.
         log_likelihood: of every run, NaN where unknown; compared within `run_groups` only.
-        run_groups: runs of the same method and class number (default: name up to `-s`).
-        held_out_gain: held-out log-likelihood for every number of classes; more classes than
-            its maximum are not reported, however well the runs agree.
+        run_groups: what is the same for runs of one method and number of classes; without
+            them no likelihoods are compared.
+        max_classes_supported: largest number of classes that held-out particles support; more
+            are not reported, however well the runs agree.
     """
     options = options or ConsensusOptions()
     rng = np.random.default_rng(options.seed)
@@ -129,7 +132,7 @@ def build_consensus(
         options.max_classes,
         options.min_fraction(len(runs.labels)),
         options.resamples,
-        dict(held_out_gain) if held_out_gain else None,
+        max_classes_supported,
     )
     model, chosen = choose_model(options.n_classes, choice, elbows, fit, options.max_classes, rng)
     if options.n_classes in ELBOWS:
@@ -151,7 +154,7 @@ def build_consensus(
         classes=tabulate_classes(runs, crossed, sizes, assigned, fit, model, options.fdr, rng),
         matching=tabulate_matching(runs, assigned, rng),
         linkage=linkages[0],
-        elbows=elbows | describe_choice(choice, assigned.posteriors.shape[1], options.n_classes),
+        number=describe_number(choice, elbows, assigned.posteriors.shape[1], options.n_classes),
         labels=assigned.labels,
         class_posterior=assigned.own,
         posteriors=assigned.posteriors,
@@ -180,7 +183,7 @@ def link_intersections(
 def choose_model(
     wanted: str | int,
     choice: Choice,
-    elbows: Mapping[str, int],
+    elbows: Elbows,
     fit: Votes,
     max_classes: int,
     rng: np.random.Generator,
@@ -188,31 +191,13 @@ def choose_model(
     """The model of the recommended or of the demanded number of classes."""
     if wanted == "auto":
         return choice.model, choice.recommended
-    number = int(wanted) if str(wanted).isdigit() else elbows.get(str(wanted), 0)
+    number = int(wanted) if str(wanted).isdigit() else 0
+    if wanted in ELBOWS:
+        number = elbows.of(str(wanted))
     if number < 1:
-        raise ValueError(
-            f"consensus.n_classes: {wanted!r}; auto, a number from 1 or one of "
-            f"{', '.join(ELBOWS)} expected"
-        )
+        expected = f"auto, a number from 1 or one of {', '.join(ELBOWS)}"
+        raise InputError("config", "consensus.n_classes", wanted, expected)
     if number == choice.recommended or wanted in ELBOWS:
         return choice.model, number
     path = fit_path(fit, max(number, max_classes), rng)
     return path[max(g for g in path if g <= number)], number
-
-
-def describe_choice(choice: Choice, chosen: int, wanted: str | int) -> dict:
-    """What elbows.json says beside the elbows: the recommendation, its uncertainty and why."""
-    counts = choice.counts if len(choice.counts) else np.asarray([choice.recommended])
-    low, high = np.percentile(counts, [5, 95], method="nearest")
-    return {
-        "recommended": choice.recommended,
-        "recommended_low": int(min(low, choice.recommended)),
-        "recommended_high": int(max(high, choice.recommended)),
-        "resampled_agreement": float(np.mean(counts == choice.recommended)),
-        "verdict": choice.verdict,
-        "why": choice.reason,
-        "chosen": int(chosen),
-        "chosen_by": str(wanted),
-        "likelihood_peak": int(max(choice.scores, key=lambda k: choice.scores[k])),
-        "unexplained": float(choice.unexplained),
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,12 +31,20 @@ _MAX_UNEXPLAINED = 0.1
 _MAX_UNEXPLAINED_IN_CHAIN = 0.005
 
 
+class Verdict(StrEnum):
+    """What the runs say: separate classes, one, a continuum, or nothing that is replicated."""
+
+    CLASSES = "classes"
+    ONE = "one"
+    CONTINUUM = "continuum"
+    UNREPLICATED = "unreplicated"
+
+
 @dataclass(frozen=True)
 class Choice:
     """A model with the recommended number of classes and the grounds for it.
 
     support: weighted fraction of runs that keep two classes apart.
-    verdict: classes, one, continuum or unreplicated.
     scores: information criterion of every number of latent classes.
     counts: recommended number in every resampling of runs and particles.
     unexplained: share of the association between runs that the classes do not explain.
@@ -43,7 +52,7 @@ class Choice:
 
     model: LatentClasses
     recommended: int
-    verdict: str
+    verdict: Verdict
     reason: str
     support: Float[np.ndarray, "g g"]
     scores: dict[int, float]
@@ -109,7 +118,7 @@ def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
     return own
 
 
-def _dimmest_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
+def _least_supported_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
     """The class too small, or too much mixed with others, to be a state."""
     posterior, _ = assign_posterior(votes, model)
     weighted = posterior * votes.counts[:, None]
@@ -141,10 +150,10 @@ def _merge_nearest(votes: Votes, model: LatentClasses, c: int, steps: int) -> La
 def drop_spurious(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
     """Merge away classes that are too small, too impure, or a mixture of the others."""
     while len(model.weights) > 1:
-        dim = _dimmest_class(votes, model, min_fraction)
-        if dim is None:
+        least = _least_supported_class(votes, model, min_fraction)
+        if least is None:
             break
-        model = _merge_nearest(votes, model, dim, 5)
+        model = _merge_nearest(votes, model, least, 5)
     return model
 
 
@@ -155,10 +164,10 @@ def prune_classes(votes: Votes, model: LatentClasses, min_fraction: float) -> La
         if pair is not None:
             model = iterate(votes, merge_classes(model, *pair), 10)
             continue
-        dim = _dimmest_class(votes, model, min_fraction)
-        if dim is None:
+        least = _least_supported_class(votes, model, min_fraction)
+        if least is None:
             break
-        model = _merge_nearest(votes, model, dim, 10)
+        model = _merge_nearest(votes, model, least, 10)
     return model
 
 
@@ -200,19 +209,28 @@ def choose_number(
     max_classes: int = 20,
     min_fraction: float = 0.01,
     resamples: int = 20,
-    held_out_gain: dict[int, float] | None = None,
+    max_classes_supported: int | None = None,
 ) -> Choice:
-    """Recommended number of classes from likelihood, replication by the runs, and resampling."""
+    """Recommended number of classes from likelihood, replication by the runs, and resampling.
+
+    Args:
+        votes: of the particles the number is chosen on.
+        rng: of starts and resamplings.
+        max_classes: most classes considered.
+        min_fraction: smallest share of a class.
+        resamples: resamplings of runs and particles.
+        max_classes_supported: see `build_consensus`.
+    """
     if not votes.counts.sum():
-        return _choose_trivially(votes, np.zeros(len(votes.counts), dtype=int), "one")
-    limit = max(held_out_gain, key=lambda k: held_out_gain[k]) if held_out_gain else None
+        return _choose_trivially(votes, np.zeros(len(votes.counts), dtype=int), Verdict.ONE)
+    limit = max_classes_supported
     path = fit_path(votes, max_classes, rng)
     full, scores = best_by_bic(votes, path)
     informative = np.flatnonzero(informative_runs(votes, full) > 0)
     if len(informative) == 1 and limit != 1:
         start = int(votes.n_classes[: informative[0]].sum())
         own = votes.table[:, start : start + int(votes.n_classes[informative[0]])].argmax(axis=1)
-        return _choose_trivially(votes, own, "unreplicated")
+        return _choose_trivially(votes, own, Verdict.UNREPLICATED)
     distinct = drop_spurious(votes, full, min_fraction)
     model = prune_classes(votes, distinct, min_fraction)
     unexplained = measure_unexplained(votes, model)
@@ -225,13 +243,13 @@ def choose_number(
         [_count_resampled(votes, full, rng, min_fraction) for _ in range(resamples)], dtype=int
     )
     g = len(model.weights)
-    verdict = "continuum" if continuum else "one" if g == 1 else "classes"
+    verdict = Verdict.CONTINUUM if continuum else Verdict.ONE if g == 1 else Verdict.CLASSES
     support = support_pairs(votes, model)[0]
     reason = _explain(verdict, support, len(informative), counts, scores, limit)
     return Choice(model, g, verdict, reason, support, scores, counts, unexplained)
 
 
-def _choose_trivially(votes: Votes, group: np.ndarray, verdict: str) -> Choice:
+def _choose_trivially(votes: Votes, group: np.ndarray, verdict: Verdict) -> Choice:
     """The classes of the only run that has any, or one class where there are no votes."""
     groups = np.unique(group) if len(group) else np.zeros(1, dtype=int)
     model = estimate_rates(votes, (group[:, None] == groups[None]).astype(np.float32))
@@ -239,7 +257,7 @@ def _choose_trivially(votes: Votes, group: np.ndarray, verdict: str) -> Choice:
     g = len(groups)
     reason = (
         "One class: no run assigned any particle."
-        if verdict == "one"
+        if verdict is Verdict.ONE
         else f"{g} classes of the only run that has several: nothing replicates them."
     )
     empty = np.zeros(0, dtype=int)
@@ -256,7 +274,7 @@ def _count_resampled(votes, full, rng, min_fraction) -> int:
 
 
 def _explain(
-    verdict: str,
+    verdict: Verdict,
     support: Float[np.ndarray, "g g"],
     n_runs: int,
     counts: Int[np.ndarray, " b"],
@@ -270,20 +288,21 @@ def _explain(
         agree = f"{np.mean(counts == g):.0%} of {len(counts)}"
         same = f"; {agree} resamplings of runs and particles agree"
     held = f"; held-out likelihood allows no more than {limit}" if limit is not None else ""
-    if verdict == "one" and limit == 1:
+    if verdict is Verdict.ONE and limit == 1:
         return (
             "No discrete heterogeneity found: no number of classes raises the likelihood of"
             " particles that the maps have not seen."
         )
-    if verdict == "one":
+    if verdict is Verdict.ONE:
         return f"One class: no division of the particles is replicated by the runs{same}{held}."
-    if verdict == "continuum":
+    if verdict is Verdict.CONTINUUM:
         return (
             "No discrete classes: a continuum. The runs cut it at different places and stay"
             f" associated within any groups (the labels' likelihood peaks at {likely}{same})."
         )
     weakest = support[np.triu_indices(g, 1)].min()
+    by = "all" if weakest > 0.995 else f"at least {weakest:.0%} of the"
     return (
-        f"{g} classes: each pair is kept apart by at least {weakest:.0%} of the runs that could"
+        f"{g} classes: each pair is kept apart by {by} runs with enough classes"
         f" ({n_runs} runs); the labels' likelihood peaks at {likely}{same}{held}."
     )

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 from jaxtyping import Float
 
-ELBOWS = (
-    "profile_likelihood",
-    "origin",
-    "distance_line",
-    "slope",
-    "coss_angle",
-    "coss_profile_likelihood",
-)
+
+@dataclass(frozen=True)
+class Elbows:
+    """Number of classes by each rule."""
+
+    profile_likelihood: int
+    origin: int
+    distance_line: int
+    slope: int
+    coss_angle: int
+    coss_profile_likelihood: int
+
+    def of(self, rule: str) -> int:
+        """The number of a rule by its name."""
+        return getattr(self, rule)
+
+
+ELBOWS = tuple(field.name for field in fields(Elbows))
 
 
 def cost_curve(merges: Float[np.ndarray, "merges 4"]) -> Float[np.ndarray, " merges"]:
@@ -84,14 +96,14 @@ def angle(costs: Float[np.ndarray, " k"]) -> int:
 
 def find_elbows(
     merges: Float[np.ndarray, "merges 4"], coss_merges: Float[np.ndarray, "merges 4"]
-) -> dict[str, int]:
+) -> Elbows:
     """Number of classes by every rule; 1 where the curve is too short or flat to bend."""
     costs, coss = cost_curve(merges), cost_curve(coss_merges)
-    return {
-        "profile_likelihood": profile_likelihood(costs),
-        "origin": origin(costs),
-        "distance_line": distance_line(costs),
-        "slope": slope(costs),
-        "coss_angle": angle(coss),
-        "coss_profile_likelihood": profile_likelihood(coss),
-    }
+    return Elbows(
+        profile_likelihood=profile_likelihood(costs),
+        origin=origin(costs),
+        distance_line=distance_line(costs),
+        slope=slope(costs),
+        coss_angle=angle(coss),
+        coss_profile_likelihood=profile_likelihood(coss),
+    )

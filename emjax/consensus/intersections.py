@@ -116,17 +116,6 @@ def pattern_contingency(
     return table
 
 
-def write_traces(
-    patterns: Int[np.ndarray, "m r"], run_names: list[str], limit: int | None = None
-) -> list[str]:
-    """Traces as `run.class & run.class`, classes counted from 1 (0: unassigned)."""
-    columns = []
-    for name, column in zip(run_names, patterns[:limit].T, strict=True):
-        words = [f"{name}.{k}" for k in range(1, int(column.max(initial=-1)) + 2)]
-        columns.append(np.asarray([*words, f"{name}.0"], dtype=object)[column].tolist())
-    return [" & ".join(words) for words in zip(*columns, strict=True)]
-
-
 def keep_intersections(
     sizes: Int[np.ndarray, " m"], min_class_size: int
 ) -> Int[np.ndarray, " kept"]:

@@ -94,7 +94,7 @@ def assign_posterior(
 def estimate_rates(
     votes: Votes, posterior: Float[np.ndarray, "m g"], log_likelihood: float = -np.inf
 ) -> LatentClasses:
-    """Most probable parameters under given memberships, with one pseudo-count a run and class."""
+    """Most probable parameters under given memberships, with one pseudo-count per run and class."""
     weighted = posterior * votes.counts.astype(posterior.dtype)[:, None]
     mass = weighted.sum(axis=0, dtype=np.float64)
     joint = (weighted.T @ votes.table.astype(posterior.dtype, copy=False)).astype(np.float64)
@@ -107,7 +107,7 @@ def estimate_rates(
 
 
 def iterate(votes: Votes, model: LatentClasses, steps: int, tolerance: float = 1e-5):
-    """Up to `steps` EM iterations, fewer where the likelihood a particle stands still."""
+    """Up to `steps` EM iterations, fewer once the likelihood per particle has converged."""
     total = max(float(votes.counts.sum()), 1.0)
     previous = -np.inf
     for _ in range(steps):
@@ -166,7 +166,7 @@ def _k_means(points, counts, n_groups, rng, steps: int = 8) -> np.ndarray:
 
 
 def merge_losses(model: LatentClasses, votes: Votes) -> Float[np.ndarray, "g g"]:
-    """Likelihood a particle that merging two classes costs if memberships are certain."""
+    """Likelihood per particle that merging two classes costs if memberships are certain."""
     weights, rates = model.weights, model.rates
     column = votes.column_weights
     negentropy = (rates * np.log(rates)) @ column

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
+from emjax.errors import InputError
+
 METRICS = ("cosine", "euclidean", "cityblock", "correlation", "coss")
 _TIE = 1e-10
 
@@ -121,7 +123,7 @@ def link_groups(
     Returns SciPy's linkage: two groups, height, number of intersections in the new group.
     """
     if metric not in METRICS:
-        raise ValueError(f"consensus.metric: {metric!r}; one of {', '.join(METRICS)} expected")
+        raise InputError("config", "consensus.metric", metric, f"one of {', '.join(METRICS)}")
     m = len(sizes)
     merger = Merger(contingency, sizes, class_sizes, metric)
     node, members = np.arange(m), np.ones(m)
@@ -135,16 +137,19 @@ def link_groups(
     return merges
 
 
-def cut_linkage(merges: Float[np.ndarray, "merges 4"], n_classes: int) -> Int[np.ndarray, " m"]:
-    """Group of every leaf after merging down to `n_classes`, in the order of merging.
+def cut_tree(merges: Float[np.ndarray, "merges 4"], n_classes: int) -> Int[np.ndarray, " nodes"]:
+    """Class of every node after merging down to `n_classes`, -1 for the merges that are left out.
 
-    SciPy cuts at a height, which is not defined where heights fall.
+    Nodes are numbered as SciPy does, the leaves first; classes by their first leaf. SciPy cuts at
+    a height, which is not defined where heights fall.
     """
     m = len(merges) + 1
-    parent = np.arange(2 * m - 1)
-    for step in range(m - min(max(n_classes, 1), m)):
-        parent[merges[step, :2].astype(int)] = m + step
-    for i in range(2 * m - 2, -1, -1):
-        parent[i] = parent[parent[i]]
-    _, first, groups = np.unique(parent[:m], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[groups]
+    merged = m - min(max(n_classes, 1), m)
+    top = np.arange(2 * m - 1)
+    for node in range(m + merged - 1, m - 1, -1):
+        top[merges[node - m, :2].astype(int)] = top[node]
+    _, first, groups = np.unique(top[:m], return_index=True, return_inverse=True)
+    classes = np.full(2 * m - 1, -1)
+    classes[top[:m]] = np.argsort(np.argsort(first))[groups]
+    classes[: m + merged] = classes[top[: m + merged]]
+    return classes

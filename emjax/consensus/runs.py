@@ -51,7 +51,7 @@ def order_runs(
         raise ValueError("labels: no particles; at least one expected")
     order = np.asarray(sorted(range(len(names)), key=lambda s: names[s]))
     given = list(posteriors) if posteriors is not None else [None] * len(names)
-    groups = list(run_groups) if run_groups is not None else [n.rsplit("-s", 1)[0] for n in names]
+    groups = list(run_groups) if run_groups is not None else names
     weights = weigh_runs(
         np.full(len(names), np.nan) if log_likelihood is None else np.asarray(log_likelihood),
         groups,

@@ -1,4 +1,4 @@
-"""Tables of the consensus: one row an intersection, one row a consensus class."""
+"""Tables of the consensus: one row per intersection, one row per consensus class."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from jaxtyping import Int
 
 from emjax.consensus import significance
 from emjax.consensus.assign import Assigned
-from emjax.consensus.intersections import Intersections, count_contingency, write_traces
+from emjax.consensus.intersections import Intersections, count_contingency
 from emjax.consensus.latent import LatentClasses, Votes
 from emjax.consensus.linkage import choose_representatives, jaccard
 from emjax.consensus.runs import Runs
 from emjax.consensus.stability import match_classes, resample_occupancy
+from emjax.consensus.traces import name_class, write_traces
 
 _MATCHED_PARTICLES = 200_000
 
@@ -19,7 +20,11 @@ _MATCHED_PARTICLES = 200_000
 def name_classes(runs: Runs) -> np.ndarray:
     """Names of all input classes as `run.class`, classes counted from 1."""
     return np.asarray(
-        [f"{n}.{k + 1}" for n, m in zip(runs.names, runs.n_classes, strict=True) for k in range(m)]
+        [
+            name_class(run, k + 1)
+            for run, m in zip(runs.names, runs.n_classes, strict=True)
+            for k in range(m)
+        ]
     )
 
 

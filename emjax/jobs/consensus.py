@@ -24,6 +24,7 @@ class Runs:
     labels: np.ndarray  # (n, r)
     posteriors: list[np.ndarray]
     log_likelihood: np.ndarray  # (r,)
+    groups: list[str]  # method and number of classes, which likelihoods are compared within
 
 
 def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) -> Runs:
@@ -32,9 +33,11 @@ def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) ->
     labels = np.stack([read_labels(run.particles.star)[1] for run in folders], 1)
     if on_mismatch == "intersect":
         labels[(labels < 0).any(1)] = -1
-    known = [read_json(run.metrics).get("log_likelihood") or np.nan for run in folders]
+    metrics = [read_json(run.metrics) for run in folders]
+    known = [record.get("log_likelihood") or np.nan for record in metrics]
     posteriors = [read_npy(run.posteriors) for run in folders]
-    return Runs(list(names), labels, posteriors, np.array(known, float))
+    groups = [f"{record['method']} {record['n_classes']}" for record in metrics]
+    return Runs(list(names), labels, posteriors, np.array(known, float), groups)
 
 
 def write_consensus(
@@ -60,7 +63,7 @@ def write_consensus(
     }
     write_tsv(folder.intersections, intersections)
     write_npy(folder.linkage, found.linkage)
-    write_json(folder.elbows, found.elbows)
+    write_json(folder.elbows, found.number.record())
     write_tsv(folder.stability, classes)
     write_tsv(folder.agreement, pd.DataFrame(agreement))
     write_tsv(folder.matching, matching)

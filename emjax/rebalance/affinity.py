@@ -158,7 +158,7 @@ class _Circle(eqx.Module):
         )
 
     def peak(self, a: tuple[Array, Array, Array], b: tuple[Array, Array, Array]) -> Array:
-        """Largest normalised correlation over the shifts, interpolated by a parabola an axis."""
+        """Largest normalised correlation over the shifts, interpolated by a parabola per axis."""
         transform_a, sum_a, square_a = a
         transform_b, sum_b, square_b = b
         # Both tables hold Σ f(x) m(x − t); seen from b the circle of a lies at −t.

@@ -5,6 +5,10 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Int
 
+from emjax.errors import InputError
+
+_LARGEST = "rebalance.max_superclass_size"
+
 
 def superclass_sizes(
     labels: Int[np.ndarray, " n"], superclass_of_class: Int[np.ndarray, " k"]
@@ -42,17 +46,15 @@ def size_cap(
     discards nothing, 1 makes all superclasses equal. `max_size` overrides it.
 
     Raises:
-        ValueError: If the factor is outside 0..1, or the override below 1 or given at factor 0.
+        InputError: If the factor is outside 0..1, or the override below 1 or given at factor 0.
     """
     if not 0 <= factor <= 1:
-        raise ValueError(f"rebalance factor: found {factor}, expected 0 to 1")
+        raise InputError("config", "rebalance.factor", factor, "0 to 1")
     if max_size is not None and factor == 0:
-        raise ValueError(
-            f"max_superclass_size: found {max_size} with factor 0, which discards nothing; "
-            "expected a factor above 0"
-        )
+        found = f"{max_size} with factor 0, which discards nothing"
+        raise InputError("config", _LARGEST, found, "a factor above 0")
     if max_size is not None and max_size < 1:
-        raise ValueError(f"max_superclass_size: found {max_size}, expected 1 or more")
+        raise InputError("config", _LARGEST, max_size, "1 or more")
     filled = np.asarray(sizes)[np.asarray(sizes) > 0]
     if factor == 0 or filled.size == 0:
         return None
@@ -68,7 +70,7 @@ def equivalent_factor(sizes: Int[np.ndarray, " s"], max_size: int) -> float:
     return min(1.0, float(filled.min()) / max_size) if filled.size else 0.0
 
 
-def rebalance(
+def keep_particles(
     labels: Int[np.ndarray, " n"],
     superclass_of_class: Int[np.ndarray, " k"],
     factor: float = 0.0,

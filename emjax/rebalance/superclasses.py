@@ -7,6 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.cluster import KMeans
 
+from emjax.errors import InputError
+
+_NUMBER = "rebalance.superclasses"
+
 # Below this ratio of the largest eigengap to the next one two answers are about as good.
 _CLEAR_EIGENGAP_RATIO = 1.5
 # Share of the references that must be nearer to their own superclass than to any other.
@@ -64,7 +68,8 @@ def superclasses(
         excluded: References left out (too small, say); their superclass is −1.
 
     Raises:
-        ValueError: If the number does not fit the references, or the affinity is none.
+        InputError: If the number does not fit the references.
+        ValueError: If the affinity is none.
 
     Source: Ng, Jordan & Weiss (2002); local scale of Zelnik-Manor & Perona (2004).
     """
@@ -75,12 +80,10 @@ def superclasses(
     if n_used == 0:
         raise ValueError("superclasses: every reference is excluded")
     if not superclassify and n != "auto" and n != n_used:
-        raise ValueError(
-            f"superclasses: found {n}, expected {n_used} (one a reference) or auto, "
-            "because superclassify is off"
-        )
+        expected = f"{n_used} (one per reference) or auto, because superclassify is off"
+        raise InputError("config", _NUMBER, n, expected)
     if n != "auto" and not 1 <= n <= n_used:
-        raise ValueError(f"superclasses: found {n}, expected auto or 1 to {n_used} (references)")
+        raise InputError("config", _NUMBER, n, f"auto or 1 to {n_used} (references)")
     values, vectors = _spectrum(part)
     suggested, ratio = _eigengap(values)
     count = n_used if not superclassify else suggested if n == "auto" else int(n)

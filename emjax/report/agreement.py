@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import adjusted_rand_score
 
-from emjax.report.campaign import Campaign, column, contingency, numbers, traces
+from emjax.report.campaign import Campaign, column, numbers, traces
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour
@@ -14,7 +15,7 @@ MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
 
 def agreement_matrix(campaign: Campaign) -> tuple[list[str], np.ndarray] | None:
     """Names of the runs and their pairwise adjusted Rand index."""
-    table = campaign.table("consensus/agreement.tsv")
+    table = campaign.table(campaign.folder.consensus.agreement)
     if table.empty:
         return None
     run, other = table["run"].astype(str), table["other"].astype(str)
@@ -80,11 +81,10 @@ def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> 
 
     Seeds are runs of one method that have one; other programs' runs have none.
     """
-    known, methods = column(campaign.runs, "n_classes"), campaign.run_methods()
-    k = {} if known is None else dict(zip(campaign.run_names(), known, strict=True))
-    own = np.array([int(np.nan_to_num(k.get(name, 0))) for name in names])
+    k, methods, seeds = campaign.run_classes(), campaign.run_methods(), campaign.run_seeds()
+    own = np.array([k.get(name, 0) for name in names])
     method = np.array([methods.get(name, "") for name in names])
-    seeded = method != "external"
+    seeded = np.array([name in seeds for name in names])
     alike = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
     found = {}
     for n in np.unique(own[own > 0]):
@@ -154,7 +154,7 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
         top=18 + 16 * -(-len(kinds) // 4),
         label="Likelihood and agreement",
     )
-    chart.axes("log-likelihood a particle", "agreement with the consensus")
+    chart.axes("log-likelihood per particle", "agreement with the consensus")
     chart.legend([plural(c, "class", "classes") for c in kinds])
     for name, x, y, c in points:
         tip = f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}"
@@ -182,19 +182,13 @@ def _with_consensus(campaign: Campaign) -> dict[str, float]:
     size = np.asarray(column(groups, "size"))
     consensus = np.nan_to_num(np.asarray(column(groups, "consensus_class"))).astype(int)
     return {
-        name: rand_from_table(contingency(classes[:, i], consensus, size))
+        name: rand_of_groups(classes[:, i], consensus, size.astype(int))
         for i, name in enumerate(names)
     }
 
 
-def rand_from_table(table: np.ndarray) -> float:
-    """Adjusted Rand index of two labellings from their contingency table."""
-
-    def pairs(x: np.ndarray) -> float:
-        return float((x * (x - 1) / 2).sum())
-
-    both, a, b = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
-    every = pairs(np.array([table.sum()]))
-    expected = a * b / every if every else 0.0
-    largest = (a + b) / 2
-    return 1.0 if largest == expected else (both - expected) / (largest - expected)
+def rand_of_groups(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> float:
+    """Adjusted Rand index of two labellings (from 1; 0: none) of groups of so many particles."""
+    both = (first > 0) & (second > 0)
+    labels = (np.repeat(x[both], size[both]) for x in (first, second))
+    return float(adjusted_rand_score(*labels)) if both.any() else 1.0

@@ -3,32 +3,24 @@
 import numpy as np
 import pandas as pd
 
+from emjax.audit.confounders import VIEWING_DIRECTION
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
+from emjax.consensus.traces import parse_class
 from emjax.report.campaign import Campaign, column, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, small
 
 MATTERS = 0.2  # effect size from which a significant confounder is a warning
-
-MOVEMENT = "movement of the whole"  # of the molecule: what pose errors look like
-SCALE = "grey scale"  # of the whole particle
-POSES = ("viewing direction", "shift", MOVEMENT)
+POSES = (VIEWING_DIRECTION, "shift", RIGID_BODY_MOTION)  # what pose errors look like
 
 NAMES = {
-    "viewing_direction": "viewing direction",
-    "direction": "viewing direction",
-    "defocus": "defocus",
-    "micrograph": "micrograph",
-    "optics_group": "optics group",
-    "shift": "shift",
-    "scale": "image scale",
-    "rotations": "viewing direction",
     "shifts": "shift",
 }
 
 
 def flagged(campaign: Campaign) -> pd.DataFrame:
     """Rows of confounders.tsv that deserve a warning."""
-    table = campaign.table("consensus/confounders.tsv")
+    table = campaign.table(campaign.folder.consensus.confounders)
     effect, q = column(table, "effect_size"), column(table, "q_value", "q")
     if effect is None or q is None or "nuisance" not in table:
         return pd.DataFrame(columns=["class", "nuisance", "effect_size"])
@@ -43,12 +35,12 @@ def say(nuisance: str) -> str:
 
 def confounder_figure(campaign: Campaign) -> Figure | None:
     """Effect size of every nuisance on every class."""
-    table = campaign.table("consensus/confounders.tsv")
+    table = campaign.table(campaign.folder.consensus.confounders)
     if "nuisance" not in table or "class" not in table:
         return None
     several = len(campaign.class_numbers) > 1
-    if not several:  # whatever all particles share tells nothing, but a run's classes may
-        table = table.loc[["." in str(c) for c in table["class"]]]
+    if not several:  # whatever all particles share shows nothing, but a run's classes may
+        table = table.loc[[bool(parse_class(str(c))[0]) for c in table["class"]]]
     effect = column(table, "effect_size")
     if effect is None or table.empty:
         return None
@@ -56,7 +48,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     places = [(str(n), str(c)) for n, c in zip(table["nuisance"], table["class"], strict=True)]
     nuisances = list(dict.fromkeys(n for n, _ in places))
     classes = list(dict.fromkeys(c for _, c in places))
-    labels = [f"class {c}" if c.isdigit() else c for c in classes]
+    labels = [c if parse_class(c)[0] else f"class {c}" for c in classes]
     chart = Chart(
         (0, len(nuisances)),
         (len(classes), 0),
@@ -68,7 +60,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         label="Confounders",
     )
     hits = flagged(campaign)
-    marked = {(str(n), str(c)) for n, c in zip(hits["nuisance"], hits["class"], strict=True)}
+    marked = [(str(n), str(c)) for n, c in zip(hits["nuisance"], hits["class"], strict=True)]
     for i, (nuisance, own) in enumerate(places):
         x, y = nuisances.index(nuisance), classes.index(own)
         value = float(effect[i])
@@ -100,7 +92,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         chart.text(chart.left - 6, chart.py(i + 0.5) + 4, label, "end", class_="tick")
     if len(hits):
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
-        count = plural(len(set(hits["class"])), "class goes", "classes go")
+        count = plural(len(set(hits["class"])), "class correlates", "classes correlate")
         title = f"{count} with {what}: distrust {'it' if count.startswith('1 ') else 'them'}"
     else:
         title = "No class depends on anything but the images, as far as can be tested"
@@ -108,12 +100,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         "confounders",
         title,
         chart.svg(),
-        "How strongly membership of a class goes with a property that has nothing to do with the "
-        "molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from 0.2 if "
-        "chance does not explain it. Grey scale and movement of the whole are parts of the class's "
-        "difference map: what a change of brightness, or a small turn or shift, of the whole "
-        "particle would make; they warn from 0.5. Reproducible is not the same as true: such a "
-        "class may be an artefact of poses, CTF or ice that every seed finds."
+        "How strongly membership of a class correlates with a property that has nothing to do "
+        "with the molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from "
+        "0.2 if chance does not explain it. For intensity scale and rigid-body motion the number "
+        "is the share of the class's difference map that another intensity scale of the particle, "
+        "or a small rotation or shift of it, explains; they warn from 0.5. Reproducible is not the "
+        "same as true: such a class may be an artefact of poses, CTF or ice that every seed finds."
         + ("" if several else " These are the classes of the best-fitting run."),
         table,
     )

@@ -1,6 +1,5 @@
 """The files of a campaign as the report needs them; what was not run is simply absent."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,85 +8,83 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.io.files import read_tsv
+from emjax.campaign.folder import CampaignFolder
+from emjax.consensus.traces import read_traces
+from emjax.io.files import read_json, read_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.star.tables import StarTable, read_star
+from emjax.report.methods import JUDGED
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign's folder, read on demand."""
+    """What the campaign wrote, read on demand."""
 
-    folder: Path
+    folder: CampaignFolder
     config: dict[str, Any]
 
     @property
     def name(self) -> str:
         """Name of the campaign."""
-        return str(self.config.get("campaign") or self.folder.name)
+        return str(self.config.get("campaign") or self.folder.path.name)
 
-    def path(self, name: str) -> Path | None:
-        """A file of the campaign, or None where it was not written."""
-        path = self.folder / name
-        return path if path.exists() else None
+    def link(self, path: Path) -> str:
+        """A file as the page, which lies in the campaign's folder, links to it."""
+        return path.relative_to(self.folder.path).as_posix()
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, path: Path) -> pd.DataFrame:
         """A tab-separated table; empty where absent."""
-        path = self.path(name)
-        return read_tsv(path) if path else pd.DataFrame()
+        return read_tsv(path) if path.exists() else pd.DataFrame()
 
-    def json(self, name: str) -> dict[str, Any]:
+    def json(self, path: Path) -> dict[str, Any]:
         """A JSON file; empty where absent."""
-        path = self.path(name)
-        return json.loads(path.read_text(encoding="utf-8")) if path else {}
+        return read_json(path) if path.exists() else {}
 
-    def array(self, name: str) -> np.ndarray | None:
+    def array(self, path: Path) -> np.ndarray | None:
         """An array, mapped rather than loaded."""
-        path = self.path(name)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if path else None
+        return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
 
-    def volume(self, name: str) -> tuple[np.ndarray, float] | None:
+    def volume(self, path: Path) -> tuple[np.ndarray, float] | None:
         """A map and its voxel size in Å."""
-        path = self.path(name)
-        return read_volume(path) if path else None
+        return read_volume(path) if path.exists() else None
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """runs.tsv."""
-        return self.table("runs.tsv")
+        """One row per run."""
+        return self.table(self.folder.runs_table)
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """metrics.json of every run that has one."""
-        paths = sorted(self.folder.glob("runs/*/metrics.json"))
-        return {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in paths}
+        """The record of every run that has one."""
+        every = self.folder.run("*").metrics.relative_to(self.folder.path)
+        return {p.parent.name: read_json(p) for p in sorted(self.folder.path.glob(str(every)))}
 
     @cached_property
     def intersections(self) -> pd.DataFrame:
-        """consensus/intersections.tsv."""
-        return self.table("consensus/intersections.tsv")
+        """Groups of particles that all runs keep together."""
+        return self.table(self.folder.consensus.intersections)
 
     @cached_property
     def linkage(self) -> np.ndarray | None:
-        """consensus/linkage.npy, SciPy's (n−1, 4)."""
-        found = self.array("consensus/linkage.npy")
+        """The tree of their merges, SciPy's (n−1, 4)."""
+        found = self.array(self.folder.consensus.linkage)
         return None if found is None else np.array(found, float).reshape(-1, 4)
 
     @cached_property
     def elbows(self) -> dict[str, Any]:
-        """consensus/elbows.json: the rules' numbers, the recommended one and why."""
-        return self.json("consensus/elbows.json")
+        """The rules' numbers of classes, the recommended one and why."""
+        return self.json(self.folder.consensus.elbows)
 
     @cached_property
     def stability(self) -> pd.DataFrame:
-        """consensus/stability.tsv, one row a consensus class."""
-        return self.table("consensus/stability.tsv")
+        """One row per consensus class."""
+        return self.table(self.folder.consensus.stability)
 
     @cached_property
     def particles(self) -> dict[str, np.ndarray]:
         """Class, stability and posterior of every particle in the consensus."""
-        path = self.path("consensus/particles.star")
-        if path is None:
+        path = self.folder.consensus.particles.star
+        if not path.exists():
             return {}
         table = particle_table(path)
         names = ("rlnClassNumber", "emjaxStability", "emjaxClassPosterior")
@@ -99,9 +96,7 @@ class Campaign:
         if "class" in self.stability:
             numbers = {int(c) for c in self.stability["class"] if c > 0}
         else:
-            numbers = {
-                int(p.stem[6:]) for p in self.folder.glob("consensus/class_[0-9][0-9][0-9].mrc")
-            }
+            numbers = range(1, len(self.folder.consensus.class_maps()) + 1)
         return sorted(numbers)
 
     def fitted_runs(self) -> dict[str, float]:
@@ -113,22 +108,30 @@ class Campaign:
             zip(self.run_names(), value.tolist(), self.run_methods().values(), strict=True)
         )
         known = [m for _, v, m in found if np.isfinite(v)]
-        main = "em3d" if "em3d" in known else max(known, key=known.count, default="")
+        judged = [m for m in JUDGED if m in known]
+        main = judged[0] if judged else max(known, key=known.count, default="")
         return {n: v for n, v, m in found if m == main and np.isfinite(v)}
 
     def run_methods(self) -> dict[str, str]:
-        """Method of every run; empty where none is told."""
+        """Method of every run; empty where none is named."""
         names = self.run_names()
         methods = self.runs["method"].astype(str) if "method" in self.runs else [""] * len(names)
         return dict(zip(names, methods, strict=True))
 
     def run_classes(self) -> dict[str, int]:
         """Number of classes of every run that has one."""
-        known = column(self.runs, "n_classes")
+        return self._whole_numbers("n_classes")
+
+    def run_seeds(self) -> dict[str, int]:
+        """Seed of every run that has one: other programs' runs have none."""
+        return self._whole_numbers("seed")
+
+    def _whole_numbers(self, name: str) -> dict[str, int]:
+        known = column(self.runs, name)
         if known is None:
             return {}
         pairs = zip(self.run_names(), known.tolist(), strict=True)
-        return {name: int(k) for name, k in pairs if np.isfinite(k)}
+        return {run: int(value) for run, value in pairs if np.isfinite(value)}
 
     def by_class(self, name: str) -> dict[int, float]:
         """A column of stability.tsv by class number."""
@@ -139,13 +142,13 @@ class Campaign:
 
     @cached_property
     def preparation(self) -> dict[str, Any]:
-        """prepare/prepare.json."""
-        return self.json("prepare/prepare.json")
+        """What the preparation found."""
+        return self.json(self.folder.prepare.facts)
 
     @cached_property
     def rebalance(self) -> dict[str, Any]:
-        """rebalance/rebalance.json: what was kept."""
-        return self.json("rebalance/rebalance.json")
+        """What was kept."""
+        return self.json(self.folder.rebalance.summary)
 
     @cached_property
     def fdr(self) -> float:
@@ -189,19 +192,8 @@ def truths(table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def traces(intersections: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Run names, and the class (1-based, 0 where missing) of every group in every run.
-
-    Traces read `em3d-K04-s000.2 & em3d-K04-s001.1`.
-    """
-    parts = [
-        dict(item.rsplit(".", 1) for item in str(trace).split(" & ") if "." in item)
-        for trace in (intersections["trace"] if "trace" in intersections else [])
-    ]
-    names = list(dict.fromkeys(name for part in parts for name in part))
-    classes = np.array([[int(part.get(name, 0)) for name in names] for part in parts], int).reshape(
-        -1, len(names)
-    )
-    return names, classes
+    """Run names, and the class (1-based, 0 where missing) of every group in every run."""
+    return read_traces(intersections["trace"] if "trace" in intersections else [])
 
 
 def contingency(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> np.ndarray:

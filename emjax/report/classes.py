@@ -25,7 +25,7 @@ from emjax.report.svg import small
 
 DIRECTIONS = ("along z", "along y", "along x")
 WIDEST = 128  # maps wider than this are averaged down before anything is drawn
-SURFACE_BOX = 40  # of the 3D look: 64 kB a class
+SURFACE_BOX = 40  # of the 3D look: 64 kB per class
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _rebalances_others(campaign: Campaign) -> bool:
 
 
 def class_cards(campaign: Campaign) -> list[ClassCard]:
-    """One card a class, pictures on a common scale."""
+    """One card per class, pictures on a common scale."""
     maps = _read_maps(campaign)
     if maps is None:
         return [_card(campaign, c, {}) for c in campaign.class_numbers]
@@ -141,14 +141,16 @@ def _read_maps(
     campaign: Campaign,
 ) -> tuple[list[int], list[np.ndarray], np.ndarray, float] | None:
     """Numbers and maps of the classes, the solvent mask in their box, and the voxel size (Å)."""
-    found = [(c, campaign.volume(f"consensus/class_{c:03d}.mrc")) for c in campaign.class_numbers]
+    found = [
+        (c, campaign.volume(campaign.folder.consensus.class_map(c))) for c in campaign.class_numbers
+    ]
     maps = [(c, item) for c, item in found if item is not None]
     if not maps:
         return None
     width = maps[0][1][0].shape[0]
     volumes = [shrink(item[0], WIDEST).astype(np.float32) for _, item in maps]
     first, voxel_size = volumes[0], maps[0][1][1] * -(-width // WIDEST)
-    given = campaign.volume("prepare/solvent_mask.mrc")
+    given = campaign.volume(campaign.folder.prepare.solvent_mask)
     mask = np.ones_like(first) if given is None else match_box(given[0], first.shape[0])
     return [c for c, _ in maps], volumes, mask, voxel_size
 
@@ -157,7 +159,7 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
     """Resolution (Å) of every class that has one."""
     found = {}
     for c in campaign.class_numbers:
-        table = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
+        table = campaign.table(campaign.folder.consensus.class_fsc(c))
         frequency, fsc = column(table, "frequency_per_angstrom"), column(table, "fsc")
         if frequency is not None and fsc is not None:
             value, falls = class_resolution(frequency, fsc)
@@ -168,15 +170,15 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
 
 def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
     size, facts, warnings = _facts(campaign, c)
-    stem = f"consensus/class_{c:03d}"
-    names = [f"{stem}.mrc", f"{stem}_half1.mrc", f"{stem}_half2.mrc", f"{stem}_fsc.tsv"]
+    consensus = campaign.folder.consensus
+    maps = [consensus.class_map(c, part) for part in ("", "half1", "half2")]
     return ClassCard(
         number=c,
         size=size,
         kept=c in kept_classes(campaign),
         facts=facts,
         warnings=warnings,
-        links=[n for n in names if campaign.path(n)],
+        links=[campaign.link(p) for p in (*maps, consensus.class_fsc(c)) if p.exists()],
         fsc=fsc_figure(campaign, c),
         stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
         **pictures,
@@ -215,7 +217,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
     if low is not None and size < total and high is not None and np.isfinite([low, high]).all():
         facts.append(("Occupancy, 95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"))
-    fsc = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
+    fsc = campaign.table(campaign.folder.consensus.class_fsc(c))
     if not fsc.empty:
         frequency = np.asarray(column(fsc, "frequency_per_angstrom"))
         resolution, falls = class_resolution(frequency, np.asarray(column(fsc, "fsc")))

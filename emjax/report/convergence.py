@@ -18,13 +18,13 @@ def history(metrics: dict) -> list[dict]:
 
 
 _CURVES = {
-    "log_likelihood": ("log-likelihood a particle", "log-likelihood", 1.0),
+    "log_likelihood": ("log-likelihood per particle", "log-likelihood", 1.0),
     "switched": ("particles that changed class (%)", "switching", 100.0),
 }
 
 
 def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
-    """One curve a run over its iterations."""
+    """One curve per run over its iterations."""
     label, short, factor = _CURVES[quantity]
     curves, coarse = {}, False
     for name, metrics in campaign.metrics.items():
@@ -96,7 +96,7 @@ def best_run(campaign: Campaign) -> str | None:
     wanted = chosen_number(campaign)
     names = sorted(fit, key=lambda n: (abs(k.get(n, 0) - wanted), -fit[n]))
     names = names or campaign.run_names()
-    return next((n for n in names if campaign.path(f"runs/{n}/posteriors.npy")), None)
+    return next((n for n in names if campaign.folder.run(n).posteriors.exists()), None)
 
 
 def ess_figure(campaign: Campaign) -> Figure | None:
@@ -104,7 +104,7 @@ def ess_figure(campaign: Campaign) -> Figure | None:
     name = best_run(campaign)
     if name is None:
         return None
-    posteriors = np.asarray(campaign.array(f"runs/{name}/posteriors.npy"))
+    posteriors = np.asarray(campaign.array(campaign.folder.run(name).posteriors))
     step = max(1, len(posteriors) // 200_000)
     p = posteriors[::step].astype(float)
     ess = 1 / np.maximum((p**2).sum(axis=1), 1e-12)
@@ -138,7 +138,7 @@ def mass_figure(campaign: Campaign) -> Figure | None:
     name = best_run(campaign)
     if name is None:
         return None
-    posteriors = np.asarray(campaign.array(f"runs/{name}/posteriors.npy"))
+    posteriors = np.asarray(campaign.array(campaign.folder.run(name).posteriors))
     k = posteriors.shape[1]
     count = np.bincount(posteriors.argmax(axis=1), minlength=k).astype(float)
     mass = posteriors.sum(axis=0, dtype=float)

@@ -13,8 +13,8 @@ MOST_CELLS = 60
 def affinity_figures(campaign: Campaign) -> list[Figure]:
     """Affinity between references, as they come and sorted by superclass."""
     affinity, table = (
-        campaign.array("rebalance/affinity.npy"),
-        campaign.table("rebalance/superclasses.tsv"),
+        campaign.array(campaign.folder.rebalance.affinity),
+        campaign.table(campaign.folder.rebalance.superclasses),
     )
     if affinity is None or affinity.ndim != 2 or len(affinity) < 2:
         return []
@@ -29,7 +29,7 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     figures = [_matrix("affinity", title, a, names, None)]
     superclass = column(table, "superclass")
     if superclass is not None and len(superclass) == len(a):
-        # Superclass 0: set aside, so last.
+        # Superclass 0: excluded, so last.
         order = np.argsort(np.where(superclass > 0, superclass, np.inf), kind="stable")
         count = len(set(superclass[superclass > 0].tolist()))
         title = "All classes are much alike: one superclass"
@@ -74,7 +74,7 @@ def _matrix(
         class_="label",
     )
     if groups is not None:
-        # Maps that were set aside stand last and have no frame.
+        # Maps that were excluded stand last and have no frame.
         m = min(m, int((groups > 0).sum()))
         edges = [0, *(np.flatnonzero(np.diff(groups[:m])) + 1).tolist(), m]
         for lo, hi in zip(edges[:-1], edges[1:], strict=True):
@@ -103,19 +103,19 @@ def _matrix(
 
 def rebalance_notes(campaign: Campaign) -> list[str]:
     """What the rebalancing did, in sentences."""
-    found = campaign.rebalance
+    found, folder = campaign.rebalance, campaign.folder.rebalance
     notes = [str(found["warning"])] if found.get("warning") else []
     if "kept" in found and "cap" in found:
         notes.append(
             f"{number(found['kept'])} of {number(found['kept'] + found['excluded'])} particles are "
-            "kept in rebalance/particles_kept.star, the others in particles_excluded.star."
+            f"kept in {campaign.link(folder.kept.star)}, the others in {folder.excluded.star.name}."
         )
     return notes
 
 
 def rebalance_rows(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
     """superclasses.tsv for reading."""
-    table = campaign.table("rebalance/superclasses.tsv")
+    table = campaign.table(campaign.folder.rebalance.superclasses)
     return [c.replace("_", " ") for c in table.columns], [
         [number(v) if isinstance(v, int | float) else str(v) for v in row]
         for row in table.itertuples(index=False)
@@ -124,7 +124,7 @@ def rebalance_rows(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
 
 def noise_figure(campaign: Campaign) -> Figure | None:
     """FSC of the mean map and where the filter cuts."""
-    table = campaign.table("prepare/noise.tsv")
+    table = campaign.table(campaign.folder.prepare.noise)
     f, fsc = column(table, "frequency_per_angstrom"), column(table, "mean_fsc")
     if f is None or fsc is None or not np.isfinite(fsc).any():
         return None

@@ -7,15 +7,16 @@ import pandas as pd
 
 from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import Figure, percent, plural
+from emjax.report.methods import JUDGED
 from emjax.report.svg import Chart, colour, number
 
 MOST_SPECKS = 3000
-JUDGED = {"em3d": "full maps", "subspace": "maps inside the subspace"}
+SUBSPACE = "subspace"
 
 
-def evidence(campaign: Campaign, method: str = "subspace") -> dict[str, Any]:
+def evidence(campaign: Campaign, method: str = SUBSPACE) -> dict[str, Any]:
     """What held-out particles judged; empty where nothing was held out."""
-    return campaign.json(f"runs/{method}/evidence.json")
+    return campaign.json(campaign.folder.method(method).evidence)
 
 
 def supported(campaign: Campaign) -> int | None:
@@ -28,7 +29,7 @@ def evidence_verdicts(campaign: Campaign) -> list[str]:
     """The answer of held-out particles for each method that was judged, as a sentence."""
     answers = {method: evidence(campaign, method).get("verdict") for method in JUDGED}
     return [
-        f"By particles set aside ({JUDGED[method]}): {answer}."
+        f"By held-out particles ({JUDGED[method]}): {answer}."
         for method, answer in answers.items()
         if answer
     ]
@@ -38,14 +39,15 @@ def numbers_untried(campaign: Campaign) -> list[str]:
     """Where the largest number tried explains held-out particles best: its neighbours may more."""
     found = []
     for method, name in JUDGED.items():
-        record, table = evidence(campaign, method), campaign.table(f"runs/{method}/evidence.tsv")
+        record = evidence(campaign, method)
+        table = campaign.table(campaign.folder.method(method).evidence_curve)
         k, best = column(table, "n_classes"), record.get("classes", {}).get("chosen")
         if k is None or best is None or best < 2 or record.get("follows_poses"):
             continue
         if best == k.max() and record.get("discrete_classes", best) == best:
             found.append(
                 f"{best} is the largest number of classes that was tried ({name}) and explains "
-                "particles set aside best; others may explain more: add numbers beside it to "
+                "held-out particles best; others may explain more: add numbers beside it to "
                 f"runs.{method}.n_classes."
             )
     return found
@@ -80,7 +82,7 @@ def evidence_notes(campaign: Campaign) -> list[str]:
 
 def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
     """Likelihood gain of each number of classes on particles that the maps have not seen."""
-    table = campaign.table(f"runs/{method}/evidence.tsv")
+    table = campaign.table(campaign.folder.method(method).evidence_curve)
     k, gain = column(table, "n_classes"), column(table, "gain")
     if k is None or gain is None or not np.isfinite(gain).any():
         return None
@@ -93,14 +95,14 @@ def evidence_figure(campaign: Campaign, method: str) -> Figure | None:
         len(k) > 1
     )
     title = (
-        f"{tried}{number(best)} explain particles set aside best".capitalize()
+        f"{tried}{number(best)} explain held-out particles best".capitalize()
         if best > 1
-        else "No number of classes explains particles set aside better than one map does"
+        else "No number of classes explains held-out particles better than one map does"
     )
     if found.get("follows_poses"):
-        title = "What more classes explain of particles set aside follows the error of the poses"
+        title = "What more classes explain of held-out particles follows the error of the poses"
     if states < best:
-        title = f"Particles set aside show a continuum, which {best} classes cut"
+        title = f"Held-out particles show a continuum, which {best} classes cut"
     chart = _curve(k, gain, low, high, "number of classes", "class")
     if best in k:
         # Its name stands above the one of the line of no gain.
@@ -126,11 +128,11 @@ def components_figure(campaign: Campaign) -> Figure | None:
     count = int(found.get("chosen", 0))
     title = f"{plural(count, 'component')} of variability {'is' if count == 1 else 'are'} real"
     if count == 0:
-        title = "No variability that particles set aside would confirm"
+        title = "No variability that held-out particles would confirm"
     return Figure(
         "components", title, chart.svg(),
         "The same test for the independent ways in which the particles vary: what rises is "
-        "found again in particles set aside, what falls is noise.",
+        "found again in held-out particles, what falls is noise.",
         pd.DataFrame({"components": k, "gain": gain, "low": low, "high": high}),
     )  # fmt: skip
 
@@ -159,7 +161,7 @@ def _curve(
 
 def seed_figure(campaign: Campaign) -> Figure | None:
     """Likelihood of all seeds, best first: how many reach the best answer."""
-    table = campaign.table("runs/subspace/likelihood.tsv")
+    table = campaign.table(campaign.folder.method(SUBSPACE).likelihood)
     value = column(table, "log_likelihood")
     if value is None:
         return None
@@ -171,7 +173,7 @@ def seed_figure(campaign: Campaign) -> Figure | None:
     rows = -(-len(kinds) // 4)
     chart = Chart((1, max(most, 2)), (low - pad, high + pad), left=76, top=18 + 16 * rows)
     chart.label = "Seeds by likelihood"
-    chart.axes("seed, best first", "log-likelihood a particle")
+    chart.axes("seed, best first", "log-likelihood per particle")
     chart.legend([plural(c, "class", "classes") for c in kinds], 4)
     for i, c in enumerate(kinds):
         ordered = np.sort(value[k == c])[::-1]
@@ -199,7 +201,7 @@ def _shown_number(campaign: Campaign, kinds: list[int]) -> int:
 
 def optima_figure(campaign: Campaign) -> Figure | None:
     """How often each distinct answer was found."""
-    table = campaign.table("runs/subspace/likelihood.tsv")
+    table = campaign.table(campaign.folder.method(SUBSPACE).likelihood)
     if "optimum" not in table or "n_classes" not in table:
         return None
     k = numbers(table, "n_classes").astype(int)
@@ -216,7 +218,7 @@ def optima_figure(campaign: Campaign) -> Figure | None:
     rows = []
     for i, count in enumerate(counts, 1):
         best = float(value[optimum == i].max(initial=-np.inf))
-        tip = f"Answer {i}: {count:,} seeds, log-likelihood {best:.5g} a particle"
+        tip = f"Answer {i}: {count:,} seeds, log-likelihood {best:.5g} per particle"
         chart.bar(i - 0.38, i + 0.38, 0, int(count), tip, colour(0))
         rows.append((i, int(count), best))
     total = len(set(optimum[optimum > 0].tolist()))
@@ -242,7 +244,7 @@ def between_classes(points: np.ndarray, labels: np.ndarray) -> float:
 
 def landscape_figure(campaign: Campaign) -> Figure | None:
     """Particles in the first two components, with their consensus class."""
-    z = campaign.array("runs/subspace/coordinates.npy")
+    z = campaign.array(campaign.folder.method(SUBSPACE).coordinates)
     if z is None or z.ndim != 2 or z.shape[1] < 2 or not len(z):
         return None
     pick = np.linspace(0, len(z) - 1, min(len(z), MOST_SPECKS)).astype(int)

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import leaves_list
 
+from emjax.consensus.linkage import cut_tree
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, small, ticks
@@ -105,14 +107,7 @@ def cost_figure(campaign: Campaign) -> Figure | None:
 
 def tree_layout(tree: np.ndarray) -> tuple[list[int], np.ndarray]:
     """Leaves from left to right, and the horizontal place of every node."""
-    n = len(tree) + 1
-    order, stack = [], [2 * n - 2]
-    while stack:
-        node = stack.pop()
-        if node < n:
-            order.append(node)
-        else:
-            stack += [int(tree[node - n, 1]), int(tree[node - n, 0])]
+    n, order = len(tree) + 1, leaves_list(tree).tolist()
     place = np.zeros(2 * n - 1)
     place[order] = np.arange(n)
     for i, (a, b) in enumerate(tree[:, :2].astype(int)):
@@ -120,21 +115,12 @@ def tree_layout(tree: np.ndarray) -> tuple[list[int], np.ndarray]:
     return order, place
 
 
-def cut_tree(tree: np.ndarray, n_classes: int) -> np.ndarray:
-    """Class of each node (0-based, from left to right) when `n_classes` are left; −1 above."""
-    n = len(tree) + 1
-    merged = max(n - n_classes, 0)
-    top = np.full(2 * n - 1, -1)
-    for node in range(n + merged - 1, -1, -1):
-        if top[node] < 0:
-            top[node] = node
-        if node >= n:
-            top[tree[node - n, :2].astype(int)] = top[node]
+def cut_from_left(tree: np.ndarray, n_classes: int) -> np.ndarray:
+    """Class of each node when `n_classes` are left, numbered from left to right; −1 above."""
+    found = cut_tree(tree, n_classes)
     order, _ = tree_layout(tree)
-    names: dict[int, int] = {}
-    for leaf in order:
-        names.setdefault(int(top[leaf]), len(names))
-    return np.array([names.get(int(t), -1) if t >= 0 else -1 for t in top])
+    _, first = np.unique(found[order], return_index=True)
+    return np.append(np.argsort(np.argsort(first)), -1)[found]
 
 
 def part_colours(part: np.ndarray, groups: pd.DataFrame) -> list[int]:
@@ -167,7 +153,7 @@ def fitted_anew(campaign: Campaign) -> str:
     tree, groups = campaign.linkage, leaves(campaign)
     if tree is None or groups is None:
         return ""
-    share = kept_share(cut_tree(tree, min(chosen_number(campaign), len(groups))), groups)
+    share = kept_share(cut_from_left(tree, min(chosen_number(campaign), len(groups))), groups)
     if share >= 0.9:
         return "so single particles may differ from this cut."
     return (
@@ -185,7 +171,7 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
     n = len(groups)
     chosen = min(max(chosen_number(campaign), 1), n)
     order, place = tree_layout(tree)
-    part = cut_tree(tree, chosen)
+    part = cut_from_left(tree, chosen)
     hues = [*part_colours(part, groups), 0]
     height = np.concatenate([np.zeros(n), tree[:, 2]])
     top = float(height.max()) or 1.0

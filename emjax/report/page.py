@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from emjax.campaign.folder import CampaignFolder
 from emjax.report import (
     agreement,
     audit,
@@ -27,6 +28,7 @@ from emjax.report import (
 )
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
+from emjax.report.methods import JUDGED
 from emjax.report.svg import alone
 from emjax.report.verdict import judge
 
@@ -72,7 +74,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
-            *(landscape.evidence_figure(campaign, method) for method in landscape.JUDGED),
+            *(landscape.evidence_figure(campaign, method) for method in JUDGED),
         ],
         "runs": [
             agreement.agreement_figure(campaign),
@@ -109,7 +111,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
         Tab(
             "runs",
             "Runs",
-            "Whether independent runs from different random starts tell the same story.",
+            "Whether independent runs from different random starts agree.",
         ),
         Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
         Tab("som", "Images", "The self-organising map of the images, node by node."),
@@ -128,14 +130,14 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
     ]
 
 
-def render_report(campaign_dir: Path, config: dict) -> str:
+def render_report(folder: CampaignFolder, config: dict) -> str:
     """The report of a finished campaign as one HTML text.
 
     Args:
-        campaign_dir: the campaign's folder (results/<campaign>).
+        folder: the campaign's.
         config: the options it was run with.
     """
-    campaign = Campaign(Path(campaign_dir), config)
+    campaign = Campaign(folder, config)
     cards = classes.class_cards(campaign)
     figures = all_figures(campaign)
     script = "\n".join(asset(name) for name in SCRIPTS)
@@ -154,6 +156,7 @@ def render_report(campaign_dir: Path, config: dict) -> str:
     page = environment.from_string(asset("page.html.j2"))
     return page.render(
         campaign=campaign,
+        kept_file=campaign.link(folder.rebalance.kept.star),
         verdict=judge(campaign),
         cards=cards,
         figures=figures,
@@ -185,22 +188,23 @@ def render_report(campaign_dir: Path, config: dict) -> str:
     )
 
 
-def write_figures(campaign_dir: Path, config: dict, folder: Path) -> list[Path]:
+def write_figures(folder: CampaignFolder, config: dict, figures: Path | None = None) -> list[Path]:
     """Every figure as an SVG file of its own, for Snakemake's report.
 
     Args:
-        campaign_dir: the campaign's folder.
+        folder: the campaign's.
         config: the options it was run with.
-        folder: where the files go.
+        figures: where the files go, if not where the campaign's folder has them.
 
     Returns:
-        The files, one a figure.
+        The files, one per figure.
     """
-    campaign = Campaign(Path(campaign_dir), config)
-    folder.mkdir(parents=True, exist_ok=True)
+    campaign = Campaign(folder, config)
+    figures = figures or folder.figures
+    figures.mkdir(parents=True, exist_ok=True)
     written = []
     for figure in [f for group in all_figures(campaign).values() for f in group]:
-        path = folder / f"{figure.name}.svg"
+        path = figures / f"{figure.name}.svg"
         path.write_text(
             alone(str(figure.drawing), figure.title, asset("chart.css")), encoding="utf-8"
         )

@@ -17,7 +17,7 @@ RUN_COLUMNS = {
     "seed": "Seed",
     "iterations": "Iterations",
     "converged": "Converged",
-    "log_likelihood": "Log-likelihood a particle",
+    "log_likelihood": "Log-likelihood per particle",
     "seconds": "Seconds (share of its job)",
 }
 MOST_ROWS = 200
@@ -27,7 +27,7 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
     """Versions, checksums and devices of the campaign."""
     prepared = campaign.preparation
     metrics = list(campaign.metrics.values())
-    versions = campaign.json("campaign.json").get("versions", {})
+    versions = campaign.json(campaign.folder.record).get("versions", {})
     rows = [
         ("Campaign", campaign.name),
         ("Particles", str(campaign.config.get("particles", ""))),
@@ -102,7 +102,7 @@ def _cell(name: str, value: Any) -> str:
 
 def times(campaign: Campaign) -> list[list[str]]:
     """Time and memory of every job that was measured, and their sum, from campaign.json."""
-    measured = campaign.json("campaign.json").get("rules", {})
+    measured = campaign.json(campaign.folder.record).get("rules", {})
     if not measured:
         return []
     names = ("seconds", "cpu_seconds", "max_rss_mb")

@@ -23,7 +23,7 @@ def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, boo
 
 def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
     """Fourier shell correlation of a class's half-maps."""
-    table = campaign.table(f"consensus/class_{c:03d}_fsc.tsv")
+    table = campaign.table(campaign.folder.consensus.class_fsc(c))
     if table.empty:
         return None
     frequency, fsc = (
@@ -131,7 +131,9 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
 
 def resolution_figure(campaign: Campaign) -> Figure | None:
     """FSC of all classes in one plot."""
-    tables = {c: campaign.table(f"consensus/class_{c:03d}_fsc.tsv") for c in campaign.class_numbers}
+    tables = {
+        c: campaign.table(campaign.folder.consensus.class_fsc(c)) for c in campaign.class_numbers
+    }
     tables = {c: t for c, t in tables.items() if not t.empty}
     if len(tables) < 2:
         return None

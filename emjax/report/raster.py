@@ -10,7 +10,7 @@ from scipy.ndimage import label, zoom
 from emjax.resolution import lowpass_weights
 
 # Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
-# told apart by every common kind of colour blindness.
+# distinguished in every common kind of colour blindness.
 _LESS, _SAME, _MORE = np.array([[0, 90, 160], [247, 247, 247], [200, 80, 0]], float)
 
 

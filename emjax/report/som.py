@@ -24,7 +24,7 @@ def best_map(campaign: Campaign) -> str | None:
     found = {
         name: float(metrics.get("topographic_error", np.inf))
         for name, metrics in campaign.metrics.items()
-        if metrics.get("method") == "som" and campaign.path(f"runs/{name}/nodes.tsv")
+        if metrics.get("method") == "som" and campaign.folder.run(name).nodes.exists()
     }
     return min(found, key=lambda name: found[name]) if found else None
 
@@ -34,7 +34,7 @@ def som_figures(campaign: Campaign) -> list[Figure]:
     name = best_map(campaign)
     if name is None:
         return []
-    nodes = campaign.table(f"runs/{name}/nodes.tsv")
+    nodes = campaign.table(campaign.folder.run(name).nodes)
     size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())
     error = float(campaign.metrics[name].get("topographic_error", np.nan))
@@ -125,14 +125,14 @@ def _pictures(
     campaign: Campaign,
     run: str,
     nodes: pd.DataFrame,
-    file: str,
+    kind: str,
     name: str,
     title: str,
     reading: str,
 ) -> Figure | None:
     """The images of a stack, laid out as the map is."""
-    path = campaign.path(f"runs/{run}/{file}.mrcs")
-    if path is None:
+    path, _ = campaign.folder.run(run).images(kind)
+    if not path.exists():
         return None
     images = np.asarray(read_header(path).open(), np.float32)
     step = -(-images.shape[-1] // IMAGE_SIDE)

@@ -46,7 +46,7 @@ def ticks(low: Number, high: Number, count: int = 5) -> list[Number]:
 
 
 def tick_names(values: Sequence[Number]) -> list[tuple[Number, str]]:
-    """Evenly spaced numbers with as many digits as tell them apart."""
+    """Evenly spaced numbers with as many digits as distinguish them."""
     step = min((abs(b - a) for a, b in zip(values, values[1:])), default=1)
     digits = max(0, -floor(log10(step) + 1e-9)) if step > 0 else 0
     if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
@@ -148,7 +148,7 @@ class Chart:
     def dot(
         self, x: Number, y: Number, tip: str, index: int | np.integer = 0, r: Number = 4.5, **more
     ) -> None:
-        """A point that tells its numbers under the pointer."""
+        """A point that shows its numbers under the pointer."""
         if isfinite(x) and isfinite(y):
             style = f"fill:{colour(index)}"
             self.add("circle", cx=self.px(x), cy=self.py(y), r=r, style=style, data_tip=tip, **more)

@@ -3,24 +3,17 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
+from emjax.report.advice import advise, continuum
 from emjax.report.agreement import agreement_sentence, strangers
-from emjax.report.audit import MATTERS, MOVEMENT, POSES, SCALE, flagged, say
+from emjax.report.audit import flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
-from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence, evidence_verdicts, numbers_untried, supported
+from emjax.report.distrust import START_APART, doubts, unparted
+from emjax.report.figure import plural
+from emjax.report.landscape import SUBSPACE, evidence_verdicts
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
-
-UNSTABLE = 0.7  # mean stability of a class below which it is named
-START_APART = (
-    "Lower runs.em3d.particles_per_reconstruction well below the number of particles, so that the "
-    "first maps differ, and run again."
-)
-MOSTLY = 0.6  # share of each class that a stability to ask for must leave
-DEAD = 0.005  # share of the particles below which a class of a run counts as dead
 
 
 @dataclass
@@ -33,11 +26,6 @@ class Verdict:
     found: list[str] = field(default_factory=list)
     distrust: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
-
-
-def continuum(campaign: Campaign) -> bool:
-    """Whether the consensus calls the differences gradual."""
-    return campaign.elbows.get("verdict") == "continuum"
 
 
 def significant_classes(campaign: Campaign) -> int:
@@ -54,17 +42,6 @@ def significant_classes(campaign: Campaign) -> int:
     return len(set(classes[(numbers(groups, "q_value") < campaign.fdr) & (classes > 0)]))
 
 
-def unparted(campaign: Campaign) -> int:
-    """Runs whose classes began with the same map: a tie gives all particles to the first one."""
-    count = 0
-    for metrics in campaign.metrics.values():
-        first = (metrics.get("history") or [{}])[0]
-        sizes, mass = (np.asarray(first.get(f"class_{n}", []), float) for n in ("sizes", "mass"))
-        if sizes.size > 1 and mass.size == sizes.size and np.ptp(mass) < 1e-3 * mass.mean():
-            count += int(sizes.max() == sizes.sum())
-    return count
-
-
 def judge(campaign: Campaign) -> Verdict:
     """The verdict on a campaign."""
     count, significant = len(campaign.class_numbers), significant_classes(campaign)
@@ -76,7 +53,7 @@ def judge(campaign: Campaign) -> Verdict:
         verdict = Verdict(
             "warn",
             "Not classified",
-            "The classes of every run stayed one and the same: nothing was told apart.",
+            "The classes of every run stayed identical: nothing was separated.",
         )
         verdict.found.append(
             "This says nothing about the particles. All classes of a run began with the same map, "
@@ -90,7 +67,7 @@ def judge(campaign: Campaign) -> Verdict:
             "Not replicated",
             f"{name} of a single run: nothing replicates them yet.",
         )
-        verdict.found.append("Run more seeds; what one run says alone cannot be told from chance.")
+        verdict.found.append("Run more seeds; a single run cannot be distinguished from chance.")
     elif continuum(campaign):
         verdict = Verdict(
             "warn",
@@ -109,7 +86,7 @@ def judge(campaign: Campaign) -> Verdict:
         verdict = Verdict(
             "nothing",
             "Nothing found",
-            "No reproducible classes: as far as these runs can tell, one state.",
+            "No reproducible classes: as far as these runs show, one state.",
         )
         verdict.found.append(
             f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
@@ -126,9 +103,11 @@ def judge(campaign: Campaign) -> Verdict:
         )
     _add_reasons(verdict, campaign)
     _add_picked(verdict, campaign)
-    _add_distrust(verdict, campaign, hits)
+    nothing = verdict.mood == "nothing"
+    verdict.distrust.extend(doubts(campaign, hits, nothing))
     if not verdict.advice:
-        _add_advice(verdict, campaign, {say(str(nuisance)) for nuisance in hits["nuisance"]})
+        nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
+        verdict.advice.extend(advise(campaign, nuisances, nothing))
     return verdict
 
 
@@ -145,7 +124,7 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
         agreement = agreement_sentence(campaign)
         if agreement:
             text += f"; {agreement}"
-        seeds = len(campaign.table("runs/subspace/likelihood.tsv"))
+        seeds = len(campaign.table(campaign.folder.method(SUBSPACE).likelihood))
         if seeds:
             text += f"; the subspace runs stand for {seeds:,} seeds"
         resolution = campaign.preparation.get("filter_resolution") or campaign.config.get(
@@ -163,163 +142,5 @@ def _add_picked(verdict: Verdict, campaign: Campaign) -> None:
         name = "class" if len(picked) == 1 else "classes"
         verdict.found.append(
             f"You keep {name} {', '.join(map(str, picked))}: {plural(kept, 'particle')}, in "
-            "rebalance/particles_kept.star."
+            f"{campaign.link(campaign.folder.rebalance.kept.star)}."
         )
-
-
-def _add_distrust(verdict: Verdict, campaign: Campaign, hits) -> None:
-    # Classes of single runs that follow noise may follow anything.
-    for nuisance, rows in () if verdict.mood == "nothing" else hits.groupby("nuisance", sort=False):
-        verdict.distrust.append(_doubt(say(str(nuisance)), rows))
-    held_out = supported(campaign)
-    if held_out is not None and held_out < len(campaign.class_numbers):
-        verdict.distrust.append(
-            f"Particles set aside support {plural(held_out, 'class', 'classes')} only; the further "
-            "ones fit the particles they were made from and no others."
-        )
-    verdict.distrust += numbers_untried(campaign)
-    if evidence(campaign, "em3d").get("follows_poses"):
-        verdict.distrust.append(
-            "The poses: classes of full maps follow their error. Refine them, or let subspace runs "
-            "allow for it (subspace.pose_error: auto)."
-        )
-    apart = strangers(campaign)
-    if apart:
-        verdict.distrust.append(
-            f"Runs of {apart[0]} and of {apart[1]} have nothing in common (agreement near 0): they "
-            "sort the particles by different things, views and states for example. Put them into "
-            "campaigns of their own."
-        )
-    stability, classes = (
-        column(campaign.stability, "mean_stability"),
-        column(campaign.stability, "class"),
-    )
-    if stability is not None and classes is not None and verdict.mood != "nothing":
-        weak = [int(c) for c, s in zip(classes, stability, strict=True) if s < UNSTABLE]
-        if weak:
-            names = ", ".join(map(str, weak))
-            verdict.distrust.append(
-                f"Particles of class {names} move between classes from run to run."
-            )
-    particles = campaign.particles.get("emjaxStability")
-    if particles is not None and len(particles) and verdict.mood != "nothing":
-        loose = int((particles < 0.5).sum())
-        if loose > 0.02 * len(particles):
-            verdict.distrust.append(
-                f"{loose:,} particles ({percent(loose, len(particles))}) belong to no class for "
-                "more than half of the evidence (stability below 0.5)."
-            )
-    same = unparted(campaign)
-    if 0 < same < len(campaign.run_names()):
-        verdict.distrust.append(
-            f"In {plural(same, 'run')} all classes stayed one and the same; they say nothing. "
-            + START_APART
-        )
-    dead = _dead_classes(campaign)
-    if dead and verdict.mood != "nothing":
-        verdict.distrust.append(
-            f"{plural(dead, 'class', 'classes')} of single runs died "
-            "(under 0.5 % of the particles)."
-        )
-    # Other programs do not say whether they converged.
-    said = campaign.runs["converged"].dropna() if "converged" in campaign.runs else ()
-    late = sum(str(value).lower() in ("false", "0", "0.0") for value in said)
-    if late:
-        verdict.distrust.append(
-            f"{plural(late, 'run')} of {len(said)} had not converged when the iterations ran out."
-        )
-
-
-def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
-    """Why a nuisance that goes with classes matters."""
-    named = [str(c) for c in dict.fromkeys(rows["class"])]
-    # Classes of a single run are called em3d-K04-s001.2.
-    of_run = {name.rpartition(".")[0] for name in named}
-    names = ("class " if len(named) == 1 else "classes ") + ", ".join(
-        name.rpartition(".")[2] for name in named
-    )
-    names += f" of {of_run.pop()}" if of_run != {""} else ""
-    effect = float(np.nanmax(np.abs(numbers(rows, "effect_size"))))
-    if nuisance == MOVEMENT:
-        return (
-            f"A small movement of the whole molecule explains up to {100 * effect:.0f} % of the "
-            f"difference map of {names}: particles are sorted by the error of their pose, not by "
-            "their state."
-        )
-    if nuisance == SCALE:
-        return (
-            f"A change of brightness of the whole explains up to {100 * effect:.0f} % of the "
-            f"difference map of {names}: ice, contrast or the normalisation of the images sorted "
-            "these particles, not their state."
-        )
-    verb = "goes" if len(named) == 1 else "go"
-    return (
-        f"{names.capitalize()} {verb} with {nuisance} (effect {effect:.2f}; {MATTERS} and more is "
-        "a warning). Such classes come out of every seed and may still be artefacts, of pose "
-        "errors for example."
-    )
-
-
-def _dead_classes(campaign: Campaign) -> int:
-    dead = 0
-    for metrics in campaign.metrics.values():
-        rows = metrics.get("history") or []
-        sizes = np.asarray(rows[-1].get("class_sizes", []) if rows else [], float)
-        if sizes.size > 1 and sizes.sum():
-            dead += int((sizes / sizes.sum() < DEAD).sum())
-    return dead
-
-
-def _add_advice(verdict: Verdict, campaign: Campaign, confounders: set[str]) -> None:
-    if verdict.mood == "nothing":
-        verdict.advice += [
-            "Refine all particles together; there is no reason to split them.",
-            "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
-            "(masks.focus) or a finer filter_resolution, and more particles.",
-        ]
-        return
-    if confounders & set(POSES):
-        verdict.advice.append(
-            "Refine the poses first (a local angular refinement), then run the campaign again: "
-            "real classes stay, pose artefacts change or vanish."
-        )
-    elif confounders:
-        verdict.advice.append(
-            f"Look into {' and '.join(sorted(confounders))}: refine the CTF, normalise the images "
-            "(scale: optimal) or leave out the particles in question, then run the campaign again. "
-            "Real classes stay."
-        )
-    if continuum(campaign):
-        verdict.advice.append(
-            "Refine the poses again (local angular search) and repeat the campaign. If the "
-            "differences stay, use a method for continuous motion, or cut the continuum on "
-            "purpose with consensus.n_classes."
-        )
-        return
-    verdict.advice += [
-        "Look at the difference maps below: is each where biology would put it?",
-        "Refine each class by itself from consensus/particles.star (rlnClassNumber), half-sets "
-        "kept, poses free.",
-    ]
-    verdict.advice.extend(_cleanest(campaign))
-
-
-def _cleanest(campaign: Campaign) -> list[str]:
-    """The highest stability to ask of particles that leaves most of every class, if any does."""
-    stability, labels = (
-        campaign.particles.get(name) for name in ("emjaxStability", "rlnClassNumber")
-    )
-    if stability is None or labels is None:
-        return []
-    for least in (0.8, 0.7, 0.6, 0.5):
-        kept = [stability[labels == c] > least for c in campaign.class_numbers]
-        if kept and min(k.mean() if k.size else 0.0 for k in kept) >= MOSTLY:
-            shares = [percent(k.sum(), k.size) for k in kept]
-            left = [
-                f"{s} of class {c}" for s, c in zip(shares, campaign.class_numbers, strict=True)
-            ]
-            return [
-                f"For the cleanest maps keep only particles with emjaxStability above {least:g}; "
-                f"that leaves {', '.join(left)}."
-            ]
-    return []

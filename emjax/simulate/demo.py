@@ -6,14 +6,13 @@
 import sys
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.io.files import atomic_path
 from emjax.io.labels.read import read_labels
-from emjax.io.star.relion import matrix_to_euler
+from emjax.io.mrc.volume import write_stack
+from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, write_star
 from emjax.simulate.particles import phantom, simulate
 
@@ -25,10 +24,7 @@ def simulate_demo(folder: Path, n: int = 3000) -> Path:
     volumes = phantom(len(FRACTIONS), BOX, seed=1)
     made = simulate(volumes, n, seed=1, pixel_size=PIXEL, snr=0.5, fractions=FRACTIONS)
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "particles.mrcs") as beside:
-        with mrcfile.new(beside, made.images, overwrite=True) as stack:
-            stack.set_image_stack()
-            stack.voxel_size = PIXEL
+    write_stack(folder / "particles.mrcs", made.images, PIXEL)
     truth = pd.DataFrame({"image_index": np.arange(n), "state": made.states})
     truth.to_csv(folder / "truth.csv", index=False)
     optics = {

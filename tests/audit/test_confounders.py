@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, shift
 from scipy.spatial.transform import Rotation
 
 from emjax.audit.confounders import (
+    Audited,
     audit_classes,
+    audit_classifications,
     audit_confounders,
-    audit_movement,
-    audit_scale,
+    describe_flags,
+    known_nuisances,
+    run_to_audit,
 )
+from tests.audit.molecule import draw_molecule
 
 
 def draw_nuisances(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -52,9 +55,9 @@ def test_a_class_made_of_a_nuisance_is_flagged(name):
     }.get(name, lambda: np.abs(values - np.median(values)) > values.std() / 2)()
     labels = np.where(rng.random(2000) < 0.4, rng.integers(0, 2, 2000), side.astype(int))
     audit = audit_confounders(labels, nuisances, rng)
-    told = "viewing direction" if name == "rotations" else name
-    assert audit["flag"][audit["nuisance"] == told].all()
-    assert not audit["flag"][audit["nuisance"] != told].any()
+    own = audit["nuisance"] == ("viewing direction" if name == "rotations" else name)
+    assert own.any() and audit["flag"][own].all()
+    assert not audit["flag"][~own].any()
 
 
 def test_unassigned_particles_and_no_nuisance_are_no_trouble():
@@ -66,54 +69,36 @@ def test_unassigned_particles_and_no_nuisance_are_no_trouble():
     assert not one["flag"].any()
 
 
-def blob(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A ball of random density, and its mask."""
-    ball = (((np.indices((24, 24, 24)) - 12) ** 2).sum(axis=0) < 81).astype(float)
-    return gaussian_filter(ball * rng.random(ball.shape), 1.2), ball
+def test_defocus_and_astigmatism_are_nuisances():
+    u, v = np.array([2.0, 4.0]), np.array([1.0, 5.0])
+    known = known_nuisances(np.zeros((2, 3, 3)), np.zeros((2, 2)), u, v, np.ones(2))
+    assert known["defocus"].tolist() == [1.5, 4.5] and known["astigmatism"].tolist() == [1, -1]
+    assert "micrograph" not in known
 
 
-def test_movement_is_told_from_a_missing_part():
-    mean, ball = blob(np.random.default_rng(3))
-    part = np.zeros_like(mean)
-    part[14:17, 10:13, 14:17] = 0.3
-    labels = np.repeat([0, 1], 50)
-    moved = np.stack([shift(mean, (0.2, -0.1, 0.1)), shift(mean, (-0.2, 0.1, -0.1))])
-    state = np.stack([mean - gaussian_filter(part, 1.0), mean * 0.9])
-    assert audit_movement(labels, moved, ball)["flag"].all()
-    assert not audit_movement(labels, state, ball)["flag"].any()
-    # What all classes have in common, such as a filter of their maps, is no difference.
-    assert audit_movement(labels, gaussian_filter(moved, (0, 1, 1, 1)), ball)["flag"].all()
+def test_the_best_run_is_one_of_the_first_method():
+    runs, methods = ["a", "b", "c", "d"], ["som", "em3d", "em3d", "em3d"]
+    fit = np.array([9.0, np.nan, 1.0, 2.0])
+    assert run_to_audit(runs, methods, fit) == "d"
+    assert run_to_audit(runs[:2], methods[:2], fit[:2]) == "b"
+    assert run_to_audit(runs, methods, fit, first="som") == "a"
+    assert run_to_audit([], [], fit[:0]) is None
 
 
-def test_weaker_images_are_told_from_a_missing_part():
-    rng = np.random.default_rng(4)
-    full, ball = blob(rng)
-    part = np.zeros_like(full)
-    part[14:19, 9:14, 14:19] = full[14:19, 9:14, 14:19]
-    labels = np.repeat([0, 1], 1000)
-    scale = np.where(labels == 0, 1.05, 0.95) + 0.05 * rng.standard_normal(2000)
-    known = {"optics group": np.ones(2000, dtype=int)}
-    for maps, expected in (
-        # The same molecule, imaged weaker: its map comes out alike, its images do not.
-        (np.stack([full, full]), True),
-        # A part is missing, so that the images fit the mean map with a smaller scale.
-        (np.stack([full / 1.05, (full - part) / 0.95]), False),
-    ):
-        audit = audit_classes(labels, known, scale, maps, ball, rng)
-        own = audit["nuisance"] == "grey scale"
-        assert (audit["q_value"][own] < 1e-6).all()
-        assert (audit["flag"][own] == expected).all()
-        assert "optics group" not in audit["nuisance"]  # all the same
-
-
-def test_no_grey_scale_is_flagged_where_it_does_not_go_with_the_class():
-    rng = np.random.default_rng(5)
-    full, ball = blob(rng)
-    labels = rng.integers(-1, 2, 1000)
-    audit = audit_scale(labels, rng.lognormal(size=1000), np.stack([full, full * 0.9]), ball)
-    assert not audit["flag"].any()
-    assert (audit["q_value"] > 0.05).all()
-    # One class, or a class without particles, is no trouble.
-    one = audit_scale(np.zeros(10, dtype=int), np.ones(10), full[None], ball)
-    assert not one["flag"].any() and (one["effect_size"] == 0).all()
-    audit_scale(np.zeros(10, dtype=int), np.ones(10), np.stack([full, full]), ball)
+def test_each_classification_is_audited_under_its_name():
+    rng = np.random.default_rng(6)
+    volume, mask = draw_molecule(rng)
+    labels = rng.integers(0, 2, 300)
+    audited = {
+        "": Audited(np.zeros(300, int), [volume]),
+        "em3d-K02-s000": Audited(labels, [volume, 0.9 * volume]),
+    }
+    known = {"defocus": labels + 0.1 * rng.random(300)}
+    table = audit_classifications(audited, known, np.ones(300), mask)
+    assert set(table["class"]) == {"1", "em3d-K02-s000.1", "em3d-K02-s000.2"}
+    own = audit_classes(audited["em3d-K02-s000"], known, np.ones(300), mask, rng)
+    # Three nuisances of one class, then those of two.
+    np.testing.assert_array_equal(table["effect_size"][3:], own["effect_size"])
+    said = list(describe_flags(table))
+    assert said[0] == "class em3d-K02-s000.1 correlates with defocus (effect 0.87)"
+    assert list(describe_flags({"flag": np.zeros(3, bool)})) == ["no class follows a nuisance"]

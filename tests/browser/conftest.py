@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emjax.report.page import render_report
-from tests.report.campaigns import make_campaign, read_config
+from tests.report.campaigns import make_campaign, render
 
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
@@ -57,7 +56,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             {"campaign": "<script>document.title='broken'</script>"} if kind == "jittered" else {}
         )
         path = folder / "report.html"
-        path.write_text(render_report(folder, read_config(folder, **changes)), encoding="utf-8")
+        path.write_text(render(folder, **changes), encoding="utf-8")
         found[kind] = path
     return found
 

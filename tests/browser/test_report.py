@@ -1,6 +1,10 @@
 """The report in a real browser: it works, it is quiet, everybody can read it."""
 
+import numpy as np
 import pytest
+from scipy.cluster.hierarchy import linkage
+
+from emjax.report.number import cut_from_left, tree_layout
 
 pytestmark = pytest.mark.browser
 
@@ -67,6 +71,20 @@ def test_cut_moves_and_the_table_follows(open_report):
     sizes = page.locator("#cut-table tbody td:nth-child(2)").all_inner_texts()
     caption = page.inner_text("#cut-caption")
     assert f"{sum(int(s.replace(',', '')) for s in sizes):,}" in caption
+
+
+@pytest.mark.parametrize("method", ["average", "centroid"])
+def test_the_page_cuts_a_tree_as_the_report_does(open_report, method: str):
+    page = open_report()
+    for n in (2, 3, 17, 40):
+        # Heights of the centroid method may fall.
+        tree = linkage(np.random.default_rng(n).normal(size=(n, 2)), method)
+        order, _ = tree_layout(tree)
+        for k in range(1, n + 1):
+            cut = page.evaluate(
+                "([merges, order, k]) => cutFromLeft(merges, order, k)", [tree.tolist(), order, k]
+            )
+            assert cut == cut_from_left(tree, k).tolist()
 
 
 def test_cut_follows_the_pointer(open_report):

@@ -1,5 +1,6 @@
 """The consensus as a whole: order of runs, posteriors, weights, choices, degenerate input."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def planted():
 
 def test_planted_states_are_found_and_significant(planted):
     found = build(planted.labels)
-    assert found.elbows["recommended"] == found.elbows["chosen"] == 4
+    assert found.number.recommended == found.number.chosen == 4
     assert adjusted_rand_score(planted.truth, found.labels) > 0.95
     assert (found.classes["q_value"] < 1e-6).all()
     assert found.classes["significant"].all()
@@ -47,10 +48,12 @@ def test_planted_states_are_found_and_significant(planted):
 
 
 def test_order_of_the_runs_changes_nothing(planted):
-    names = ["b-s0", "a-s0", "a-s1", "c", "d"]
+    names, groups = ["b-s0", "a-s0", "a-s1", "c", "d"], ["b", "a", "a", "c", "d"]
     options = ConsensusOptions(resamples=2, max_classes=8)
     likelihood = np.array([1.0, 3.0, 2.0, np.nan, 5.0])
-    one = build_consensus(planted.labels, names, None, options, log_likelihood=likelihood)
+    one = build_consensus(
+        planted.labels, names, None, options, log_likelihood=likelihood, run_groups=groups
+    )
     order = [3, 0, 4, 2, 1]
     other = build_consensus(
         planted.labels[:, order],
@@ -58,9 +61,11 @@ def test_order_of_the_runs_changes_nothing(planted):
         None,
         options,
         log_likelihood=likelihood[order],
+        run_groups=[groups[s] for s in order],
     )
     assert one.run_names == other.run_names
-    assert one.elbows == other.elbows
+    assert sorted(one.run_weights)[0] < 1 and (one.run_weights == other.run_weights).all()
+    assert one.number == other.number
     np.testing.assert_array_equal(one.linkage, other.linkage)
     np.testing.assert_array_equal(one.labels, other.labels)
     for column in COLUMNS:
@@ -84,7 +89,7 @@ def test_posteriors_weaken_doubtful_votes():
 def test_runs_with_and_without_posteriors_go_together(planted):
     soft = np.full((2000, 4), 0.02) + 0.92 * np.eye(4)[planted.labels[:, 0]]
     found = build(planted.labels, [soft, None, None, None, None])
-    assert found.elbows["recommended"] == 4
+    assert found.number.recommended == 4
     assert adjusted_rand_score(planted.truth, found.labels) > 0.95
 
 
@@ -98,9 +103,9 @@ def test_weights_favour_the_better_runs_of_a_group_only():
 @pytest.mark.parametrize("wanted", [1, 2, 3, 6, "3", *ELBOWS])
 def test_any_number_can_be_asked_for(planted, wanted):
     found = build(planted.labels, n_classes=wanted, max_linked=60)
-    number = int(wanted) if wanted not in ELBOWS else found.elbows[wanted]
-    assert found.elbows["chosen"] == number == len(found.classes["size"])
-    assert found.elbows["recommended"] == 4
+    number = int(wanted) if wanted not in ELBOWS else found.number.elbows.of(wanted)
+    assert found.number.chosen == number == len(found.classes["size"])
+    assert found.number.recommended == 4
     assert found.labels.max() == number - 1
 
 
@@ -166,20 +171,21 @@ DEGENERATE = {
 def test_degenerate_input_has_a_defined_answer(case):
     labels, number, verdict = DEGENERATE[case]
     found = build(labels)
-    assert found.elbows["recommended"] == number
-    assert found.elbows["verdict"] == verdict
-    assert found.elbows["why"].endswith(".")
+    assert found.number.recommended == number
+    assert found.number.verdict == verdict
+    assert found.number.why.endswith(".")
     if verdict != "classes":
         assert (found.classes["q_value"] > 0.05).all()
     assert np.isfinite(found.stability).all()
-    assert set(ELBOWS) < set(found.elbows)
+    written = json.loads(json.dumps(found.number.record()))
+    assert written["verdict"] == verdict and set(ELBOWS) < set(written)
 
 
 def test_all_pruned_leaves_an_empty_linkage(planted):
     found = build(planted.labels, min_class_size=1500)
     assert not found.intersections["kept"].any()
     assert found.linkage.shape == (0, 4)
-    assert found.elbows["recommended"] == 4
+    assert found.number.recommended == 4
     by_elbow = build(planted.labels, min_class_size=1500, n_classes="origin")
     assert (by_elbow.labels == -1).all()
 
@@ -191,7 +197,7 @@ def test_particles_no_run_assigned_stay_unassigned(planted):
     found = build(labels)
     assert (found.labels[:7] == -1).all()
     assert (found.stability[:7] == 0).all()
-    assert found.elbows["recommended"] == 4
+    assert found.number.recommended == 4
     strict = build(labels, min_stability=0.9)
     assert (strict.labels == -1).sum() > (found.labels == -1).sum()
     assert (strict.stability[strict.labels >= 0] >= 0.9).all()

@@ -14,9 +14,9 @@ from emjax.consensus.intersections import (
     intersect_runs,
     keep_intersections,
     pattern_contingency,
-    write_traces,
 )
 from emjax.consensus.significance import rank_xmipp, smallest_in_trace
+from emjax.consensus.traces import write_traces
 
 CASES = ["testConsensus", "testConsensus2", "testConsensus3", "testConsensus4", "testConsensus6"]
 CASES.append("three_five")
@@ -114,6 +114,6 @@ def test_elbows_of_the_original_on_its_heights(reference, name):
         for metric in METRICS:
             merges = case.arrays[f"min{minimum}/Z_{metric}"]
             found = find_elbows(merges, merges)
-            told = case.text[f"min{minimum}"][f"elbows_{metric}"]
+            theirs = case.text[f"min{minimum}"][f"elbows_{metric}"]
             rules = ELBOWS[:4]
-            assert {r: found[r] for r in rules} == {r: told[r] for r in rules}
+            assert {r: found.of(r) for r in rules} == {r: theirs[r] for r in rules}

@@ -12,7 +12,6 @@ from emjax.consensus.intersections import (
     intersect_runs,
     keep_intersections,
     pattern_contingency,
-    write_traces,
 )
 
 label_sets = arrays(
@@ -55,8 +54,3 @@ def test_minimum_size_of_0_and_1_keep_all_and_2_drops_single_particles():
     assert len(keep_intersections(crossed.sizes, 0)) == len(keep_intersections(crossed.sizes, 1))
     assert len(keep_intersections(crossed.sizes, 1)) == 3
     assert len(keep_intersections(crossed.sizes, 2)) == 1
-
-
-def test_traces_count_classes_from_one_and_show_the_unassigned():
-    crossed = intersect_runs(np.array([[0, 2], [0, 2], [1, -1]]))
-    assert write_traces(crossed.patterns, ["a", "b"]) == ["a.1 & b.3", "a.2 & b.0"]

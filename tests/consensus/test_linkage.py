@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.metrics import adjusted_rand_score
 
 from emjax.consensus.intersections import (
     class_sizes,
@@ -14,7 +16,7 @@ from emjax.consensus.intersections import (
 from emjax.consensus.linkage import (
     METRICS,
     choose_representatives,
-    cut_linkage,
+    cut_tree,
     jaccard,
     link_groups,
 )
@@ -53,11 +55,33 @@ def test_planted_groups_are_what_the_cut_gives():
     labels = np.stack([truth, (truth + 1) % 3, (truth + 2) % 3], axis=1)
     labels[::10, 0] = 0
     merges, sizes = link(labels, "cosine")
-    groups = cut_linkage(merges, 3)
-    assert len(groups) == len(sizes)
-    assert len(np.unique(groups)) == 3
-    assert len(np.unique(cut_linkage(merges, 1))) == 1
-    assert len(np.unique(cut_linkage(merges, 99))) == len(sizes)
+    classes = cut_tree(merges, 3)[: len(sizes)]
+    # The intersections that no label was changed in are the largest of each group.
+    planted = sizes > 20
+    assert planted.sum() == 3 and sorted(classes[planted]) == [0, 1, 2]
+    assert set(classes) == {0, 1, 2}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**31), st.integers(2, 30))
+def test_cutting_agrees_with_scipy_where_heights_rise(seed, n):
+    tree = linkage(np.random.default_rng(seed).normal(size=(n, 3)), "average")
+    for k in range(1, n + 1):
+        classes = cut_tree(tree, k)
+        assert adjusted_rand_score(classes[:n], fcluster(tree, k, "maxclust")) == 1
+        _, first = np.unique(classes[:n], return_index=True)
+        assert (np.diff(first) > 0).all()  # numbered by their first leaf
+        inside = tree[: n - k, :2].astype(int)
+        np.testing.assert_array_equal(classes[inside], classes[n : 2 * n - k, None].repeat(2, 1))
+        assert (classes[2 * n - k :] == -1).all()
+
+
+def test_cutting_follows_the_order_of_merging_where_heights_fall():
+    merges = np.array([[0, 1, 0.5, 2], [2, 3, 0.9, 2], [4, 5, 0.2, 4]])
+    assert cut_tree(merges, 2).tolist() == [0, 0, 1, 1, 0, 1, -1]
+    assert cut_tree(merges, 1).tolist() == [0] * 7
+    assert cut_tree(merges, 99).tolist() == [0, 1, 2, 3, -1, -1, -1]
+    assert cut_tree(np.zeros((0, 4)), 1).tolist() == [0]
 
 
 def test_representative_is_the_most_alike_input_class():

@@ -1,4 +1,4 @@
-"""A pose is the same slice, whichever program's words it is told in."""
+"""A pose is the same slice, whichever program wrote it."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 from emjax.imaging.grids import make_grid, to_fourier
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.projector import make_slices, slice_volume
-from emjax.io.cryosparc.tables import matrix_to_pose, pose_to_matrix
-from emjax.io.star.relion import euler_to_matrix
+from emjax.io.poses import euler_to_matrix, matrix_to_pose, pose_to_matrix
 from emjax.simulate.particles import phantom
 
 BOX, RADIUS = 24, 8

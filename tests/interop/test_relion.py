@@ -1,5 +1,6 @@
 """RELION's own programs read what emjax writes, and mean the same by a pose."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,12 +12,15 @@ import pytest
 from emjax.imaging.ctf import CTF
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.convert.convert import convert
-from emjax.io.export.programs import ExportedClass, export_campaign, export_relion
+from emjax.io.export.classes import ExportedClass
+from emjax.io.export.programs import export_campaign
+from emjax.io.export.relion import export_relion
 from emjax.io.labels.read import read_labels
+from emjax.io.mrc.references import read_references, write_averages, write_reference_list
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
-from emjax.io.star.relion import matrix_to_euler
+from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, read_star, write_star
 from emjax.simulate.particles import phantom
 
@@ -259,3 +263,23 @@ def test_angles_written_are_relions(project):
     for k, label in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
         difference = (angles[:, k] - table.numbers(label) + 180) % 360 - 180
         np.testing.assert_allclose(difference, 0, atol=1e-6)
+
+
+def test_relion_reads_class_averages_and_reference_lists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).standard_normal((3, BOX, BOX)).astype(np.float32)
+    shares = {"rlnClassDistribution": np.array([0.5, 0.125, 0.375])}
+    write_averages(Path("averages.mrcs"), images, PIXEL, shares)
+    printed = relion("star_printtable", "averages.star", "data_", "rlnImageName",
+                     "rlnClassDistribution", cwd=tmp_path)  # fmt: skip
+    lines = [line.split() for line in printed.splitlines() if line.strip()]
+    assert [line[0] for line in lines] == [f"{i:06d}@averages.mrcs" for i in (1, 2, 3)]
+    assert [float(line[1]) for line in lines] == [0.5, 0.125, 0.375]
+    said = relion("image_handler", "--i", "averages.star", "--stats", cwd=tmp_path)
+    means = [float(mean) for mean in re.findall(r"avg= (\S+)", said)]
+    # Six digits are printed.
+    np.testing.assert_allclose(means, images.mean((1, 2)), atol=1e-6)
+    assert said.count(f"angpix = {PIXEL:g}\n") == 3
+    write_reference_list("list.star", read_references([Path("averages.star")]), np.array([0, 1, 0]))
+    printed = relion("star_printtable", "list.star", "data_", "rlnClassNumber", cwd=tmp_path)
+    assert printed.split() == ["1", "2", "3"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from emjax.io.star.tables import StarFile, make_table, write_star
+from tests.io.bench import Bench
 
 OPTICS = {
     "rlnOpticsGroup": [1],
@@ -127,3 +128,10 @@ def files() -> SimpleNamespace:
         records=cs_records,
         stack=write_stack,
     )
+
+
+@pytest.fixture
+def bench(tmp_path, files, star_set, cs_set, monkeypatch) -> Bench:
+    """Writes one thing wrong in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return Bench(tmp_path, files, star_set, cs_set)

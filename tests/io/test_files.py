@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path):
+def test_a_folder_that_is_a_file_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a writable folder"):
         write_json(tmp_path / "file" / "a.json", {})

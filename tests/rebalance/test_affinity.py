@@ -95,7 +95,7 @@ def test_volume_affinity_is_the_correlation_inside_the_mask() -> None:
         volume_affinity(volumes, np.zeros((6, 6, 6)))
 
 
-def test_unclear_superclasses_are_told() -> None:
+def test_unclear_superclasses_are_reported() -> None:
     rng = np.random.default_rng(0)
     noise = rng.uniform(0.4, 0.6, (20, 20))
     affinity = (noise + noise.T) / 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from emjax.rebalance.sizes import (
     equivalent_factor,
-    rebalance,
+    keep_particles,
     size_cap,
     superclass_of_particle,
     superclass_sizes,
@@ -34,14 +34,14 @@ def planted_labels() -> np.ndarray:
 )
 def test_caps_are_exact(factor: float, max_size: int | None, expected: list[int]) -> None:
     labels = planted_labels()
-    kept = rebalance(labels, SUPERCLASS, factor, max_size, seed=1)
+    kept = keep_particles(labels, SUPERCLASS, factor, max_size, seed=1)
     np.testing.assert_array_equal(superclass_sizes(labels[kept], SUPERCLASS), expected)
     assert kept.sum() + (~kept).sum() == len(labels)
 
 
 def test_discards_are_seeded() -> None:
     labels = planted_labels()
-    first, again, other = (rebalance(labels, SUPERCLASS, 0.6, seed=s) for s in (4, 4, 5))
+    first, again, other = (keep_particles(labels, SUPERCLASS, 0.6, seed=s) for s in (4, 4, 5))
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 
@@ -50,8 +50,8 @@ def test_unassigned_and_excluded() -> None:
     labels = np.array([-1, 0, 0, 1, 2])
     superclass = np.array([0, 1, -1])
     np.testing.assert_array_equal(superclass_of_particle(labels, superclass), [-1, 0, 0, 1, -1])
-    np.testing.assert_array_equal(rebalance(labels, superclass, 0.0), [1, 1, 1, 1, 0])
-    kept = rebalance(labels, superclass, 0.5)
+    np.testing.assert_array_equal(keep_particles(labels, superclass, 0.0), [1, 1, 1, 1, 0])
+    kept = keep_particles(labels, superclass, 0.5)
     np.testing.assert_array_equal(kept, [0, 1, 1, 1, 0])
 
 
@@ -65,7 +65,7 @@ def test_no_superclass_exceeds_the_cap(
 ) -> None:
     found, of_class = np.array(labels, int), np.array(superclass)
     sizes = superclass_sizes(found, of_class)
-    kept = rebalance(found, of_class, factor)
+    kept = keep_particles(found, of_class, factor)
     cap = size_cap(sizes, factor)
     limit = sizes if cap is None else np.minimum(sizes, min(cap, len(labels)))
     np.testing.assert_array_equal(superclass_sizes(found[kept], of_class), limit)
@@ -88,9 +88,9 @@ def test_equivalent_factor_is_smallest_over_maximum() -> None:
 )
 def test_wrong_options_are_errors(factor: float, max_size: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        rebalance(planted_labels(), SUPERCLASS, factor, max_size)
+        keep_particles(planted_labels(), SUPERCLASS, factor, max_size)
 
 
 def test_averages_of_another_job_are_an_error() -> None:
     with pytest.raises(ValueError, match="found class 4 but only 3 references.*same job"):
-        rebalance(planted_labels(), SUPERCLASS[:3])
+        keep_particles(planted_labels(), SUPERCLASS[:3])

@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import linkage
 
+from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import write_json, write_tsv
 from emjax.io.mrc.references import write_averages
 from emjax.io.mrc.volume import write_volume
 from emjax.io.star.tables import StarFile, make_table, write_star
+from emjax.report.campaign import Campaign
+from emjax.report.page import render_report
 
 TRACE = " & "
 
@@ -313,6 +316,16 @@ def read_config(folder: Path, **changes) -> dict:
         "consensus": {"metric": "cosine", "min_class_size": 0, "fdr": 0.05, "n_classes": "auto"},
     }
     return json.loads(json.dumps(config | changes))
+
+
+def render(folder: Path, **changes) -> str:
+    """The page of a campaign."""
+    return render_report(CampaignFolder(folder), read_config(folder, **changes))
+
+
+def read(folder: Path) -> Campaign:
+    """What the report reads of a campaign."""
+    return Campaign(CampaignFolder(folder), read_config(folder))
 
 
 def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from emjax.campaign.folder import CampaignFolder
 from emjax.report.page import write_figures
 from tests.report.campaigns import add_map, add_subspace, make_campaign
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_options_page_matches_the_schema():
@@ -23,7 +24,7 @@ def test_options_page_matches_the_schema():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
@@ -35,7 +36,7 @@ def test_every_figure_has_a_caption_for_snakemake(tmp_path: Path):
     add_subspace(folder)
     captions = (ROOT / "workflow/report/figures.rst").read_text(encoding="utf-8")
     of_columns = 0
-    for path in write_figures(folder, {}, tmp_path / "figures"):
+    for path in write_figures(CampaignFolder(folder), {}, tmp_path / "figures"):
         own = f'"{path.stem}":' in captions
         assert own or path.stem.startswith("som-rln")
         of_columns += not own

@@ -9,34 +9,34 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.consensus.linkage import cut_tree
 from emjax.io.files import read_tsv, write_tsv
 from emjax.report import flow, raster
-from emjax.report.agreement import agreement_matrix, rand_from_table, seed_agreement, strangers
-from emjax.report.campaign import Campaign, contingency, traces
+from emjax.report.agreement import agreement_matrix, rand_of_groups, seed_agreement, strangers
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
-from emjax.report.number import cut_tree, part_colours, tree_layout
-from emjax.report.page import render_report
+from emjax.report.number import cut_from_left, part_colours, tree_layout
 from emjax.report.quality import class_resolution, stability_figure
 from emjax.report.som import som_figures
 from emjax.report.svg import Chart, number, ticks
 from emjax.report.verdict import judge
-from tests.report.campaigns import add_map, make_campaign, read_config
+from tests.report.campaigns import add_map, make_campaign, read, render
 
 
-@given(st.integers(0, 2**31), st.integers(2, 30))
-@settings(max_examples=25, deadline=None)
-def test_cutting_the_tree_agrees_with_scipy(seed: int, n: int):
-    rng = np.random.default_rng(seed)
-    tree = linkage(rng.normal(size=(n, 3)), "average")
-    for k in range(1, n + 1):
-        ours = cut_tree(tree, k)[:n]
-        assert adjusted_rand_score(ours, fcluster(tree, k, "maxclust")) == 1
-        order, _ = tree_layout(tree)
-        assert ours[order].tolist() == sorted(ours.tolist())  # numbered from left to right
+def test_the_cut_is_numbered_from_left_to_right():
+    tree = linkage(np.random.default_rng(0).normal(size=(20, 3)), "average")
+    order, place = tree_layout(tree)
+    assert sorted(order) == list(range(20)) and (np.diff(place[order]) == 1).all()
+    for k in range(1, 21):
+        ours = cut_from_left(tree, k)
+        from_left = ours[order].tolist()
+        assert from_left == sorted(from_left) and max(from_left) == k - 1
+        same = cut_tree(tree, k)
+        assert adjusted_rand_score(ours, same) == 1
+        assert ((ours == -1) == (same == -1)).all()
 
 
 def test_colours_follow_the_classes_in_use():
@@ -46,19 +46,15 @@ def test_colours_follow_the_classes_in_use():
 
 @given(st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
-def test_rand_index_from_a_table_agrees_with_scikit_learn(seed: int):
+def test_rand_index_of_groups_is_that_of_their_particles(seed: int):
     rng = np.random.default_rng(seed)
-    a, b = rng.integers(1, 5, 80), rng.integers(1, 4, 80)
-    table = contingency(a, b, np.ones(80))
-    # Both are exact in integers up to rounding of one division.
-    assert np.isclose(rand_from_table(table), adjusted_rand_score(a, b), atol=1e-12)
-
-
-def test_traces_are_read_back():
-    table = pd.DataFrame({"trace": ["em3d-K04-s000.2 & ext-a.b.1", "em3d-K04-s000.1 & ext-a.b.0"]})
-    names, classes = traces(table)
-    assert names == ["em3d-K04-s000", "ext-a.b"]
-    assert classes.tolist() == [[2, 1], [1, 0]]
+    a, b = rng.integers(0, 5, 80), rng.integers(0, 4, 80)
+    groups, size = np.unique(np.stack([a, b]), axis=1, return_counts=True)
+    both = (a > 0) & (b > 0)
+    # The same pairs are counted, so only one division rounds.
+    expected = adjusted_rand_score(a[both], b[both])
+    assert np.isclose(rand_of_groups(*groups, size), expected, atol=1e-12)
+    assert rand_of_groups(groups[0], np.zeros_like(size), size) == 1
 
 
 def test_resolution_says_whether_the_curve_falls():
@@ -95,19 +91,20 @@ def test_methods_that_sort_by_different_things_are_named(tmp_path: Path):
     write_tsv(
         tmp_path / "consensus/agreement.tsv", pd.DataFrame(pairs | {"ari": ari[first, second]})
     )
-    assert strangers(Campaign(tmp_path, {})) == ("em3d", "som")
+    assert strangers(read(tmp_path)) == ("em3d", "som")
 
 
 def test_seeds_are_compared_within_a_method(tmp_path: Path):
     runs = ["em3d-K03-s000", "em3d-K03-s001", "sub-K03-s000", "ext-a", "ext-b"]
     methods = ["em3d", "em3d", "subspace", "external", "external"]
     table = pd.DataFrame({"run": runs, "method": methods, "n_classes": 3})
+    table["seed"] = [0, 1, 0, None, None]
     write_tsv(tmp_path / "runs.tsv", table)
     pairs = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
     agreement = pd.DataFrame(pairs, columns=["run", "other"])
     agreement["ari"] = [0.9 if pair == tuple(runs[:2]) else 0.1 for pair in pairs]
     write_tsv(tmp_path / "consensus" / "agreement.tsv", agreement)
-    campaign = Campaign(tmp_path, {})
+    campaign = read(tmp_path)
     matrix = agreement_matrix(campaign)
     assert matrix is not None
     assert seed_agreement(campaign, *matrix) == {3: 0.9}
@@ -118,18 +115,17 @@ def test_runs_of_other_programs_are_not_called_unconverged(tmp_path: Path):
     runs = read_tsv(folder / "runs.tsv").drop(columns="converged")
     runs["converged"] = [None, *[True] * (len(runs) - 1)]
     write_tsv(folder / "runs.tsv", runs)
-    told = judge(Campaign(folder, read_config(folder))).distrust
-    assert not any("had not converged" in line for line in told)
+    said = judge(read(folder)).distrust
+    assert not any("had not converged" in line for line in said)
     runs["converged"] = [None, False, *[True] * (len(runs) - 2)]
     write_tsv(folder / "runs.tsv", runs)
-    told = judge(Campaign(folder, read_config(folder))).distrust
-    assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in told)
+    said = judge(read(folder)).distrust
+    assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in said)
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):
     folder = make_campaign(tmp_path / "mixed", n_particles=400)
-    config = read_config(folder)
-    assert judge(Campaign(folder, config)).mood == "found"
+    assert judge(read(folder)).mood == "found"
     for name in ("runs.tsv", "consensus/agreement.tsv"):
         table = read_tsv(folder / name)
         k6 = [table[column].str.contains("K06") for column in table if column in ("run", "other")]
@@ -138,9 +134,9 @@ def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: 
         else:
             table.loc[k6[0], "method"] = "som"
         write_tsv(folder / name, table)
-    campaign = Campaign(folder, config)
+    campaign = read(folder)
     assert judge(campaign).mood == "warn"
-    page = render_report(folder, config)
+    page = render(folder)
     assert ">0.00<" in page and ">-0.00<" not in page
     figure = stability_figure(campaign, 1)
     assert figure is not None and "in nearly every run" not in figure.title
@@ -149,7 +145,7 @@ def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: 
 
 def test_a_stability_to_ask_for_leaves_most_of_every_class(tmp_path: Path):
     folder = make_campaign(tmp_path / "clean", n_particles=400)
-    campaign = Campaign(folder, read_config(folder))
+    campaign = read(folder)
     labels, values = (campaign.particles[n] for n in ("rlnClassNumber", "emjaxStability"))
 
     def asked(stability: np.ndarray) -> str:
@@ -199,6 +195,6 @@ def test_share_of_the_spread_between_classes():
 def test_metadata_that_a_map_follows_are_drawn(tmp_path: Path):
     folder = make_campaign(tmp_path / "map", n_particles=200)
     add_map(folder)
-    names = {figure.name for figure in som_figures(Campaign(folder, read_config(folder)))}
+    names = {figure.name for figure in som_figures(read(folder))}
     assert {"som-defocus", "som-rlnCtfMaxResolution"} <= names
     assert "som-rlnCtfFigureOfMerit" not in names

@@ -143,7 +143,7 @@ def test_picked_classes_are_kept_and_all_other_particles_set_aside(mapped: Place
         ({"keep": [2, 13]}, "rebalance.keep: found class 13, expected numbers of 1 to 12"),
         (
             {"superclassify": False, "superclasses": 3},
-            "found 3, expected 12 .one a reference. or auto, because superclassify is off",
+            "found 3, expected 12 .one per reference. or auto, because superclassify is off",
         ),
         ({"superclasses": 13}, "found 13, expected auto or 1 to 12"),
     ],

@@ -19,11 +19,11 @@ with job(snakemake) as work:
         runs.posteriors,
         ConsensusOptions(**{k: v for k, v in options.items() if k in known}),
         log_likelihood=runs.log_likelihood,
-        # Held-out particles allow the largest number they chose, however well more would agree.
-        held_out_gain={max(judged): 1.0} if judged else None,
+        run_groups=runs.groups,
+        max_classes_supported=max(judged, default=None),
     )
     write_consensus(folder.consensus, found, read_table(folder.prepare), work.suffixes)
     sizes = found.classes["size"]
     work.say(f"{len(sizes)} consensus classes of {', '.join(map(str, sizes))} particles")
-    best, why = found.elbows["recommended"], found.elbows["why"]
-    work.say(why if best == found.elbows["chosen"] else f"{best} would be recommended: {why}")
+    best, why = found.number.recommended, found.number.why
+    work.say(why if best == found.number.chosen else f"{best} would be recommended: {why}")

@@ -3,7 +3,6 @@
 import numpy as np
 
 from emjax.campaign.job import job
-from emjax.errors import InputError
 from emjax.imaging.masks import resample_mask
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
@@ -16,9 +15,5 @@ with job(snakemake) as work:
     table, labels = read_unchecked(consensus), read_labels(consensus)[1]
     volumes = np.stack([read_volume(path)[0] for path in snakemake.input.volumes])
     mask = resample_mask(read_volume(work.folder.prepare.solvent_mask)[0], volumes.shape[-1])
-    number = options["superclasses"]
-    if number != "auto" and number > len(volumes):
-        expected = f"at most the {len(volumes)} consensus classes"
-        raise InputError("config", "rebalance.superclasses", number, expected)
     affinity = volume_affinity(volumes, mask)
     write_rebalance(work, work.suffixes, table, labels, affinity, options)

@@ -34,4 +34,4 @@ with job(snakemake) as work:
         affinity = image_affinity(shrink_images(references.densities), mirror=options["mirror"])
     suffixes = particle_suffixes(str(source))
     found = write_rebalance(work, suffixes, table, labels, affinity, options)
-    write_reference_list(work.folder.rebalance.references, references, found.labels)
+    write_reference_list(work.folder.rebalance.references, references, found.superclasses.labels)

@@ -10,8 +10,8 @@ from emjax.report.verdict import judge
 
 with job(snakemake) as work:
     page, config = work.folder.report, snakemake.params.config
-    write_text(page, render_report(work.folder.path, config))
-    verdict = judge(Campaign(work.folder.path, config))
+    write_text(page, render_report(work.folder, config))
+    verdict = judge(Campaign(work.folder, config))
     write_json(work.folder.verdict, dataclasses.asdict(verdict))
-    write_figures(work.folder.path, config, work.folder.figures)
+    write_figures(work.folder, config)
     work.say(f"{page} ({page.stat().st_size / 1e6:.1f} MB) opens in any browser, also offline")

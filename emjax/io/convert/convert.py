@@ -10,38 +10,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.convert.translate import class_columns, cs_from_star, star_from_cs, star_uids
+from emjax.io.convert.translate import (
+    class_fields,
+    cs_from_star,
+    star_class_fields,
+    star_from_cs,
+    star_uids,
+)
 from emjax.io.convert.update import updated_cs, updated_star
 from emjax.io.cryosparc.fields import cryosparc_fields
 from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
+from emjax.io.fields import FIELDS, label
 from emjax.io.mrc.header import read_header
 from emjax.io.particles.columns import has_poses, merged_records
-from emjax.io.particles.particle_set import resolve_images
+from emjax.io.particles.locate import resolve_images
+from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
-from emjax.io.star.relion_fields import relion_fields
 from emjax.io.star.tables import write_star
 
 Source = StarParticles | CsParticles
-
-# What float32 fields and six decimals keep, and less than any program means.
-TOLERANCES = {
-    "rotations": 1e-6,
-    "shifts": 1e-4,
-    "defocus_u": 0.02,
-    "defocus_v": 0.02,
-    "defocus_angle": 1e-6,
-    "phase_shift": 1e-6,
-    "half": 0,
-    "optics_group": 0,
-    "index_in_stack": 0,
-    "voltage": 1e-4,
-    "spherical_aberration": 1e-5,
-    "amplitude_contrast": 1e-6,
-    "image_pixel_size": 1e-5,
-    "contrast": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -140,36 +130,27 @@ def _box_size(source: StarParticles, path: Path, image_root: str | Path | None) 
         return read_header(resolve_images(first, path, image_root)[0]).shape[2]
     except InputError as error:
         expected = "its stacks, or --box-size"
-        raise InputError(path, "no _rlnImageSize", str(error), expected) from error
+        raise InputError(path, f"no _{label('image_box_size')}", str(error), expected) from error
 
 
 def uids(source: Source) -> np.ndarray:
     """uint64 uid of each particle."""
-    return source["uid"] if isinstance(source, CsParticles) else star_uids(source)
+    return source["uid"].astype(np.uint64) if isinstance(source, CsParticles) else star_uids(source)
 
 
 def fields_of(source: Source) -> dict[str, np.ndarray]:
     """Fields of either kind, with class number and posterior where there are any."""
     if isinstance(source, CsParticles):
-        fields = cryosparc_fields(source, require_poses=False)
-        columns = class_columns(source)
-    else:
-        fields = relion_fields(source, require_poses=False)
-        table = source.particles
-        names = ("rlnClassNumber", "rlnMaxValueProbDistribution")
-        columns = {name: table.numbers(name) for name in names if name in table}
-    renamed = {"rlnClassNumber": "class_number", "rlnMaxValueProbDistribution": "posterior"}
-    return fields | {renamed[name]: np.asarray(v, np.float64) for name, v in columns.items()}
+        return cryosparc_fields(source, require_poses=False) | class_fields(source)
+    return relion_fields(source, require_poses=False) | star_class_fields(source)
 
 
 def _restored(read: Source, original: Source) -> tuple[Source, tuple[str, ...]]:
     """The original's particles that are still there, in the new order, with what changed."""
     ours, theirs = uids(read), uids(original)
-    order = np.argsort(theirs)
-    rows = order[np.minimum(np.searchsorted(theirs[order], ours), len(order) - 1)]
-    missing = theirs[rows] != ours
-    if missing.any():
-        found = f"uid {ours[np.argmax(missing)]} missing"
+    rows = pd.Index(theirs).get_indexer(ours)
+    if (rows < 0).any():
+        found = f"uid {ours[np.argmax(rows < 0)]} missing"
         raise InputError(original.file, None, found, f"every particle of {read.file}")
     base = original.select(rows)
     old, new = fields_of(base), fields_of(read)
@@ -184,20 +165,11 @@ def _restored(read: Source, original: Source) -> tuple[Source, tuple[str, ...]]:
 
 def differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Rows whose fields differ by more than translation may change."""
-    found = {}
-    for name, tolerance in (TOLERANCES | {"class_number": 0, "posterior": 1e-6}).items():
-        if name not in new:
-            continue
-        a, b = old.get(name), new[name]
-        if a is None:
-            # One class with certainty is what a table says that was not classified.
-            found[name] = np.full(len(b), bool((b != 1).any()))
-            continue
-        apart = np.abs(np.asarray(a, np.float64) - b).reshape(len(b), -1).max(1)
-        if name in ("defocus_angle", "phase_shift"):
-            apart = np.minimum(apart, np.abs(apart - 2 * np.pi))
-        found[name] = apart > tolerance
-    return found
+    return {
+        name: field.differs(old.get(name), new[name])
+        for name, field in FIELDS.items()
+        if field.tolerance is not None and name in new
+    }
 
 
 def _compare(read: Source, written: Source, source: Path, target: Path) -> None:

@@ -7,21 +7,39 @@ import hashlib
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import CsParticles, class_posteriors, matrix_to_pose
-from emjax.io.particles.columns import as_bytes, has_poses, make_records
-from emjax.io.star.relion import (
-    ANGLES,
-    CONTRAST,
+from emjax.io.cryosparc.fields import cryosparc_fields, read_column
+from emjax.io.cryosparc.tables import CsParticles, class_posteriors
+from emjax.io.fields import (
+    ALIGNMENT_PIXEL_SIZE,
+    CS_CLASS_NUMBER,
+    FIELDS,
+    IMAGE_NAME,
+    IMAGE_PATH,
+    MICROGRAPH_NAME,
+    MICROGRAPH_PATH,
     UID,
-    StarParticles,
-    matrix_to_euler,
-    particle_keys,
+    Field,
+    label,
 )
-from emjax.io.star.relion_fields import relion_fields
+from emjax.io.particles.columns import as_bytes, encoded, has_poses, make_records
+from emjax.io.star.fields import relion_fields
+from emjax.io.star.relion import StarParticles, particle_keys
 from emjax.io.star.tables import StarFile, make_table
 
 _DIMENSIONS = 2
+_ALIGNED = ("rotations", "shifts")
+_CLASSES = ("class_number", "posterior")
+# What `.cs` tables always have, at the values that mean "not corrected".
+_NEUTRAL = {
+    "ctf/scale": np.ones(()),
+    "ctf/scale_const": np.zeros(()),
+    "ctf/shift_A": np.zeros(2),
+    "ctf/tilt_A": np.zeros(2),
+    "ctf/trefoil_A": np.zeros(2),
+    "ctf/tetra_A": np.zeros(4),
+    "ctf/anisomag": np.zeros(4),
+    "ctf/bfactor": np.zeros(()),
+}
 
 
 def star_from_cs(source: CsParticles) -> StarParticles:
@@ -30,43 +48,30 @@ def star_from_cs(source: CsParticles) -> StarParticles:
     Raises:
         InputError: as `cryosparc_fields`.
     """
-    fields = cryosparc_fields(source, require_poses=False)
+    fields = cryosparc_fields(source, require_poses=False) | class_fields(source)
     number = fields["index_in_stack"] + 1
     pairs = zip(number.tolist(), fields["image_path"].tolist(), strict=True)
     columns: dict[str, np.ndarray | list[str]] = {
-        "rlnImageName": [f"{i:06d}@{path}" for i, path in pairs]
+        IMAGE_NAME: [f"{i:06d}@{path}" for i, path in pairs]
     }
     if "micrograph" in fields:
-        columns["rlnMicrographName"] = np.char.lstrip(fields["micrograph"], ">")
+        columns[MICROGRAPH_NAME] = np.char.lstrip(fields["micrograph"], ">")
     columns |= _coordinates(source)
-    optics, columns["rlnOpticsGroup"] = _optics_columns(fields)
-    columns |= {
-        "rlnDefocusU": _short(fields["defocus_u"]),
-        "rlnDefocusV": _short(fields["defocus_v"]),
-        "rlnDefocusAngle": _degrees(fields["defocus_angle"]),
-        "rlnPhaseShift": _degrees(fields["phase_shift"]),
-    }
-    if has_poses(source):
-        angles = np.round(matrix_to_euler(fields["rotations"]), 7)
-        columns |= dict(zip(ANGLES, angles.T, strict=True))
-        columns["rlnOriginXAngst"], columns["rlnOriginYAngst"] = np.round(fields["shifts"], 6).T
-    if fields["half"].any():
-        columns["rlnRandomSubset"] = fields["half"]
-    columns |= class_columns(source)
+    optics, fields["optics_group"] = _optics_table(fields)
+    for field in FIELDS.values():
+        if field.star and not field.star.optics and _is_written(field, fields, has_poses(source)):
+            columns |= field.star.encode(fields[field.name], fields)
     columns[UID] = source["uid"]
-    if (fields["contrast"] < 0).any():
-        columns[CONTRAST] = fields["contrast"]
     tables = (make_table("optics", optics), make_table("particles", columns))
     return StarParticles(StarFile(tables), "particles", "optics")
 
 
-def _short(values: np.ndarray) -> np.ndarray:
-    """float32 values, so that their text has no more digits than they have."""
-    return values.astype(np.float32)
-
-
-def _degrees(radians: np.ndarray) -> np.ndarray:
-    return np.round(np.rad2deg(radians), 6)
+def _is_written(field: Field, fields: dict[str, np.ndarray], aligned: bool) -> bool:
+    """Whether a column says anything."""
+    if field.name not in fields or (field.name in _ALIGNED and not aligned):
+        return False
+    skipped = field.optional and field.name not in _CLASSES
+    return not skipped or bool((fields[field.name] != field.absent).any())
 
 
 def _coordinates(source: CsParticles) -> dict[str, np.ndarray]:
@@ -82,55 +87,53 @@ def _coordinates(source: CsParticles) -> dict[str, np.ndarray]:
     }
 
 
-_OPTICS = {
-    "rlnVoltage": "voltage",
-    "rlnSphericalAberration": "spherical_aberration",
-    "rlnAmplitudeContrast": "amplitude_contrast",
-    "rlnImagePixelSize": "image_pixel_size",
-    "rlnImageSize": "image_box_size",
-}
-
-
-def _optics_columns(
+def _optics_table(
     fields: dict[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray | list[str]], np.ndarray]:
     """Optics table, and the group of each particle: its own number where that is unambiguous."""
-    names = ("optics_group", *_OPTICS.values())
+    constant: dict[str, np.ndarray] = {}
+    for field in FIELDS.values():
+        if field.star and field.star.optics and _is_written(field, fields, aligned=True):
+            constant |= field.star.encode(fields[field.name], fields)
     kinds, inverse = np.unique(
-        np.stack([fields[name] for name in names]), axis=1, return_inverse=True
+        np.stack([fields["optics_group"], *constant.values()]), axis=1, return_inverse=True
     )
     group = kinds[0].astype(np.int64)
     if len(np.unique(group)) < len(group):
         group = np.arange(1, len(group) + 1)
     columns: dict[str, np.ndarray | list[str]] = {
-        "rlnOpticsGroup": group,
+        label("optics_group"): group,
         "rlnOpticsGroupName": [f"opticsGroup{g}" for g in group],
     }
-    columns |= dict(zip(_OPTICS, kinds[1:], strict=True))
-    columns["rlnImageSize"] = kinds[-1].astype(np.int64)
+    for (column, values), kind in zip(constant.items(), kinds[1:], strict=True):
+        columns[column] = kind.astype(values.dtype)
     columns["rlnImageDimensionality"] = np.full(len(group), _DIMENSIONS)
     return columns, group[inverse.ravel()]
 
 
-def class_columns(source: CsParticles) -> dict[str, np.ndarray]:
-    """Class number (1-based) and posterior of each particle, as STAR columns, if there are any."""
-    if "alignments3D_multi/class_posterior" in source and "emjax/class_number" not in source:
-        posterior = class_posteriors(source)
-        return {
-            "rlnClassNumber": posterior.argmax(1) + 1,
-            "rlnMaxValueProbDistribution": _short(posterior.max(1)),
-        }
-    columns = {}
-    if "emjax/class_number" in source:
-        # CryoSPARC knows no unassigned particles; this field does.
-        columns["rlnClassNumber"] = source.integers("emjax/class_number")
-    elif "alignments3D/class" in source:
-        columns["rlnClassNumber"] = source.integers("alignments3D/class") + 1
-    if "alignments3D/class_posterior" in source:
-        columns["rlnMaxValueProbDistribution"] = _short(
-            source.numbers("alignments3D/class_posterior")
-        )
-    return columns
+def class_fields(source: CsParticles) -> dict[str, np.ndarray]:
+    """Class number (1-based) and posterior of each particle, where the table has them."""
+    if "alignments3D_multi/class_posterior" in source and CS_CLASS_NUMBER not in source:
+        posteriors = class_posteriors(source)
+        return {"class_number": posteriors.argmax(1) + 1.0, "posterior": posteriors.max(1)}
+    found = {}
+    for name in _CLASSES:
+        column = FIELDS[name].cs
+        if column is not None and column.name in source:
+            found[name] = read_column(source, name)
+    if CS_CLASS_NUMBER in source:
+        found["class_number"] = source.integers(CS_CLASS_NUMBER).astype(np.float64)
+    return found
+
+
+def star_class_fields(source: StarParticles) -> dict[str, np.ndarray]:
+    """Class number (1-based, 0 unassigned) and posterior, where the file has them."""
+    table, found = source.particles, {}
+    if label("class_number") in table:
+        found["class_number"] = table.integers(label("class_number")).astype(np.float64)
+    if label("posterior") in table:
+        found["posterior"] = table.numbers(label("posterior"))
+    return found
 
 
 def star_uids(source: StarParticles) -> np.ndarray:
@@ -156,7 +159,7 @@ def star_uids(source: StarParticles) -> np.ndarray:
     twice = np.flatnonzero(np.diff(uids[order]) == 0)
     if len(twice):
         row = int(order[twice[0] + 1])
-        name = table.text("rlnImageName")[row]
+        name = table.text(IMAGE_NAME)[row]
         raise InputError(table.file, table.where(row), f"{name} twice", "each particle once")
     return uids
 
@@ -176,59 +179,33 @@ def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
     if not box.all():
         raise InputError(source.file, "_rlnImageSize", "no box size", "its optics table or stacks")
     n = len(source.particles)
-    pixel_size = fields["image_pixel_size"]
+    fields |= {"image_box_size": box} | star_class_fields(source)
     columns: dict[str, np.ndarray] = {
         "uid": star_uids(source),
-        "blob/path": as_bytes(fields["image_path"]),
-        "blob/idx": fields["index_in_stack"].astype("<u4"),
-        "blob/shape": np.stack([box, box], axis=1).astype("<u4"),
-        "blob/psize_A": pixel_size.astype("<f4"),
-        "blob/sign": fields["contrast"].astype("<f4"),
-        "ctf/type": np.full(n, b"imported"),
-        "ctf/exp_group_id": (fields["optics_group"] - 1).astype("<u4"),
-        "ctf/accel_kv": fields["voltage"].astype("<f4"),
-        "ctf/cs_mm": fields["spherical_aberration"].astype("<f4"),
-        "ctf/amp_contrast": fields["amplitude_contrast"].astype("<f4"),
-        "ctf/df1_A": fields["defocus_u"].astype("<f4"),
-        "ctf/df2_A": fields["defocus_v"].astype("<f4"),
-        "ctf/df_angle_rad": fields["defocus_angle"].astype("<f4"),
-        "ctf/phase_shift_rad": fields["phase_shift"].astype("<f4"),
-        "ctf/scale": np.ones(n, "<f4"),
-        "ctf/scale_const": np.zeros(n, "<f4"),
-        "ctf/shift_A": np.zeros((n, 2), "<f4"),
-        "ctf/tilt_A": np.zeros((n, 2), "<f4"),
-        "ctf/trefoil_A": np.zeros((n, 2), "<f4"),
-        "ctf/tetra_A": np.zeros((n, 4), "<f4"),
-        "ctf/anisomag": np.zeros((n, 4), "<f4"),
-        "ctf/bfactor": np.zeros(n, "<f4"),
+        IMAGE_PATH: as_bytes(fields["image_path"]),
     }
+    columns |= encoded(fields, "index_in_stack", "image_box_size")
+    slots = {f.name: f.cs.slot for f in FIELDS.values() if f.cs and f.name in fields}
+    columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "blob"])
+    columns["ctf/type"] = np.full(n, b"imported")
+    columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "ctf"])
+    for name, value in _NEUTRAL.items():
+        if name not in columns:
+            columns[name] = np.broadcast_to(value, (n, *value.shape)).astype("<f4")
     if "micrograph" in fields:
-        columns["location/micrograph_path"] = as_bytes(fields["micrograph"])
+        columns[MICROGRAPH_PATH] = as_bytes(fields["micrograph"])
     if has_poses(source):
-        columns |= _alignment_fields(source, fields)
+        columns |= _alignment_columns(fields)
     return CsParticles(source.file, make_records(columns))
 
 
-def _alignment_fields(
-    source: StarParticles, fields: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    table, n = source.particles, len(source.particles)
-    pixel_size = fields["image_pixel_size"]
-    columns = {
-        "alignments3D/shift": (fields["shifts"] / pixel_size[:, None]).astype("<f4"),
-        "alignments3D/pose": matrix_to_pose(fields["rotations"]).astype("<f4"),
-        "alignments3D/psize_A": pixel_size.astype("<f4"),
-        "alignments3D/class": np.zeros(n, "<u4"),
-        "alignments3D/class_posterior": np.ones(n, "<f4"),
-    }
+def _alignment_columns(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    n = len(fields["shifts"])
+    columns = encoded(fields, "shifts", "rotations")
+    columns[ALIGNMENT_PIXEL_SIZE] = fields["image_pixel_size"].astype("<f4")
+    columns |= encoded({name: np.ones(n) for name in _CLASSES} | fields, *_CLASSES)
     if fields["half"].any():
-        columns["alignments3D/split"] = (fields["half"] == 2).astype("<u4")
-    if "rlnClassNumber" in table:
-        number = table.integers("rlnClassNumber")
-        if (number < 1).any():
-            columns["emjax/class_number"] = number.astype("<i4")
-        columns["alignments3D/class"] = np.clip(number - 1, 0, 2**31).astype("<u4")
-    if "rlnMaxValueProbDistribution" in table:
-        posterior = np.clip(table.numbers("rlnMaxValueProbDistribution"), 0, 1)
-        columns["alignments3D/class_posterior"] = posterior.astype("<f4")
+        columns |= encoded(fields, "half")
+    if "class_number" in fields and (fields["class_number"] < 1).any():
+        columns[CS_CLASS_NUMBER] = fields["class_number"].astype("<i4")
     return columns

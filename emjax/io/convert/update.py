@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from emjax.io.cryosparc.tables import CsParticles, matrix_to_pose
-from emjax.io.particles.columns import replace_fields, with_star_columns
-from emjax.io.star.relion import ANGLES, StarParticles, matrix_to_euler
+from emjax.io.cryosparc.tables import CsParticles
+from emjax.io.fields import ALIGNMENT_PIXEL_SIZE, CS_CLASS_NUMBER, FIELDS
+from emjax.io.particles.columns import encoded, replace_fields, with_star_columns
+from emjax.io.star.relion import StarParticles
 from emjax.io.star.tables import format_column
 
 Rows = dict[str, np.ndarray]
@@ -34,33 +35,13 @@ def updated_star(source: StarParticles, fields: Rows, changed: Rows) -> StarPart
 
 def _star_values(source: StarParticles, name: str, fields: Rows) -> Rows:
     """Columns of one field, in the form the file uses."""
-    values = fields[name]
-    if name == "rotations":
-        return dict(zip(ANGLES, np.round(matrix_to_euler(values), 7).T, strict=True))
-    if name == "shifts":
-        if "rlnOriginX" in source.particles and "rlnOriginXAngst" not in source.particles:
-            pixels = np.round(values / fields["image_pixel_size"][:, None], 7)
-            return {"rlnOriginX": pixels[:, 0], "rlnOriginY": pixels[:, 1]}
-        rounded = np.round(values, 6)
-        return {"rlnOriginXAngst": rounded[:, 0], "rlnOriginYAngst": rounded[:, 1]}
-    labels = {
-        "defocus_u": "rlnDefocusU",
-        "defocus_v": "rlnDefocusV",
-        "defocus_angle": "rlnDefocusAngle",
-        "phase_shift": "rlnPhaseShift",
-        "half": "rlnRandomSubset",
-        "class_number": "rlnClassNumber",
-        "posterior": "rlnMaxValueProbDistribution",
-    }
-    if name not in labels:
+    columns, table = FIELDS[name].star, source.particles
+    # A particle cannot change the optics of its whole group; the comparison afterwards says so.
+    if columns is None or (columns.optics and columns.labels[0] not in table):
         return {}
-    if name in ("defocus_angle", "phase_shift"):
-        values = np.round(np.rad2deg(values), 6)
-    elif name in ("half", "class_number"):
-        values = values.astype(np.int64)
-    else:
-        values = np.round(values, 6)
-    return {labels[name]: values}
+    if columns.pixels and columns.pixels[0] in table and columns.labels[0] not in table:
+        return columns.encode_pixels(fields[name], fields)
+    return columns.encode(fields[name], fields)
 
 
 def updated_cs(source: CsParticles, fields: Rows, changed: Rows) -> np.ndarray:
@@ -83,31 +64,16 @@ def updated_cs(source: CsParticles, fields: Rows, changed: Rows) -> np.ndarray:
 
 
 def _cs_values(source: CsParticles, name: str, fields: Rows) -> Rows:
-    values = fields[name]
-    if name == "rotations":
-        return {"alignments3D/pose": matrix_to_pose(values).astype("<f4")}
+    """Fields of the table for one of ours, in the unit the table uses."""
+    if FIELDS[name].cs is None:
+        return {}
     if name == "shifts":
         size = fields["image_pixel_size"]
-        if "alignments3D/psize_A" in source:
-            size = source.numbers("alignments3D/psize_A")
-        pixels = values / size[:, None]
-        return {
-            "alignments3D/shift": pixels.astype("<f4"),
-            "alignments3D/psize_A": size.astype("<f4"),
-        }
-    names = {
-        "defocus_u": ("ctf/df1_A", "<f4", 0),
-        "defocus_v": ("ctf/df2_A", "<f4", 0),
-        "defocus_angle": ("ctf/df_angle_rad", "<f4", 0),
-        "phase_shift": ("ctf/phase_shift_rad", "<f4", 0),
-        "half": ("alignments3D/split", "<u4", 1),
-        "class_number": ("alignments3D/class", "<u4", 1),
-        "posterior": ("alignments3D/class_posterior", "<f4", 0),
-    }
-    if name not in names:
-        return {}
-    field, dtype, base = names[name]
-    found = {field: np.maximum(values - base, 0).astype(dtype) if base else values.astype(dtype)}
+        if ALIGNMENT_PIXEL_SIZE in source:
+            size = source.numbers(ALIGNMENT_PIXEL_SIZE)
+        fields = fields | {"image_pixel_size": size}
+        return encoded(fields, name) | {ALIGNMENT_PIXEL_SIZE: size.astype("<f4")}
+    found = encoded(fields, name)
     if name == "class_number":
-        found["emjax/class_number"] = values.astype("<i4")
+        found[CS_CLASS_NUMBER] = fields[name].astype("<i4")
     return found

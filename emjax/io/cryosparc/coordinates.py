@@ -6,6 +6,7 @@ from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs_particles
@@ -29,8 +30,7 @@ def read_coordinates(path: str | Path, identity: np.ndarray) -> np.ndarray:
     if not names:
         wanted = "components_mode_0/value, as 3D variability writes it"
         raise InputError(path, None, "no coordinates", wanted)
-    row_of = {uid: row for row, uid in enumerate(source["uid"].astype(str).tolist())}
-    rows = np.array([row_of.get(str(uid), -1) for uid in identity.tolist()])
+    rows = pd.Index(source["uid"].astype(str)).get_indexer(identity.astype(str))
     if (rows < 0).any():
         found = f"{int((rows >= 0).sum())} of the campaign's {len(rows)} particles by their uid"
         raise InputError(path, "uid", found, "all of them; a campaign that reads .cs has uids")

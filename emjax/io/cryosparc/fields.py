@@ -7,8 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc.tables import CsParticles, class_posteriors, has_slot, pose_to_matrix
-from emjax.io.limits import LARGEST_PIXEL, check_ctf, check_shifts
+from emjax.io.codecs import Fields
+from emjax.io.cryosparc.tables import CsParticles, class_posteriors, has_slot
+from emjax.io.fields import (
+    ALIGNMENT_PIXEL_SIZE,
+    CTF,
+    FIELDS,
+    IMAGE_PATH,
+    MICROGRAPH_PATH,
+    check_ranges,
+    cs_column,
+)
 
 
 def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[str, np.ndarray]:
@@ -16,7 +25,7 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
 
     Args:
         source: the table.
-        require_poses: whether particles without poses are an error; else they are not turned.
+        require_poses: whether particles without poses are an error; else they get the identity.
 
     Returns:
         As `relion_fields`, with uids as identity.
@@ -24,114 +33,105 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     Raises:
         InputError: for missing fields and values that cannot be.
     """
-    n = len(source)
-    pixel_size = source.numbers("blob/psize_A")
-    shape = source.numbers("blob/shape", 2)
-    index = source.integers("blob/idx")
-    for name, good in (
-        ("blob/psize_A", (pixel_size > 1e-3) & (pixel_size < LARGEST_PIXEL)),
-        ("blob/shape", (shape[:, 0] == shape[:, 1]) & (shape[:, 0] > 0) & (shape[:, 0] < 65537)),
-    ):
-        if not good.all():
-            row = int(np.argmin(good))
-            raise InputError(
-                source.file,
-                f"row {row + 1}, {name}",
-                source[name][row],
-                "square images" if name == "blob/shape" else "a positive number",
-            )
-    paths = source.text("blob/path")
-    unique, inverse = np.unique(paths, return_inverse=True)
-    if "" in unique:
-        row = int(np.argmax(paths == ""))
-        raise InputError(source.file, f"row {row + 1}, blob/path", "no path", "an image stack")
-    cleaned = np.array([str(Path(p.removeprefix(">"))) for p in unique.tolist()], np.str_)
-    rotations, shifts = _poses(source, pixel_size, require_poses)
-    fields = {
-        "identity": source["uid"].astype(str),
-        "image_path": cleaned[inverse],
-        "index_in_stack": index,
-        "image_pixel_size": np.round(pixel_size, 7),
-        "image_box_size": shape[:, 0].astype(np.int64),
-        "rotations": rotations,
-        "shifts": shifts,
-        "half": _half(source),
-        "optics_group": np.ones(n, np.int32),
-        "contrast": np.ones(n, np.int8),
-        **_ctf(source),
-    }
-    if "ctf/exp_group_id" in source:
-        fields["optics_group"] = source.integers("ctf/exp_group_id").astype(np.int32) + 1
-    if "blob/sign" in source:
-        fields["contrast"] = np.where(source.numbers("blob/sign") < 0, -1, 1).astype(np.int8)
-    if "location/micrograph_path" in source:
-        fields["micrograph"] = source.text("location/micrograph_path")
-    return fields
-
-
-def _ctf(source: CsParticles) -> dict[str, np.ndarray]:
+    shape_name = cs_column("image_box_size").name
+    shape = source.numbers(shape_name, 2)
+    square = shape[:, 0] == shape[:, 1]
+    if not square.all():
+        row = int(np.argmin(square))
+        place = f"row {row + 1}, {shape_name}"
+        raise InputError(source.file, place, source[shape_name][row], "square images")
+    fields = {name: read_column(source, name) for name in ("image_pixel_size", "image_box_size")}
+    for name, values in fields.items():
+        where = f", {cs_column(name).name}"
+        FIELDS[name].check(values, source.file, lambda row, where=where: f"row {row + 1}{where}")
+    fields |= {"identity": source["uid"].astype(str), "image_path": _image_paths(source)}
+    fields["index_in_stack"] = read_column(source, "index_in_stack")
+    fields["rotations"], fields["shifts"] = _poses(source, fields, require_poses)
+    fields["half"] = _half(source)
     if not has_slot(source, "ctf"):
         expected = "ctf/… here or in a passthrough file"
         raise InputError(source.file, None, "no CTF fields", expected)
-    names = {
-        "defocus_u": "df1_A",
-        "defocus_v": "df2_A",
-        "defocus_angle": "df_angle_rad",
-        "voltage": "accel_kv",
-        "spherical_aberration": "cs_mm",
-        "amplitude_contrast": "amp_contrast",
-    }
-    fields = {ours: source.numbers(f"ctf/{theirs}") for ours, theirs in names.items()}
-    fields["phase_shift"] = np.zeros(len(source))
-    if "ctf/phase_shift_rad" in source:
-        fields["phase_shift"] = source.numbers("ctf/phase_shift_rad")
-    for ours in ("voltage", "spherical_aberration", "amplitude_contrast"):
-        # Stored as float32; 0.07 should not become 0.07000000029802322.
-        fields[ours] = np.round(fields[ours], 7)
-    check_ctf(fields, source.file, lambda row: f"row {row + 1}")
+    for name in ("optics_group", "contrast", *[field.name for field in CTF if field.cs]):
+        fields[name] = read_column(source, name, fields)
+    check_ranges(fields, source.file, lambda row: f"row {row + 1}")
+    if MICROGRAPH_PATH in source:
+        fields["micrograph"] = source.text(MICROGRAPH_PATH)
     return fields
 
 
+def read_column(source: CsParticles, name: str, fields: Fields | None = None) -> np.ndarray:
+    """One field of the table in emjax's unit, or what its absence means.
+
+    Args:
+        source: the table.
+        name: of the field in emjax.
+        fields: those that its unit depends on.
+
+    Raises:
+        InputError: when it is required and missing, or not a column of finite numbers.
+    """
+    column, field = cs_column(name), FIELDS[name]
+    if column.name not in source and not column.required:
+        shape = (len(source),) if column.width is None else (len(source), column.width)
+        return np.full(shape, field.absent, field.dtype)
+    if column.dtype == "<u4" and column.width is None:
+        values = source.integers(column.name)
+    else:
+        values = source.numbers(column.name, column.width)
+    return column.decode(values, fields or {}).astype(field.dtype)
+
+
+def _image_paths(source: CsParticles) -> np.ndarray:
+    """Stack of each particle, without the `>` that stands for the project folder."""
+    unique, inverse = np.unique(source.text(IMAGE_PATH), return_inverse=True)
+    if "" in unique:
+        row = int(np.argmax(unique[inverse] == ""))
+        place = f"row {row + 1}, {IMAGE_PATH}"
+        raise InputError(source.file, place, "no path", "an image stack")
+    cleaned = np.array([str(Path(p.removeprefix(">"))) for p in unique.tolist()], np.str_)
+    return cleaned[inverse]
+
+
 def _half(source: CsParticles) -> np.ndarray:
-    for slot in ("alignments3D", "alignments3D_multi"):
-        if f"{slot}/split" in source and source[f"{slot}/split"].ndim == 1:
-            split = source.integers(f"{slot}/split")
-            if len(np.unique(split)) > 1:  # else the particles were not split
-                return np.where(split < 2, split + 1, 0).astype(np.int8)
-    return np.zeros(len(source), np.int8)
+    split = cs_column("half")
+    for name in (split.name, split.name.replace("/", "_multi/")):
+        if name in source and source[name].ndim == 1:
+            values = source.integers(name)
+            if len(np.unique(values)) > 1:  # else the particles were not split
+                return split.decode(values, {}).astype(FIELDS["half"].dtype)
+    return np.zeros(len(source), FIELDS["half"].dtype)
 
 
 def _poses(
-    source: CsParticles, pixel_size: np.ndarray, require: bool
+    source: CsParticles, fields: dict[str, np.ndarray], require: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation matrices (RELION's A) and shifts in Å; of several classes, the likeliest one's."""
-    n = len(source)
-    if "alignments3D/pose" in source:
-        pose = source.numbers("alignments3D/pose", 3)
-        shift = source.numbers("alignments3D/shift", 2)
-        slot = "alignments3D"
-    elif "alignments3D_multi/pose" in source:
+    rotation, shift = cs_column("rotations"), cs_column("shifts")
+    multi = rotation.name.replace("/", "_multi/")
+    unit_name = ALIGNMENT_PIXEL_SIZE
+    if rotation.name in source:
+        pose, moved = (source.numbers(column.name, column.width) for column in (rotation, shift))
+    elif multi in source:
         best = class_posteriors(source).argmax(1)
-        pose, shift = (
-            _of_class(source, f"alignments3D_multi/{name}", best) for name in ("pose", "shift")
+        pose, moved = (
+            _of_class(source, column.name.replace("/", "_multi/"), best)
+            for column in (rotation, shift)
         )
-        slot = "alignments3D_multi"
+        unit_name = unit_name.replace("/", "_multi/")
     elif require:
-        expected = "alignments3D/pose here or in a passthrough file"
+        expected = f"{rotation.name} here or in a passthrough file"
         raise InputError(source.file, None, "no poses", expected)
     else:
-        return np.tile(np.eye(3), (n, 1, 1)), np.zeros((n, 2))
-    unit = pixel_size
-    if f"{slot}/psize_A" in source and source[f"{slot}/psize_A"].ndim == 1:
-        unit = source.numbers(f"{slot}/psize_A")
-    shifts = shift * unit[:, None]
-    check_shifts(shifts, source.file, lambda row: f"row {row + 1}")
-    return pose_to_matrix(pose), shifts
+        return np.tile(np.eye(3), (len(source), 1, 1)), np.zeros((len(source), 2))
+    unit = source.numbers(cs_column("image_pixel_size").name)
+    if unit_name in source and source[unit_name].ndim == 1:
+        unit = source.numbers(unit_name)
+    return rotation.decode(pose, fields), shift.decode(moved, {"image_pixel_size": unit})
 
 
 def _of_class(source: CsParticles, name: str, best: np.ndarray) -> np.ndarray:
     values = source[name]
     if values.ndim != 3 or values.dtype.kind != "f" or not np.isfinite(values).all():
         found = f"{values.dtype} of shape {values.shape[1:]}, or NaN"
-        raise InputError(source.file, name, found, "finite numbers, one vector a class")
+        raise InputError(source.file, name, found, "finite numbers, one vector per class")
     return values[np.arange(len(values)), best].astype(np.float64)

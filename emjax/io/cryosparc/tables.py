@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.files import atomic_path
@@ -66,8 +66,8 @@ class CsParticles:
         if values.dtype.kind not in "fiu" or values.shape != shape:
             found = f"{values.dtype} of shape {values.shape[1:]}"
             kind = "numbers" if width is None else f"{width} numbers"
-            raise InputError(self.file, name, found, f"{kind} a particle")
-        with np.errstate(invalid="ignore"):  # signalling NaN, told below
+            raise InputError(self.file, name, found, f"{kind} per particle")
+        with np.errstate(invalid="ignore"):  # signalling NaN, reported below
             numbers = values.astype(np.float64)
         good = np.isfinite(numbers) if width is None else np.isfinite(numbers).all(1)
         if not good.all():
@@ -93,7 +93,7 @@ class CsParticles:
         """One field as text."""
         values = self[name]
         if values.dtype.kind not in "SU" or values.ndim != 1:
-            raise InputError(self.file, name, str(values.dtype), "text, one a particle")
+            raise InputError(self.file, name, str(values.dtype), "text, one per particle")
         try:
             return (
                 values.astype(str) if values.dtype.kind == "U" else np.char.decode(values, "utf-8")
@@ -205,14 +205,13 @@ def _check_uids(file: str, records: np.ndarray) -> None:
 def _join(source: CsParticles, table: np.ndarray, file: str, optional: bool = False) -> CsParticles:
     """Add the fields of another table, its rows brought into the order of the source's uids."""
     _check_uids(file, table)
-    order = np.argsort(table["uid"])
-    place = np.searchsorted(table["uid"][order], source.records["uid"])
-    rows = order[np.minimum(place, len(order) - 1)]
-    found = table["uid"][rows] == source.records["uid"]
-    if not found.all():
+    rows = pd.Index(table["uid"].astype(np.uint64)).get_indexer(
+        source.records["uid"].astype(np.uint64)
+    )
+    if (rows < 0).any():
         if optional:
             return source
-        uid = source.records["uid"][np.argmin(found)]
+        uid = source.records["uid"][np.argmax(rows < 0)]
         raise InputError(file, f"uid {uid}", "no such row", f"every particle of {source.file}")
     return replace(source, passthrough=(*source.passthrough, table[rows]))
 
@@ -250,16 +249,6 @@ def _group_files(path: Path) -> list[Path]:
     return sorted(files, key=lambda file: "passthrough" in file.name)
 
 
-def pose_to_matrix(pose: np.ndarray) -> np.ndarray:
-    """RELION's A from CryoSPARC's rotation vectors `[n, 3]`: expm([v]×)ᵀ."""
-    return Rotation.from_rotvec(pose).as_matrix().transpose(0, 2, 1)
-
-
-def matrix_to_pose(rotations: np.ndarray) -> np.ndarray:
-    """CryoSPARC's rotation vectors `[n, 3]` from RELION's A."""
-    return Rotation.from_matrix(np.swapaxes(rotations, 1, 2)).as_rotvec()
-
-
 def class_posteriors(source: CsParticles) -> np.ndarray:
     """Class posteriors `[n, K]` of a heterogeneous refinement.
 
@@ -271,5 +260,5 @@ def class_posteriors(source: CsParticles) -> np.ndarray:
     if not finite or not values.shape[1]:
         name = "alignments3D_multi/class_posterior"
         found = f"{values.dtype} of shape {values.shape[1:]}, or NaN"
-        raise InputError(source.file, name, found, "finite numbers, one a class")
+        raise InputError(source.file, name, found, "finite numbers, one per class")
     return values.astype(np.float64)

@@ -1,4 +1,4 @@
-"""A ChimeraX script that shows the classes of a campaign side by side."""
+"""Maps for ChimeraX, and a script that shows the classes of a campaign side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.export.classes import ExportedClass, copy_map
 from emjax.io.files import write_text
 from emjax.io.mrc.volume import read_volume, write_volume
 
 # The contour encloses this part of the voxels, about a particle's share of its box.
 _ENCLOSED = 0.03
 _SHOWN_DIFFERENCE = 0.995
+
+
+def export_chimerax(
+    folder: str | Path, number: np.ndarray, classes: list[ExportedClass]
+) -> list[Path]:
+    """Maps as a series, their mean, and a script that shows them coloured by the difference."""
+    folder = Path(folder)
+    maps = [copy_map(one.map, folder / f"class_{k:03d}.mrc") for k, one in enumerate(classes, 1)]
+    sizes = np.array([(number == k).sum() for k in range(1, len(classes) + 1)])
+    return [*maps, *write_chimerax(folder, maps, sizes)]
 
 
 def write_chimerax(folder: Path, maps: list[Path], sizes: np.ndarray) -> list[Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.labels.read import read_labels
@@ -26,7 +27,7 @@ class JoinedLabels:
     extra: tuple[str, ...]
     """Keys of the file that are none of the particles."""
     joined_on: str
-    """uid or image name; stack names without their folders are told as such."""
+    """uid or image name; the latter without folders where the stacks moved."""
 
 
 def join_labels(
@@ -55,10 +56,10 @@ def join_labels(
     theirs = read_labels(path, key, class_column)
     found = None
     for name, own, other in _candidates(particles, Path(path), key, class_column, theirs[0]):
-        row_of = {k: row for row, k in enumerate(other.tolist())}
-        if len(row_of) < len(other) or len(set(own.tolist())) < len(own):
-            continue  # not one particle a key
-        rows = np.array([row_of.get(k, -1) for k in own.tolist()])
+        index = pd.Index(other)
+        if not index.is_unique or not pd.Index(own).is_unique:
+            continue  # not one particle per key
+        rows = index.get_indexer(own)
         if (rows >= 0).any():
             found = (name, own, other, rows)
             break
@@ -71,8 +72,7 @@ def join_labels(
     posteriors = None
     if theirs[2] is not None:
         posteriors = np.where(rows[:, None] < 0, 0, theirs[2][rows])
-    known = set(own.tolist())
-    extra = tuple(k for k in other.tolist() if k not in known)
+    extra = tuple(other[~np.isin(other, own)].tolist())
     missing = np.flatnonzero(rows < 0)
     if on_mismatch == "error" and (len(missing) or extra):
         examples = ", ".join([*own[missing[:2]].tolist(), *extra[:2]])

@@ -10,13 +10,14 @@ import numpy as np
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import CsParticles, class_posteriors, read_cs_particles
+from emjax.io.fields import CS_CLASS_NUMBER, IMAGE_NAME, IMAGE_PATH, UID, cs_column, label
 from emjax.io.files import read_npz
 from emjax.io.star.parser import read_text
 from emjax.io.star.relion import image_keys, job_particles, particle_keys
 from emjax.io.star.tables import StarFile, StarTable, read_star
 
-_KEYS = ("emjaxUid", "uid", "rlnImageName", "image", "identity", "itemId")
-_CLASSES = ("rlnClassNumber", "ref3d", "ref", "class", "label")
+_KEYS = (UID, "uid", IMAGE_NAME, "image", "identity", "itemId")
+_CLASSES = (label("class_number"), "ref3d", "ref", "class", "label")
 _XMIPP_CLASS = re.compile(r"class(\d+)_images")
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -93,9 +94,9 @@ def _star_keys(table: StarTable, key: str | None) -> np.ndarray:
     if column is None:
         found = ", ".join(f"_{label}" for label in table.labels)
         raise InputError(table.file, f"data_{table.name}", found, f"_{key or _KEYS[2]}")
-    if key is None and "rlnImageName" in table:
+    if key is None and IMAGE_NAME in table:
         return particle_keys(table)
-    if column in ("rlnImageName", "image"):
+    if column in (IMAGE_NAME, "image"):
         return image_keys(table, column)
     return np.array(table.text(column))
 
@@ -115,19 +116,19 @@ def _from_xmipp(star: StarFile, key: str | None) -> Labels:
 
 def _from_cs(source: CsParticles, key: str | None, class_column: str | None) -> Labels:
     if key == "image":
-        number, paths = source.integers("blob/idx") + 1, source.text("blob/path").tolist()
+        number, paths = source.integers("blob/idx") + 1, source.text(IMAGE_PATH).tolist()
         pairs = zip(number.tolist(), paths, strict=True)
         identity = np.array([f"{i:06d}@{p.removeprefix('>')}" for i, p in pairs])
     else:
         identity = source["uid" if key is None else key]
         is_text = key is not None and identity.dtype.kind in "SU"
         identity = source.text(key) if is_text and key else identity.astype(str)
-    if class_column is None and "emjax/class_number" in source:
-        return identity, source.numbers("emjax/class_number").astype(np.int64) - 1, None
+    if class_column is None and CS_CLASS_NUMBER in source:
+        return identity, source.numbers(CS_CLASS_NUMBER).astype(np.int64) - 1, None
     if class_column is None and "alignments3D_multi/class_posterior" in source:
         posteriors = class_posteriors(source)
         return identity, posteriors.argmax(1), posteriors
-    names = ("alignments3D/class", "alignments2D/class")
+    names = (cs_column("class_number").name, "alignments2D/class")
     column = class_column or next((name for name in names if name in source), names[0])
     values = source.numbers(column)
     return identity, _labels(source.file, column, values), None
@@ -139,7 +140,7 @@ def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
     found = ", ".join(arrays) or "none"
     for name in (key, column):
         if name not in arrays or arrays[name].ndim != 1:
-            raise InputError(path, None, f"arrays {found}", f"{name}, one value a particle")
+            raise InputError(path, None, f"arrays {found}", f"{name}, one value per particle")
     identity, values = arrays[key].astype(str), arrays[column]
     if len(identity) != len(values):
         raise InputError(path, column, f"{len(values)} labels", f"{len(identity)} as in {key}")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import dtype_from_mode
 
 from emjax.errors import InputError
 
-_DTYPE_OF_MODE = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_MODES = (0, 1, 2, 6, 12)
 _HEADER_BYTES = 1024
 _LONGEST_SIDE = 65536
 
@@ -57,13 +58,13 @@ def read_header(path: str | Path) -> MrcHeader:
         raise InputError(path, None, f"a file of {len(raw)} bytes", expected)
     header = _in_file_order(path, raw)
     mode = int(header["mode"])
-    if mode not in _DTYPE_OF_MODE:
+    if mode not in _MODES:
         raise InputError(path, "MRC header", f"mode {mode}", "mode 0, 1, 2, 6 or 12")
     axes = tuple(int(header[name]) for name in ("mapc", "mapr", "maps"))
     if axes not in ((1, 2, 3), (0, 0, 0)):
         raise InputError(path, "MRC header, mapc mapr maps", axes, "axes (1, 2, 3)")
     shape = (int(header["nz"]), int(header["ny"]), int(header["nx"]))
-    dtype = np.dtype(_DTYPE_OF_MODE[mode]).newbyteorder(header.dtype["mode"].byteorder)
+    dtype = dtype_from_mode(mode).newbyteorder(header.dtype["mode"].byteorder)
     offset = _HEADER_BYTES + int(header["nsymbt"])
     needed = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
     if int(header["nsymbt"]) < 0:
@@ -75,22 +76,26 @@ def read_header(path: str | Path) -> MrcHeader:
     return MrcHeader(path, shape, dtype, offset, _voxel_size(header))
 
 
-def map_header(volume: np.ndarray, voxel_size: float) -> bytes:
-    """The header of a map of mode 2 (MRC2014): axes z, y, x, origin and start 0.
+def make_header(data: np.ndarray, size: float, stack: bool) -> bytes:
+    """The header of a file of mode 2 (MRC2014): axes z, y, x, origin and start 0.
 
     Args:
-        volume: float32 `[z, y, x]`.
-        voxel_size: Å.
+        data: float32 `[z, y, x]`.
+        size: of a voxel or pixel, in Å.
+        stack: images along z rather than a map.
     """
     header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
-    for axis, size in zip("zyx", volume.shape, strict=True):
-        header[f"n{axis}"] = header[f"m{axis}"] = size
-        header["cella"][axis] = size * voxel_size
+    depth, height, width = data.shape
+    sampling = {"z": 1 if stack else depth, "y": height, "x": width}
+    for axis, length in zip("zyx", data.shape, strict=True):
+        header[f"n{axis}"], header[f"m{axis}"] = length, sampling[axis]
+        header["cella"][axis] = sampling[axis] * size
     header["cellb"] = (90, 90, 90)
-    header["mode"], header["ispg"], header["nversion"] = 2, 1, 20140
+    header["mode"], header["ispg"], header["nversion"] = 2, 0 if stack else 1, 20140
     header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
-    header["dmin"], header["dmax"] = volume.min(), volume.max()
-    header["dmean"], header["rms"] = volume.mean(), volume.std()
+    if data.size:
+        header["dmin"], header["dmax"] = data.min(), data.max()
+        header["dmean"], header["rms"] = data.mean(), data.std()
     header["map"], header["machst"] = b"MAP ", (0x44, 0x44, 0, 0)
     header["nlabl"], header["label"][0] = 1, b"emjax"
     return header.tobytes()

@@ -1,21 +1,21 @@
-"""References of a classification: stacks of 2D class averages, or one map a class."""
+"""References of a classification: stacks of 2D class averages, or one map per class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import mrcfile
 import numpy as np
+import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
-from emjax.io.files import atomic_path
+from emjax.io.fields import IMAGE_NAME, label
 from emjax.io.mrc.header import read_header
-from emjax.io.mrc.volume import read_volume
-from emjax.io.star.tables import StarFile, StarTable, make_table, read_star, write_star
+from emjax.io.mrc.volume import read_volume, write_stack
+from emjax.io.star.lists import numbers, read_lists, write_lists
 
-_IMAGE_COLUMNS = ("rlnReferenceImage", "rlnImageName")
+_REFERENCE, _FRACTION = "rlnReferenceImage", "rlnClassDistribution"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_references(paths: list[Path], root: str | Path | None = None) -> Refere
 
     Args:
         paths: one `_model.star`, `.star` or `.cs` that lists the averages, one stack of averages
-            (`.mrcs`), or maps (`.mrc`) of one box, one a class.
+            (`.mrcs`), or maps (`.mrc`) of one box, one per class.
         root: where relative paths inside a `.star` or `.cs` start; None: the current folder, else
             the file's folder or one above it.
 
@@ -56,7 +56,7 @@ def read_references(paths: list[Path], root: str | Path | None = None) -> Refere
         if not path.exists():
             raise InputError(path, None, "no such file", "class averages or maps")
     if len(paths) > 1 and any(path.suffix not in (".mrc", ".map") for path in paths):
-        raise InputError(first, None, f"{len(paths)} files", "one file, or one .mrc map a class")
+        raise InputError(first, None, f"{len(paths)} files", "one file, or one .mrc map per class")
     if first.suffix == ".star":
         return _from_star(first, root)
     if first.suffix == ".cs":
@@ -79,22 +79,24 @@ def write_averages(
         pixel_size: in Å.
         columns: further columns of the STAR file.
     """
-    with atomic_path(path) as beside:
-        with mrcfile.new(beside, np.asarray(images, np.float32), overwrite=True) as stack:
-            stack.set_image_stack()
-            stack.voxel_size = pixel_size
+    write_stack(path, images, pixel_size)
     names = np.array([f"{i + 1:06d}@{path.as_posix()}" for i in range(len(images))])
-    table = make_table("", {"rlnImageName": names} | columns)
-    write_star(path.with_suffix(".star"), StarFile((table,)))
+    write_lists(path.with_suffix(".star"), {"": {IMAGE_NAME: names} | columns})
 
 
 def _from_star(path: Path, root: str | Path | None) -> References:
     table, column = _reference_table(path)
-    names = table.text(column)
-    label = "rlnClassDistribution"
-    fractions = table.numbers(label) if label in table else None
-    parts = [name.split("@") for name in names]
-    places = [(_locate(p[-1], path, root), int(p[0]) - 1 if len(p) > 1 else -1) for p in parts]
+    names = [str(name) for name in table[column]]
+    fractions = numbers(table, _FRACTION, path) if _FRACTION in table else None
+    places = []
+    for row, name in enumerate(names):
+        number, at, stack = name.rpartition("@")
+        if not stack or (at and not (number.isascii() and number.isdigit())):
+            expected = "a map, or number@stack with a number from 1"
+            raise InputError(path, f"row {row + 1}, _{column}", name, expected)
+        places.append((_locate(stack, path, root), int(number) - 1 if at else -1))
+    if not names:
+        raise InputError(path, f"_{column}", "no rows", "at least one class")
     if all(index < 0 for _, index in places):
         found = _read_volumes([place for place, _ in places], names)
     else:
@@ -102,14 +104,15 @@ def _from_star(path: Path, root: str | Path | None) -> References:
     return References(found.densities, found.pixel_size, found.names, fractions)
 
 
-def _reference_table(path: Path) -> tuple[StarTable, str]:
-    star = read_star(path)
-    for table in star.tables:
-        for column in _IMAGE_COLUMNS:
+def _reference_table(path: Path) -> tuple[pd.DataFrame, str]:
+    blocks = read_lists(path)
+    for table in blocks.values():
+        for column in (_REFERENCE, IMAGE_NAME):
             if column in table:
                 return table, column
-    expected = f"a table with {' or '.join(_IMAGE_COLUMNS)}"
-    raise InputError(path, None, f"tables {', '.join(t.name for t in star.tables)}", expected)
+    expected = f"a table with {_REFERENCE} or {IMAGE_NAME}"
+    listed = ", ".join(f"data_{name}" for name in blocks)
+    raise InputError(path, None, listed, expected)
 
 
 def _from_cs(path: Path, root: str | Path | None) -> References:
@@ -185,10 +188,8 @@ def check_same_job(references: References, labels: np.ndarray, file: Path, parti
 def write_reference_list(path: str | Path, references: References, superclass: np.ndarray) -> None:
     """List the unchanged references with their superclass (1-based; 0 = left out)."""
     columns = {
-        "rlnImageName" if references.densities.ndim == 3 else "rlnReferenceImage": np.array(
-            references.names
-        ),
-        "rlnClassNumber": np.arange(len(references)) + 1,
+        IMAGE_NAME if references.densities.ndim == 3 else _REFERENCE: np.array(references.names),
+        label("class_number"): np.arange(len(references)) + 1,
         "emjaxSuperclass": superclass + 1,
     }
-    write_star(path, StarFile((make_table("", columns),)))
+    write_lists(path, {"": columns})

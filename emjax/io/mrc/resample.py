@@ -38,8 +38,8 @@ def common_grid(box_sizes: np.ndarray, pixel_sizes: np.ndarray) -> tuple[int, fl
     """The largest even box, at the coarsest pixel size, that lies inside every image.
 
     Args:
-        box_sizes: pixels, one an optics group.
-        pixel_sizes: Å, one an optics group.
+        box_sizes: pixels, one per optics group.
+        pixel_sizes: Å, one per optics group.
 
     Returns:
         Box size in pixels and pixel size in Å.

@@ -48,7 +48,7 @@ class ImageStacks:
         return images
 
     def _check(self, images: np.ndarray, rows: np.ndarray) -> None:
-        with np.errstate(invalid="ignore"):  # inf − inf, told below
+        with np.errstate(invalid="ignore"):  # inf − inf, reported below
             good = np.isfinite(images.sum((1, 2), dtype=np.float64))
         if not good.all():
             row = int(rows[np.argmin(good)])

@@ -1,4 +1,4 @@
-"""Maps and masks as MRC files."""
+"""Maps read and written as MRC files, and stacks of images written in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from emjax.errors import InputError
 from emjax.io.files import atomic_path
-from emjax.io.mrc.header import map_header, read_header
+from emjax.io.mrc.header import make_header, read_header
 
 
 def read_volume(path: str | Path, box_size: int | None = None) -> tuple[np.ndarray, float]:
@@ -46,8 +46,30 @@ def write_volume(path: str | Path, volume: np.ndarray, voxel_size: float) -> Non
         path: the file.
         volume: densities `[d, d, d]`.
         voxel_size: in Å.
+
+    Raises:
+        InputError: when the file cannot be written.
     """
-    volume = np.ascontiguousarray(volume, "<f4")
+    _write(path, volume, voxel_size, stack=False)
+
+
+def write_stack(path: str | Path, images: np.ndarray, pixel_size: float) -> None:
+    """Write a stack of images (mode 2).
+
+    Args:
+        path: the file, `.mrcs` for RELION.
+        images: `[n, d, d]`.
+        pixel_size: in Å.
+
+    Raises:
+        InputError: when the file cannot be written.
+    """
+    _write(path, images, pixel_size, stack=True)
+
+
+def _write(path: str | Path, data: np.ndarray, size: float, stack: bool) -> None:
+    """Not by mrcfile's writer: its label holds the time, and it leaves a full disk's file open."""
+    data = np.ascontiguousarray(data, "<f4")
     with atomic_path(path) as beside, beside.open("wb") as stream:
-        stream.write(map_header(volume, voxel_size))
-        stream.write(volume.data)
+        stream.write(make_header(data, size, stack))
+        stream.write(data.data)

@@ -7,16 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.codecs import Fields
 from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import CsParticles, matrix_to_pose
-from emjax.io.star.relion import ANGLES, ORIGINAL_NAME, UID, StarParticles, image_keys
+from emjax.io.cryosparc.tables import CsParticles
+from emjax.io.fields import (
+    ALIGNMENT_PIXEL_SIZE,
+    IMAGE_NAME,
+    ORIGINAL_NAME,
+    UID,
+    cs_column,
+    label,
+    star_columns,
+)
+from emjax.io.star.relion import StarParticles, image_keys
 
 
 def has_poses(source: StarParticles | CsParticles) -> bool:
-    """Whether the file says how each particle is turned."""
+    """Whether the file has the orientation of each particle."""
     if isinstance(source, StarParticles):
-        return all(label in source.particles for label in ANGLES)
-    return "alignments3D/pose" in source or "alignments3D_multi/pose" in source
+        return all(column in source.particles for column in star_columns("rotations").labels)
+    pose = cs_column("rotations").name
+    return pose in source or pose.replace("/", "_multi/") in source
 
 
 def as_bytes(text: np.ndarray) -> np.ndarray:
@@ -51,26 +62,28 @@ def with_cs_columns(source: CsParticles, columns: dict[str, np.ndarray]) -> np.n
     """
     new: dict[str, np.ndarray] = {}
     n = len(source)
-    for label, values in columns.items():
+    for column, values in columns.items():
         values = np.asarray(values)
         if len(values) != n:
-            raise InputError(source.file, label, f"{len(values)} values", f"{n} rows")
-        new[_field_name(label)] = _storable(values)
-    if "rlnClassNumber" in columns:
-        number = np.asarray(columns["rlnClassNumber"])
-        new["alignments3D/class"] = np.maximum(number - 1, 0).astype("<u4")
-        posterior = np.asarray(columns.get("rlnMaxValueProbDistribution", np.ones(n)))
-        new["alignments3D/class_posterior"] = np.where(number > 0, posterior, 0).astype("<f4")
-        if "alignments3D/pose" not in source and has_poses(source):
+            raise InputError(source.file, column, f"{len(values)} values", f"{n} rows")
+        new[_field_name(column)] = _storable(values)
+    if label("class_number") in columns:
+        number = np.asarray(columns[label("class_number")])
+        posterior = np.asarray(columns.get(label("posterior"), np.ones(n)))
+        known = {"class_number": number, "posterior": np.where(number > 0, posterior, 0)}
+        new |= encoded(known, *known)
+        if cs_column("rotations").name not in source and has_poses(source):
             fields = cryosparc_fields(source)
-            size = fields["image_pixel_size"]
-            new["alignments3D/split"] = (fields["half"] == 2).astype("<u4")
-            new["alignments3D/pose"] = matrix_to_pose(fields["rotations"]).astype("<f4")
-            new["alignments3D/shift"] = (fields["shifts"] / size[:, None]).astype("<f4")
-            new["alignments3D/psize_A"] = size.astype("<f4")
-    if "rlnRandomSubset" in columns:
-        new["alignments3D/split"] = (np.asarray(columns["rlnRandomSubset"]) == 2).astype("<u4")
+            new |= encoded(fields, "half", "rotations", "shifts")
+            new[ALIGNMENT_PIXEL_SIZE] = fields["image_pixel_size"].astype("<f4")
+    if label("half") in columns:
+        new |= encoded({"half": np.asarray(columns[label("half")])}, "half")
     return replace_fields(source.records, new)
+
+
+def encoded(fields: Fields, *names: str) -> dict[str, np.ndarray]:
+    """Fields as a `.cs` table stores them, by its names."""
+    return {cs_column(name).name: cs_column(name).encode(fields[name], fields) for name in names}
 
 
 def replace_fields(records: np.ndarray, new: dict[str, np.ndarray]) -> np.ndarray:
@@ -82,10 +95,10 @@ def replace_fields(records: np.ndarray, new: dict[str, np.ndarray]) -> np.ndarra
     return make_records(columns)
 
 
-def _field_name(label: str) -> str:
+def _field_name(column: str) -> str:
     """`rlnClassNumber` → `emjax/class_number`."""
-    label = label.removeprefix("rln").removeprefix("emjax")
-    return "emjax/" + "".join(f"_{c.lower()}" if c.isupper() else c for c in label).strip("_")
+    column = column.removeprefix("rln").removeprefix("emjax")
+    return "emjax/" + "".join(f"_{c.lower()}" if c.isupper() else c for c in column).strip("_")
 
 
 def _storable(values: np.ndarray) -> np.ndarray:
@@ -96,26 +109,22 @@ def _storable(values: np.ndarray) -> np.ndarray:
     return as_bytes(values.astype(str))
 
 
-def reroot_images(
-    source: StarParticles, paths: dict[str, Path], label: str = "rlnImageName"
-) -> StarParticles:
+def reroot_images(source: StarParticles, paths: dict[str, Path]) -> StarParticles:
     """Image names with other stack paths; the old name stays in `emjaxImageName`.
 
     Args:
         source: the STAR file.
         paths: new path by the normalised path as written.
-        label: the column.
     """
     if not paths:
         return source
-    old = source.particles.text(label)
     new = []
-    for name in old:
+    for name in source.particles.text(IMAGE_NAME):
         number, at, path = name.partition("@")
         path = path if at else name
         target = paths.get(str(Path(path)))
         new.append(name if target is None else f"{number if at else '000001'}@{target}")
-    columns: dict[str, np.ndarray] = {label: np.array(new)}
+    columns: dict[str, np.ndarray] = {IMAGE_NAME: np.array(new)}
     if UID not in source.particles and ORIGINAL_NAME not in source.particles:
         columns[ORIGINAL_NAME] = image_keys(source.particles)
     return with_star_columns(source, columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
 from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
+from emjax.io.particles.locate import resolve_images
+from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
-from emjax.io.star.relion_fields import relion_fields
 from emjax.io.star.tables import write_star
 
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
@@ -105,7 +105,7 @@ def read_particles(
         image_root: where relative image paths start; None: the current folder, as RELION does,
             else the folder of the file or one above it.
         check_images: whether the stacks must exist and fit; conversions do without.
-        require_poses: whether particles without angles are an error; else they are not turned.
+        require_poses: whether particles without angles are an error; else they get the identity.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
 
@@ -143,12 +143,13 @@ def read_particles(
         box_size=box_size,
         pixel_size=pixel_size,
         micrograph=fields.pop("micrograph", None),
-        **fields,
+        # What only files need stays in the source.
+        **{name: fields[name] for name in fields.keys() & ParticleSet.__dataclass_fields__.keys()},
     )
 
 
 def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
-    """Refuse a particle that is there twice; copies with other poses (expansion) are fine."""
+    """Refuse a particle that occurs twice; copies with other poses (expansion) are fine."""
     doubled = np.char.find(fields["identity"], "#") >= 0
     if not doubled.any():
         return
@@ -160,45 +161,6 @@ def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.nda
         if first != row:
             found = f"{base[row]} again, as in row {first + 1}, with the same pose"
             raise InputError(source.file, _where(source, row), found, "each particle once")
-
-
-def resolve_images(
-    stacks: tuple[Path, ...], file: Path, image_root: str | Path | None
-) -> tuple[Path, ...]:
-    """Where the image stacks are.
-
-    Args:
-        stacks: paths as written.
-        file: the particle file that names them.
-        image_root: the folder relative paths start from, or None.
-
-    Raises:
-        InputError: for the first stack that is not there, with the folders looked in.
-    """
-    if image_root is not None:
-        roots = [Path(image_root)]
-    else:
-        # RELION runs in the project folder, two above a job's files; CryoSPARC one above.
-        folders = [file.absolute().parent, file.resolve().parent]
-        roots = [Path.cwd()] + [up for f in folders for up in (f, *list(f.parents)[:2])]
-    roots = list(dict.fromkeys(roots))
-    found = []
-    for stack in stacks:
-        places = [root / stack for root in roots]
-        if stack.is_absolute() and image_root is not None:
-            # Data that moved: the longest end of the path that is there.
-            places += [roots[0].joinpath(*stack.parts[k:]) for k in range(1, len(stack.parts))]
-        hit = next((place for place in places if os.path.isfile(place)), None)
-        if hit is None:
-            looked = ", ".join(str(root) for root in (["/"] if stack.is_absolute() else roots[:3]))
-            raise InputError(
-                file,
-                f"image stack {stack}",
-                f"no such file (from {looked})",
-                "an existing stack; set image_root where its path starts elsewhere",
-            )
-        found.append(hit)
-    return tuple(found)
 
 
 def _check_stacks(
@@ -278,7 +240,7 @@ def write_particles(
     Args:
         path: `.cs` for CryoSPARC, anything else for STAR; the other program's input is translated.
         particles: as read.
-        columns: STAR label (without underscore) to one value a particle, new or replacing.
+        columns: STAR label (without underscore) to one value per particle, new or replacing.
 
     Raises:
         InputError: when a column has the wrong length, or the file cannot be written.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.fields import star_columns
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.star.relion import StarParticles
 
@@ -25,10 +26,13 @@ def check_particles(source: Path, particles: ParticleSet) -> None:
 
 def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
     """What may be meant, and more often is a mistake."""
-    table = particles.source
-    origins = ("rlnOriginXAngst", "rlnOriginX")
-    if isinstance(table, StarParticles) and not any(name in table.particles for name in origins):
-        yield f"{source}: no column _rlnOriginXAngst; the images are taken as centred (shifts of 0)"
+    if isinstance(particles.source, StarParticles):
+        table, shifts = particles.source.particles, star_columns("shifts")
+        pairs = zip(shifts.labels, shifts.pixels, strict=True)
+        missing = [name for name, old in pairs if name not in table and old not in table]
+        if missing:
+            what = f"no column _{missing[0]}; the images are taken as centred"
+            yield f"{source}: {what} (shifts of 0)"
     if runs["som"] and (runs["em3d"] or runs["subspace"]):
         yield (
             "runs.som sorts images, by view as well as by state, and says nothing about 3D classes"

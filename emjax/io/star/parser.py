@@ -99,7 +99,7 @@ class _Parser:
             raise self._error(line.strip(), "data_… at the start of a STAR file")
         elif first == "loop_" and not self.rows:
             if self.labels:
-                raise self._error("a second loop_ in one block", "one loop_ a data_ block")
+                raise self._error("a second loop_ in one block", "one loop_ per data_ block")
             self.loop = True
         elif first.startswith("_") and not self.rows:
             self._label(tokens)

@@ -1,23 +1,18 @@
-"""RELION's particle STAR files (3.0, 3.1, 5): which table and column means what."""
+"""RELION's particle STAR files (3.0, 3.1, 5): their tables, and the keys of their particles."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import pandas as pd
 
 from emjax.errors import InputError
+from emjax.io.fields import IMAGE_NAME, ORIGINAL_NAME, UID
 from emjax.io.star.tables import StarFile, StarTable, read_star
 
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-CTF = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-UID = "emjaxUid"
-CONTRAST = "emjaxContrastSign"
-ORIGINAL_NAME = "emjaxImageName"
 _NOT_PARTICLES = ("optics", "general", "model_general", "job")
 
 
@@ -60,10 +55,10 @@ def read_star_particles(path: str | Path) -> StarParticles:
         InputError: when there is no particle table, or it has no rows.
     """
     star = read_star(path)
-    tables = [t for t in star.tables if "rlnImageName" in t and t.name not in _NOT_PARTICLES]
+    tables = [t for t in star.tables if IMAGE_NAME in t and t.name not in _NOT_PARTICLES]
     if not tables:
         found = ", ".join(f"data_{table.name}" for table in star.tables)
-        raise InputError(path, None, found, "a particle table with a column _rlnImageName")
+        raise InputError(path, None, found, f"a particle table with a column _{IMAGE_NAME}")
     particles = tables[0]
     if len(tables) > 1:
         found = " and ".join(f"data_{table.name}" for table in tables)
@@ -99,36 +94,34 @@ def job_particles(folder: str | Path) -> Path:
 def particle_keys(table: StarTable) -> np.ndarray:
     """What joins particles of several runs: the uid, else the (first) image name.
 
-    Images that occur more than once (symmetry expansion) are told apart by `#2`, `#3` ….
+    Images that occur more than once (symmetry expansion) differ by `#2`, `#3` ….
     """
     if UID in table:
         return np.array(table.text(UID), np.str_)
-    return image_keys(table, ORIGINAL_NAME if ORIGINAL_NAME in table else "rlnImageName")
+    return image_keys(table, ORIGINAL_NAME if ORIGINAL_NAME in table else IMAGE_NAME)
 
 
-def image_keys(table: StarTable, label: str = "rlnImageName") -> np.ndarray:
+def image_keys(table: StarTable, label: str = IMAGE_NAME) -> np.ndarray:
     """Image names in one spelling: six digits, no `./`, so that files of several runs join."""
     return distinct(keys_of(*image_names(table, label)))
 
 
 def keys_of(paths: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Image names from stacks and 0-based indices, as `000001@stack.mrcs`."""
     pairs = zip((index + 1).tolist(), paths.tolist(), strict=True)
     return np.array([f"{number:06d}@{path}" for number, path in pairs], np.str_)
 
 
 def distinct(keys: np.ndarray) -> np.ndarray:
     """The keys with `#2`, `#3` … after the second, third … occurrence of one."""
-    unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    if len(unique) == len(keys):
+    occurrence = pd.Series(keys).groupby(keys).cumcount().to_numpy()
+    if not occurrence.any():
         return keys
-    order = np.argsort(inverse, kind="stable")
-    occurrence = np.empty(len(keys), np.int64)
-    occurrence[order] = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs = zip(keys.tolist(), occurrence.tolist(), strict=True)
     return np.array([f"{key}#{k + 1}" if k else key for key, k in pairs], np.str_)
 
 
-def image_names(table: StarTable, label: str = "rlnImageName") -> tuple[np.ndarray, np.ndarray]:
+def image_names(table: StarTable, label: str = IMAGE_NAME) -> tuple[np.ndarray, np.ndarray]:
     """Stack path as written and 0-based index of each particle."""
     paths, index, spelling = [], np.empty(len(table), np.int64), {}
     for row, name in enumerate(table.text(label)):
@@ -144,20 +137,3 @@ def image_names(table: StarTable, label: str = "rlnImageName") -> tuple[np.ndarr
             spelling[path] = str(Path(path))
         paths.append(spelling[path])
     return np.array(paths, np.str_), index
-
-
-def euler_to_matrix(angles: np.ndarray) -> np.ndarray:
-    """RELION's rotation matrices A = Rz(psi) Ry(tilt) Rz(rot) from angles in degrees.
-
-    A central slice in the volume's frame is Aᵀ (kx, ky, 0).
-    Args:
-        angles: rot, tilt, psi, `[n, 3]`.
-    """
-    return Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix().transpose(0, 2, 1)
-
-
-def matrix_to_euler(rotations: np.ndarray) -> np.ndarray:
-    """Angles rot, tilt, psi in degrees, `[n, 3]`; at the poles all of the turn is in rot."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Gimbal lock", UserWarning)
-        return Rotation.from_matrix(np.swapaxes(rotations, 1, 2)).as_euler("ZYZ", degrees=True)

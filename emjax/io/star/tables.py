@@ -111,7 +111,7 @@ class StarTable:
         """The table with columns replaced or appended; all other text stays as it was.
 
         Args:
-            columns: label (without underscore) to one value a row.
+            columns: label (without underscore) to one value per row.
         """
         for label, values in columns.items():
             if len(values) != len(self):

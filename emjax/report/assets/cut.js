@@ -1,3 +1,15 @@
+// Class of each node when k are left, numbered from left to right; -1 above. As in number.py.
+const cutFromLeft = (merges, order, k) => {
+  const n = order.length, owner = Array(2 * n - 1).fill(-1);
+  for (let node = 2 * n - k - 1; node >= 0; node -= 1) {
+    if (owner[node] < 0) owner[node] = node;
+    if (node >= n) for (const child of merges[node - n].slice(0, 2)) owner[child] = owner[node];
+  }
+  const names = new Map();
+  for (const leaf of order) if (!names.has(owner[leaf])) names.set(owner[leaf], names.size);
+  return owner.map((o) => (o < 0 ? -1 : names.get(o)));
+};
+
 // The movable cut of the tree: branches take the colour of their class, the table follows.
 (() => {
   const source = $("#tree");
@@ -13,16 +25,6 @@
   const colour = (i) => `var(--c${i % 8})`;
   const count = (value) => value.toLocaleString("en");
 
-  const classesAt = (k) => {
-    const owner = Array(2 * n - 1).fill(-1);
-    for (let node = 2 * n - k - 1; node >= 0; node -= 1) {
-      if (owner[node] < 0) owner[node] = node;
-      if (node >= n) for (const child of tree.merges[node - n].slice(0, 2)) owner[child] = owner[node];
-    }
-    const names = new Map();
-    for (const leaf of tree.order) if (!names.has(owner[leaf])) names.set(owner[leaf], names.size);
-    return owner.map((o) => (o < 0 ? -1 : names.get(o)));
-  };
   const cutHeight = (k) => {
     const low = heights[2 * n - 1 - k];
     return (low + (k > 1 ? heights[2 * n - k] : tree.top)) / 2;
@@ -45,7 +47,7 @@
   };
 
   const show = (k) => {
-    const part = classesAt(k);
+    const part = cutFromLeft(tree.merges, tree.order, k);
     const found = Array.from({ length: k }, () => ({ size: 0, groups: 0, q: Infinity, held: new Map() }));
     for (let leaf = 0; leaf < n; leaf += 1) {
       const entry = found[part[leaf]], size = tree.size[leaf], used = tree.class[leaf];

@@ -10,7 +10,7 @@
     const names = `${picked.length === 1 ? "class" : "classes"} ${picked.join(", ")}`;
     $("#keep-text").textContent = !picked.length
       ? "Keep at least one class."
-      : all ? `All ${boxes.length} classes are kept: ${held.toLocaleString("en")} particles. Clear a box to set a class aside.`
+      : all ? `All ${boxes.length} classes are kept: ${held.toLocaleString("en")} particles. Clear a box to exclude a class.`
         : `${same ? "Kept are" : "Picked are"} ${names}: ${held.toLocaleString("en")} of ${total.toLocaleString("en")} particles in classes.`;
     $("#keep-code").textContent = `rebalance: {keep: ${all ? "null" : `[${picked.join(", ")}]`}}`;
     $("#keep-how").hidden = !picked.length || same;

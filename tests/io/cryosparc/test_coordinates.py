@@ -21,6 +21,6 @@ def test_coordinates_come_in_the_order_wanted(cs_set, files):
         read_coordinates(path, np.append(uids, "7"))
 
 
-def test_particles_without_coordinates_are_told(cs_set, files):
+def test_particles_without_coordinates_are_reported(cs_set, files):
     with pytest.raises(InputError, match="components_mode_0/value"):
         read_coordinates(cs_set(files.records()), np.array(["1"]))

@@ -105,7 +105,7 @@ def test_changes_made_in_relion_are_kept(cs_set, files, tmp_path):
     np.testing.assert_array_equal(new["someone/elses_field"], records["someone/elses_field"])
 
 
-def test_particles_that_the_original_does_not_have_are_told(star_set, tmp_path):
+def test_particles_that_the_original_does_not_have_are_reported(star_set, tmp_path):
     path = star_set()
     convert(path, tmp_path / "a.cs")
     records = read_cs(tmp_path / "a.cs")

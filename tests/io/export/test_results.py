@@ -6,10 +6,11 @@ import pytest
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
-from emjax.io.export.results import consensus_classes, export_results
+from emjax.io.export.results import export_results
 from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import read_particles, write_particles
+from emjax.io.star.lists import read_lists
 from emjax.io.star.tables import read_star
 
 
@@ -33,9 +34,9 @@ def test_everything_is_written(results):
     folder, particles = results
     written = export_results(folder, particles)
     assert all(path.is_file() and folder / "export" in path.parents for path in written)
-    model = read_star(folder / "export" / "relion" / "run_it025_model.star")
-    assert model["model_classes"].numbers("rlnEstimatedResolution").tolist() == [12, 12]
-    assert model["model_class_1"].numbers("rlnGoldStandardFsc").tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
+    model = read_lists(folder / "export" / "relion" / "run_it025_model.star")
+    assert model["model_classes"]["rlnEstimatedResolution"].tolist() == [12, 12]
+    assert model["model_class_1"]["rlnGoldStandardFsc"].tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
 
 
 def test_half_sets_that_the_campaign_drew_are_exported(results):
@@ -52,10 +53,3 @@ def test_other_particles_are_refused(results):
     folder, particles = results
     with pytest.raises(InputError, match="other particles or another order"):
         export_results(folder, particles.select(np.array([1, 0, 2, 3])))
-
-
-def test_a_missing_map_is_told(results):
-    folder, _ = results
-    (folder / "consensus" / "class_001.mrc").unlink()
-    with pytest.raises(InputError, match="found class_002.mrc, expected class_001.mrc"):
-        consensus_classes(folder / "consensus")

@@ -74,7 +74,7 @@ def test_maps(tmp_path: Path) -> None:
         write_volume(path, volume, 3.0)
     found = read_references(paths)
     np.testing.assert_array_equal(found.densities, volumes)
-    with pytest.raises(InputError, match="one .mrc map a class"):
+    with pytest.raises(InputError, match="one .mrc map per class"):
         read_references([*paths, tmp_path / "class_0.mrc", _touch(tmp_path / "x.star")])
 
 

@@ -52,7 +52,7 @@ def test_posteriors_follow(star_set, tmp_path):
     assert joined.posteriors.tolist() == [[0.2, 0.8], [0.9, 0.1], [0, 0], [0, 0]]
 
 
-def test_strangers_are_told(star_set, tmp_path):
+def test_strangers_are_reported(star_set, tmp_path):
     (tmp_path / "a.csv").write_text("image,class\n1@nobody.mrcs,1\n")
     with pytest.raises(InputError, match="first: 1@nobody.mrcs.*such as 000001@stack.mrcs"):
         join_labels(read_particles(star_set()), tmp_path / "a.csv")
@@ -61,7 +61,7 @@ def test_strangers_are_told(star_set, tmp_path):
 def test_other_particles_are_refused_unless_asked_for(star_set, tmp_path):
     (tmp_path / "a.csv").write_text("image,class\n1@stack.mrcs,1\n9@stack.mrcs,2\n")
     particles = read_particles(star_set())
-    told = "3 particles of the campaign missing, 1 unknown .*000009@stack.mrcs"
-    with pytest.raises(InputError, match=told):
+    message = "3 particles of the campaign missing, 1 unknown .*000009@stack.mrcs"
+    with pytest.raises(InputError, match=message):
         join_labels(particles, tmp_path / "a.csv", on_mismatch="error")
     assert len(join_labels(particles, tmp_path / "a.csv").missing) == 3

@@ -1,0 +1,244 @@
+"""What RELION's columns mean for each particle, in emjax's units."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from emjax.errors import InputError
+from emjax.io.fields import (
+    CTF,
+    FIELDS,
+    MICROGRAPH_NAME,
+    ORIGINAL_NAME,
+    UID,
+    Field,
+    check_ranges,
+    label,
+    star_columns,
+)
+from emjax.io.star.relion import StarParticles, distinct, image_names, keys_of, particle_keys
+from emjax.io.star.tables import StarTable
+
+_GROUP, _BOX = label("optics_group"), label("image_box_size")
+_PIXEL_SIZES = (label("image_pixel_size"), "rlnPixelSize")
+
+
+def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str, np.ndarray]:
+    """What a particle STAR file says of each particle, in emjax's units (Å, radians, 0-based).
+
+    Args:
+        source: the file.
+        require_poses: whether particles without angles are an error; else they get the identity.
+
+    Returns:
+        The per-particle fields of `ParticleSet`, `image_path` (as written), `image_pixel_size`
+        and `image_box_size` (0 where the file does not say).
+
+    Raises:
+        InputError: for missing columns and values that cannot be.
+    """
+    # The copy's split columns go away with it.
+    source = source.with_particles(replace(source.particles))
+    table = source.particles
+    group, pixel_size, box_size = _optics(source)
+    image_path, index = image_names(table)
+    fields = {
+        "image_path": image_path,
+        "index_in_stack": index,
+        "optics_group": group,
+        "image_pixel_size": pixel_size,
+        "image_box_size": box_size,
+        "rotations": _rotations(table, require_poses),
+        "shifts": _shifts(table, pixel_size),
+        "half": _own(table, "half"),
+        **_ctf(source, group),
+        "contrast": _own(table, "contrast"),
+    }
+    check_ranges(fields, table.file, table.where)
+    if len(np.unique(fields["half"])) < 2:  # a single half-set is none
+        fields["half"] = np.zeros_like(fields["half"])
+    if UID in table or ORIGINAL_NAME in table:
+        fields["identity"] = particle_keys(table)
+    else:
+        fields["identity"] = distinct(keys_of(image_path, index))
+    if MICROGRAPH_NAME in table:
+        fields["micrograph"] = np.array(table.text(MICROGRAPH_NAME), np.str_)
+    return fields
+
+
+def _own(table: StarTable, name: str) -> np.ndarray:
+    """A whole number of each particle, or what its absence means."""
+    field, column = FIELDS[name], label(name)
+    if column not in table:
+        return np.full(len(table), field.absent, field.dtype)
+    values = _checked(table, column, table.integers(column), name)
+    return star_columns(name).codec.decode(values, {}).astype(field.dtype)
+
+
+def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Optics group, pixel size in Å and box size of each particle."""
+    table, optics = source.particles, source.optics
+    n = len(table)
+    if "rlnTomoParticleName" in table:
+        found = "_rlnTomoParticleName (tomography)"
+        raise InputError(table.file, f"data_{table.name}", found, "single particles")
+    group = _groups(source)
+    if optics is None or group is None:
+        box = table.integers(_BOX) if _BOX in table else np.zeros(n, np.int64)
+        return np.ones(n, np.int32), _flat_pixel_size(source), box
+    row_of = _optics_rows(source, group)
+    for column, good, meaning in (
+        ("rlnImageDimensionality", 2, "2: images"),
+        ("rlnCtfDataAreCtfPremultiplied", 0, "0: images as recorded, not multiplied by their CTF"),
+    ):
+        if column in optics:
+            values = optics.integers(column)
+            if (values != good).any():
+                row = int(np.argmax(values != good))
+                place = f"{optics.where(row)}, _{column}"
+                raise InputError(optics.file, place, values[row], meaning)
+    name = next((c for c in _PIXEL_SIZES if c in optics), None)
+    if name is None:
+        place = f"data_{optics.name}"
+        raise InputError(optics.file, place, f"no column _{_PIXEL_SIZES[0]}", "pixel sizes in Å")
+    pixel_size = _checked(optics, name, optics.numbers(name), "image_pixel_size")[row_of]
+    box = np.zeros(n, np.int64)
+    if _BOX in optics:
+        box = _checked(optics, _BOX, optics.integers(_BOX), "image_box_size")[row_of]
+    return group.astype(np.int32), pixel_size, box
+
+
+def _groups(source: StarParticles) -> np.ndarray | None:
+    """Optics group of each particle; of a single group also where the particles do not say."""
+    table, optics = source.particles, source.optics
+    if _GROUP in table:
+        return table.integers(_GROUP)
+    if optics is not None and len(optics) == 1 and _GROUP in optics:
+        return np.repeat(optics.integers(_GROUP), len(table))
+    if optics is not None and len(optics) > 1:
+        found = f"no column _{_GROUP} for {len(optics)} optics groups"
+        raise InputError(table.file, f"data_{table.name}", found, "each particle's group")
+    return None
+
+
+def _optics_rows(source: StarParticles, group: np.ndarray) -> np.ndarray:
+    """Row of the optics table of each particle."""
+    table, optics = source.particles, source.optics
+    assert optics is not None
+    groups = optics.integers(_GROUP)
+    index = pd.Index(groups)
+    if not index.is_unique:
+        place = f"data_{optics.name}, _{_GROUP}"
+        raise InputError(optics.file, place, "a group twice", "each optics group once")
+    rows = index.get_indexer(group)
+    if (rows < 0).any():
+        row = int(np.argmax(rows < 0))
+        place = f"{table.where(row)}, _{_GROUP}"
+        listed = ", ".join(map(str, groups)) or "none"
+        raise InputError(table.file, place, group[row], f"a group of data_optics ({listed})")
+    return rows
+
+
+def _flat_pixel_size(source: StarParticles) -> np.ndarray:
+    """Pixel size of RELION 3.0: from the column, or from detector and magnification."""
+    table = source.particles
+    for column in reversed(_PIXEL_SIZES):
+        if column in table:
+            return _checked(table, column, table.numbers(column), "image_pixel_size")
+    if "rlnDetectorPixelSize" in table and "rlnMagnification" in table:
+        detector, magnification = (
+            _positive(table, column) for column in ("rlnDetectorPixelSize", "rlnMagnification")
+        )
+        sizes = np.round(detector * 1e4 / magnification, 9)
+        columns = "rlnDetectorPixelSize, _rlnMagnification"
+        return _checked(table, columns, sizes, "image_pixel_size")
+    expected = (
+        f"data_optics with _{_PIXEL_SIZES[0]}, or _rlnDetectorPixelSize and _rlnMagnification"
+    )
+    raise InputError(table.file, f"data_{table.name}", "no pixel size", expected)
+
+
+def _checked(table: StarTable, column: str, values: np.ndarray, name: str) -> np.ndarray:
+    FIELDS[name].check(values, table.file, lambda row: f"{table.where(row)}, _{column}")
+    return values
+
+
+def _positive(table: StarTable, column: str) -> np.ndarray:
+    values = table.numbers(column)
+    good = (values > 0) & (values < 1e9)
+    if not good.all():
+        row = int(np.argmin(good))
+        place = f"{table.where(row)}, _{column}"
+        raise InputError(table.file, place, values[row], "a value above 0, in its unit")
+    return values
+
+
+def _rotations(table: StarTable, require: bool) -> np.ndarray:
+    angles = star_columns("rotations")
+    missing = [column for column in angles.labels if column not in table]
+    if missing and require:
+        found = "no columns " + ", ".join(f"_{column}" for column in missing)
+        raise InputError(table.file, f"data_{table.name}", found, "particles with angles")
+    if missing:
+        return np.tile(np.eye(3), (len(table), 1, 1))
+    return angles.codec.decode(np.stack([table.numbers(c) for c in angles.labels], axis=1), {})
+
+
+def _shifts(table: StarTable, pixel_size: np.ndarray) -> np.ndarray:
+    """Shifts in Å; RELION 3.0 writes them in pixels."""
+    origins = star_columns("shifts")
+    columns = []
+    for column, old in zip(origins.labels, origins.pixels, strict=True):
+        if column in table:
+            columns.append(table.numbers(column))
+        elif old in table:
+            columns.append(table.numbers(old) * pixel_size)
+        else:
+            columns.append(np.zeros(len(table)))
+    return np.stack(columns, axis=1)
+
+
+def _ctf(source: StarParticles, group: np.ndarray) -> dict[str, np.ndarray]:
+    """CTF parameters in emjax's units; per particle first, then of the optics group."""
+    table = source.particles
+    missing = [column for field in CTF if field.star for column in _missing(source, field)]
+    if missing:
+        found = "no CTF columns (" + ", ".join(f"_{column}" for column in missing) + ")"
+        raise InputError(table.file, f"data_{table.name}", found, "defocus of every particle")
+    fields: dict[str, np.ndarray] = {}
+    for field in CTF:
+        if field.star:
+            values = _of_group(source, field, group)
+            fields[field.name] = field.star.codec.decode(values, fields)
+    return fields
+
+
+def _missing(source: StarParticles, field: Field) -> list[str]:
+    """Columns that every particle must have of its own."""
+    columns = star_columns(field.name)
+    own = columns.required and not columns.optics
+    return [column for column in columns.labels if own and column not in source.particles]
+
+
+def _of_group(source: StarParticles, field: Field, group: np.ndarray) -> np.ndarray:
+    """One value or row of components per particle, as the file has them."""
+    columns, table, optics = star_columns(field.name), source.particles, source.optics
+    values = []
+    for column in columns.labels:
+        if column in table:
+            values.append(table.numbers(column))
+        elif optics is not None and column in optics and _groups(source) is not None:
+            values.append(optics.numbers(column)[_optics_rows(source, group)])
+        elif columns.required:
+            expected = "it in data_optics or in the particle table"
+            raise InputError(table.file, None, f"no CTF column _{column}", expected)
+        else:
+            if columns.warn:
+                note = f"{table.file}: no _{column}; taken as {field.absent:.1f}, as RELION does"
+                warnings.warn(note, stacklevel=2)
+            values.append(np.full(len(table), field.absent, np.float64))
+    return values[0] if len(values) == 1 else np.stack(values, axis=1)

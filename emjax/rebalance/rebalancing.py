@@ -1,0 +1,155 @@
+"""Classes into superclasses, and superclasses to even sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from emjax.errors import InputError
+from emjax.rebalance.sizes import (
+    equivalent_factor,
+    keep_particles,
+    size_cap,
+    superclass_of_particle,
+    superclass_sizes,
+)
+from emjax.rebalance.superclasses import Superclasses, superclasses
+
+
+@dataclass(frozen=True)
+class RebalanceOptions:
+    """Options of the rebalancing, with the names of config.yaml.
+
+    superclasses: number of superclasses, or auto for the largest eigengap.
+    superclassify: False makes every class its own superclass.
+    factor: 0 discards nothing, 1 makes all superclasses equal.
+    max_superclass_size: particles; overrides the cap of the factor.
+    keep: numbers of the classes to keep, from 1; None for all.
+    seed: of the clustering and of the particles that are excluded.
+    min_class_size: particles; smaller classes are excluded.
+    mirror: compare images with mirrored ones, too.
+    """
+
+    superclasses: int | Literal["auto"] = "auto"
+    superclassify: bool = True
+    factor: float = 0.0
+    max_superclass_size: int | None = None
+    keep: Sequence[int] | None = None
+    seed: int = 0
+    min_class_size: int = 0
+    mirror: bool = False
+
+
+@dataclass(frozen=True)
+class Rebalancing:
+    """Superclasses of the classes, and which particles are kept.
+
+    superclass: of every particle, -1 where it has none.
+    sizes, kept_sizes: particles of every class, and those of them that are kept.
+    cap: largest number of particles of a superclass, None for no limit.
+    equivalent_factor: rebalance factor that gives this cap.
+    """
+
+    options: RebalanceOptions
+    superclasses: Superclasses
+    superclass: Int[np.ndarray, " n"]
+    kept: Bool[np.ndarray, " n"]
+    sizes: Int[np.ndarray, " k"]
+    kept_sizes: Int[np.ndarray, " k"]
+    cap: int | None
+    equivalent_factor: float
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns of superclasses.tsv, one row per class; numbers from 1, superclass 0 excluded."""
+        return {
+            "class": np.arange(len(self.sizes)) + 1,
+            "superclass": self.superclasses.labels + 1,
+            "size": self.sizes,
+            "kept": self.kept_sizes,
+            "excluded": self.sizes - self.kept_sizes,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers and words, as rebalance.json holds them."""
+        found = self.superclasses
+        return {
+            "n_superclasses": found.n_superclasses,
+            "suggested": found.suggested,
+            "clear": found.clear,
+            "warning": found.warning,
+            "eigenvalues": found.eigenvalues.tolist(),
+            "cap": self.cap,
+            "equivalent_factor": self.equivalent_factor,
+            "keep": asdict(self.options)["keep"],
+            "kept": int(self.kept.sum()),
+            "excluded": int((~self.kept).sum()),
+        }
+
+    def sentences(self) -> list[str]:
+        """What was found, a line each."""
+        found, kept, largest = self.superclasses, self.kept, self.options.max_superclass_size
+        lines = [f"{found.n_superclasses} superclasses; {kept.sum()} of {len(kept)} particles kept"]
+        if largest:
+            lines.append(
+                f"at most {largest} per superclass, as with factor {self.equivalent_factor:g}"
+            )
+        return [*lines, found.warning] if found.warning else lines
+
+
+def rebalance_classes(
+    labels: Int[np.ndarray, " n"],
+    affinity: Float[np.ndarray, "k k"],
+    options: RebalanceOptions | None = None,
+) -> Rebalancing:
+    """Group alike classes into superclasses and exclude the excess of large ones.
+
+    Args:
+        labels: class of each particle, from 0; -1 where it has none.
+        affinity: of the classes, 0 to 1.
+        options: see RebalanceOptions.
+
+    Raises:
+        InputError: if an option does not fit the classes.
+        ValueError: if a particle's class has no reference.
+    """
+    options = options or RebalanceOptions()
+    k = len(affinity)
+    of_own = superclass_of_particle(labels, np.arange(k))  # raises where a class has no reference
+    sizes = np.bincount(of_own[of_own >= 0], minlength=k)
+    found = superclasses(
+        affinity,
+        options.superclasses,
+        seed=options.seed,
+        superclassify=options.superclassify,
+        excluded=~_chosen(options.keep, k) | (sizes < options.min_class_size),
+    )
+    largest = options.max_superclass_size
+    kept = keep_particles(labels, found.labels, options.factor, largest, options.seed)
+    if options.keep:
+        kept &= labels >= 0
+    of_superclass = superclass_sizes(labels, found.labels)
+    return Rebalancing(
+        options=options,
+        superclasses=found,
+        superclass=superclass_of_particle(labels, found.labels),
+        kept=kept,
+        sizes=sizes,
+        kept_sizes=np.bincount(labels[kept & (labels >= 0)], minlength=k),
+        cap=size_cap(of_superclass, options.factor, largest),
+        equivalent_factor=equivalent_factor(of_superclass, largest) if largest else options.factor,
+    )
+
+
+def _chosen(keep: Sequence[int] | None, n_classes: int) -> Bool[np.ndarray, " k"]:
+    """Whether each class was picked by number; all were where none is named."""
+    numbers = np.arange(n_classes) + 1
+    if not keep:
+        return np.ones(n_classes, bool)
+    if missing := [number for number in keep if number not in numbers]:
+        expected = f"numbers of 1 to {n_classes}"
+        raise InputError("config", "rebalance.keep", f"class {missing[0]}", expected)
+    return np.isin(numbers, keep)

@@ -1,0 +1,77 @@
+"""What to do next, in sentences."""
+
+from collections.abc import Iterator
+
+from emjax.report.audit import POSES
+from emjax.report.campaign import Campaign
+from emjax.report.figure import percent
+
+MOSTLY = 0.6  # share of each class that a stability to ask for must leave
+
+
+def continuum(campaign: Campaign) -> bool:
+    """Whether the consensus calls the differences gradual."""
+    return campaign.elbows.get("verdict") == "continuum"
+
+
+def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[str]:
+    """What to do next.
+
+    Args:
+        campaign: its files.
+        nuisances: those that deserve a warning, in the field's words.
+        nothing: whether no classes were found.
+    """
+    if nothing:
+        yield "Refine all particles together; there is no reason to split them."
+        yield (
+            "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
+            "(masks.focus) or a finer filter_resolution, and more particles."
+        )
+        return
+    if nuisances & set(POSES):
+        yield (
+            "Refine the poses first (a local angular refinement), then run the campaign again: "
+            "real classes stay, pose artefacts change or vanish."
+        )
+    elif nuisances:
+        yield (
+            f"Look into {' and '.join(sorted(nuisances))}: refine the CTF, normalise the images "
+            "(scale: optimal) or leave out the particles in question, then run the campaign again. "
+            "Real classes stay."
+        )
+    if continuum(campaign):
+        yield (
+            "Refine the poses again (local angular search) and repeat the campaign. If the "
+            "differences stay, use a method for continuous motion, or cut the continuum on "
+            "purpose with consensus.n_classes."
+        )
+        return
+    yield "Look at the difference maps below: is each where biology would put it?"
+    particles = campaign.link(campaign.folder.consensus.particles.star)
+    yield (
+        f"Refine each class by itself from {particles} (rlnClassNumber), half-sets kept, poses "
+        "free."
+    )
+    yield from _cleanest(campaign)
+
+
+def _cleanest(campaign: Campaign) -> list[str]:
+    """The highest stability to ask of particles that leaves most of every class, if any does."""
+    stability, labels = (
+        campaign.particles.get(name) for name in ("emjaxStability", "rlnClassNumber")
+    )
+    if stability is None or labels is None:
+        return []
+    for least in (0.8, 0.7, 0.6, 0.5):
+        kept = [stability[labels == c] > least for c in campaign.class_numbers]
+        if kept and min(k.mean() if k.size else 0.0 for k in kept) >= MOSTLY:
+            shares = [percent(k.sum(), k.size) for k in kept]
+            left = [
+                f"{s} of class {c}" for s, c in zip(shares, campaign.class_numbers, strict=True)
+            ]
+            return [
+                f"For the cleanest maps keep only particles with emjaxStability above {least:g}; "
+                f"that leaves {', '.join(left)}."
+            ]
+    return []

@@ -1,0 +1,17 @@
+"""ChimeraX gets maps and a script."""
+
+import numpy as np
+
+from emjax.io.mrc.volume import read_volume
+
+
+def test_chimerax(exported, classes):
+    folder = exported / "chimerax"
+    assert sorted(path.name for path in folder.glob("class_*.mrc")) == [
+        "class_001.mrc", "class_002.mrc"]  # fmt: skip
+    mean = read_volume(folder / "mean.mrc")[0]
+    first = read_volume(classes[0].map)[0]
+    np.testing.assert_allclose(read_volume(folder / "difference_001.mrc")[0], first - mean)
+    script = (folder / "classes.cxc").read_text()
+    assert "open class_001.mrc class_002.mrc" in script and "class 1: 2 particles, 66.7%" in script
+    assert script.count("color sample") == 2
