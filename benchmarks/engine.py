@@ -109,7 +109,9 @@ def ceilings_part(iterations: int) -> dict:
     """What one core can do, and what E- and M-step do; operations and bytes a CPU second."""
     from engine_data import cpu_seconds, noise_particles
 
-    from emjax.classify.operators.passes import TILE, Accumulator, make_engine
+    from emjax.classify.operators.accumulator import Accumulator
+    from emjax.classify.operators.passes import make_engine
+    from emjax.classify.operators.sparse import TILE
 
     def rate(work, amount: float) -> float:
         work()

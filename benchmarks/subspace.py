@@ -31,7 +31,8 @@ def say(*words) -> None:
 def judge_classes(case, pose_error: str, n_classes=(2, 3, 4)) -> dict:
     """What held-out particles say, without fitting all particles."""
     from emjax.classify.operators.pixels import make_pixel_operators
-    from emjax.classify.subspace.recipes import SubspaceOptions, judge_recipes
+    from emjax.classify.subspace.analysis import judge_recipes
+    from emjax.classify.subspace.recipes import SubspaceOptions
 
     options = SubspaceOptions(pose_error=pose_error, n_classes=tuple(n_classes))
     operators = make_pixel_operators(case.particles)
@@ -60,9 +61,10 @@ def find_classes(
     from sklearn.metrics import adjusted_rand_score
 
     from emjax.classify.operators.pixels import make_pixel_operators
-    from emjax.classify.subspace.mixture import assign, run_campaign
+    from emjax.classify.subspace.analysis import analyse
+    from emjax.classify.subspace.mixture import assign, fit_seeds
     from emjax.classify.subspace.optima import distinct_optima, information
-    from emjax.classify.subspace.recipes import SubspaceOptions, analyse
+    from emjax.classify.subspace.recipes import SubspaceOptions
 
     options = SubspaceOptions(pose_error=pose_error, n_classes=tuple(n_classes))
     operators = make_pixel_operators(case.particles)
@@ -78,7 +80,7 @@ def find_classes(
         "runs": {},
     }
     for k in sorted({*n_classes, result["chosen"]} - {1}):
-        campaign = run_campaign(found.statistics, k, range(seeds))
+        campaign = fit_seeds(found.statistics, k, range(seeds))
         best = [campaign.best()]
         labels = assign(found.statistics, campaign.coordinates[best], campaign.class_weights[best])
         optima = distinct_optima(campaign, information(found.statistics))
@@ -96,7 +98,8 @@ def name_nuisance() -> dict:
     from scipy.spatial.transform import Rotation
 
     from emjax.classify.operators.pixels import make_pixel_operators
-    from emjax.classify.subspace.recipes import SubspaceOptions, analyse
+    from emjax.classify.subspace.analysis import analyse
+    from emjax.classify.subspace.recipes import SubspaceOptions
     from emjax.classify.subspace.statistics import latent_means
 
     exact, wrong = (draw_of(name) for name in ("ligand", "ligand_jittered"))
@@ -253,7 +256,7 @@ def cpu_seconds() -> float:
 
 def scaling(quick: bool) -> dict:
     """Seconds and memory of 1000 seeds × K = 4 in 8 components with synthetic statistics."""
-    from emjax.classify.subspace.mixture import run_campaign
+    from emjax.classify.subspace.mixture import fit_seeds
     from emjax.classify.subspace.statistics import Statistics, pack
 
     result = {}
@@ -271,7 +274,7 @@ def scaling(quick: bool) -> dict:
         statistics = Statistics(features, np.zeros(n), 8)
         seeds = 1000
         clock, before = time.monotonic(), cpu_seconds()
-        campaign = run_campaign(statistics, 4, range(seeds))
+        campaign = fit_seeds(statistics, 4, range(seeds))
         result[n] = {
             "seconds": round(time.monotonic() - clock, 1),
             "cpu": round(cpu_seconds() - before, 1),

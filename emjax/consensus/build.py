@@ -24,7 +24,7 @@ from emjax.consensus.number import ClassNumber, describe_number
 from emjax.consensus.runs import Runs, order_runs, sample_votes
 from emjax.consensus.stability import compare_runs
 from emjax.consensus.tables import tabulate_classes, tabulate_intersections, tabulate_matching
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def choose_model(
         number = elbows.of(str(wanted))
     if number < 1:
         expected = f"auto, a number from 1 or one of {', '.join(ELBOWS)}"
-        raise InputError("config", "consensus.n_classes", wanted, expected)
+        raise OptionError("consensus.n_classes", wanted, expected)
     if number == choice.recommended or wanted in ELBOWS:
         return choice.model, number
     path = fit_path(fit, max(number, max_classes), rng)

@@ -9,14 +9,19 @@ Source: Dawid and Skene 1979, Applied Statistics 28, 20; Goodman 1974, Biometrik
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from emjax.consensus.intersections import class_offsets
 
 _PSEUDO_COUNT = 1.0
+_START_STEPS = 8  # of k-means: EM refines what it finds
 
 
 @dataclass(frozen=True)
@@ -138,31 +143,16 @@ def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> np.ndarray:
     values, axes = np.linalg.eigh((weighted.T @ weighted).astype(np.float64))
     n_axes = min(n_groups - 1, len(values)) or 1
     points = centred @ axes[:, ::-1][:, :n_axes].astype(np.float32)
-    return _k_means(points, counts.astype(np.float32), n_groups, rng)
-
-
-def _k_means(points, counts, n_groups, rng, steps: int = 8) -> np.ndarray:
-    norms = (points**2).sum(axis=1)
-    centres = points[rng.choice(len(points), p=counts / counts.sum())][None]
-    nearest = np.full(len(points), np.inf)
-    for _ in range(n_groups - 1):
-        distance = norms - 2 * points @ centres[-1] + (centres[-1] ** 2).sum()
-        nearest = np.minimum(nearest, np.maximum(distance, 0))
-        chance = counts * nearest
-        if chance.sum() <= 1e-6 * max(float(norms.sum()), 1e-6):
-            break
-        pick = rng.choice(len(points), p=chance / chance.sum())
-        centres = np.concatenate([centres, points[pick][None]])
-    group = np.zeros(len(points), dtype=np.int64)
-    for _ in range(steps):
-        group = (((centres**2).sum(axis=1))[None] - 2 * points @ centres.T).argmin(axis=1)
-        member = np.zeros((len(points), len(centres)), dtype=points.dtype)
-        member[np.arange(len(points)), group] = counts
-        size = member.sum(axis=0)
-        centres = np.where(
-            size[:, None] > 0, member.T @ points / np.maximum(size, 1)[:, None], centres
-        )
-    return group
+    means = KMeans(
+        min(n_groups, len(points)),
+        n_init=1,  # pyright: ignore[reportArgumentType]
+        max_iter=_START_STEPS,
+        random_state=int(rng.integers(2**31)),
+    )
+    # One thread adds up in the same order each time. Votes that coincide leave groups empty.
+    with threadpool_limits(1, "openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return means.fit_predict(points, sample_weight=counts)
 
 
 def merge_losses(model: LatentClasses, votes: Votes) -> Float[np.ndarray, "g g"]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 METRICS = ("cosine", "euclidean", "cityblock", "correlation", "coss")
 _TIE = 1e-10
@@ -123,7 +123,7 @@ def link_groups(
     Returns SciPy's linkage: two groups, height, number of intersections in the new group.
     """
     if metric not in METRICS:
-        raise InputError("config", "consensus.metric", metric, f"one of {', '.join(METRICS)}")
+        raise OptionError("consensus.metric", metric, f"one of {', '.join(METRICS)}")
     m = len(sizes)
     merger = Merger(contingency, sizes, class_sizes, metric)
     node, members = np.arange(m), np.ones(m)

@@ -17,7 +17,7 @@ from emjax.classify.classification import Classification
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
 from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis
-from emjax.classify.subspace.mixture import Campaign, assign, posteriors_and_gain, run_campaign
+from emjax.classify.subspace.mixture import SeededFits, assign, fit_seeds, posteriors_and_gain
 from emjax.classify.subspace.optima import (
     Optimum,
     distinct_optima,
@@ -109,14 +109,14 @@ class SubspaceSeeds:
         self._folder = work.folder.method("subspace")
         self.basis, self.statistics = read_basis(self._folder)
         self._metric = information(self.statistics)
-        self._campaigns: list[Campaign] = []
+        self._campaigns: list[SeededFits] = []
         self._tables: list[pd.DataFrame] = []
         self._start = time.monotonic()
 
     def __iter__(self) -> Iterator[Kept]:
         """The kept optima, number by number of classes."""
         for k in self._options["n_classes"]:
-            campaign = run_campaign(self.statistics, k, seed_list(self._options["seeds"]))
+            campaign = fit_seeds(self.statistics, k, seed_list(self._options["seeds"]))
             optima = distinct_optima(campaign, self._metric)
             self._campaigns.append(campaign)
             self._tables.append(pd.DataFrame(seed_table(campaign, optima, self.statistics.n)))
@@ -129,7 +129,7 @@ class SubspaceSeeds:
                 optimum = optima[min(number, len(optima) - 1)]
                 yield self._keep(campaign, optimum, number)
 
-    def _keep(self, campaign: Campaign, optimum: Optimum, number: int) -> Kept:
+    def _keep(self, campaign: SeededFits, optimum: Optimum, number: int) -> Kept:
         z, weights = campaign.coordinates[optimum.row], campaign.class_weights[optimum.row]
         labels = assign(self.statistics, z[None], weights[None])[:, 0]
         posteriors, gain = posteriors_and_gain(self.statistics, z, weights)

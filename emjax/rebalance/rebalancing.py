@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 from emjax.rebalance.sizes import (
     equivalent_factor,
     keep_particles,
@@ -113,7 +113,7 @@ def rebalance_classes(
         options: see RebalanceOptions.
 
     Raises:
-        InputError: if an option does not fit the classes.
+        OptionError: if an option does not fit the classes.
         ValueError: if a particle's class has no reference.
     """
     options = options or RebalanceOptions()
@@ -151,5 +151,5 @@ def _chosen(keep: Sequence[int] | None, n_classes: int) -> Bool[np.ndarray, " k"
         return np.ones(n_classes, bool)
     if missing := [number for number in keep if number not in numbers]:
         expected = f"numbers of 1 to {n_classes}"
-        raise InputError("config", "rebalance.keep", f"class {missing[0]}", expected)
+        raise OptionError("rebalance.keep", f"class {missing[0]}", expected)
     return np.isin(numbers, keep)

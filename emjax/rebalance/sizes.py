@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Int
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 _LARGEST = "rebalance.max_superclass_size"
 
@@ -46,15 +46,15 @@ def size_cap(
     discards nothing, 1 makes all superclasses equal. `max_size` overrides it.
 
     Raises:
-        InputError: If the factor is outside 0..1, or the override below 1 or given at factor 0.
+        OptionError: If the factor is outside 0..1, or the override below 1 or given at factor 0.
     """
     if not 0 <= factor <= 1:
-        raise InputError("config", "rebalance.factor", factor, "0 to 1")
+        raise OptionError("rebalance.factor", factor, "0 to 1")
     if max_size is not None and factor == 0:
         found = f"{max_size} with factor 0, which discards nothing"
-        raise InputError("config", _LARGEST, found, "a factor above 0")
+        raise OptionError(_LARGEST, found, "a factor above 0")
     if max_size is not None and max_size < 1:
-        raise InputError("config", _LARGEST, max_size, "1 or more")
+        raise OptionError(_LARGEST, max_size, "1 or more")
     filled = np.asarray(sizes)[np.asarray(sizes) > 0]
     if factor == 0 or filled.size == 0:
         return None

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.cluster import KMeans
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 
 _NUMBER = "rebalance.superclasses"
 
@@ -68,7 +68,7 @@ def superclasses(
         excluded: References left out (too small, say); their superclass is −1.
 
     Raises:
-        InputError: If the number does not fit the references.
+        OptionError: If the number does not fit the references.
         ValueError: If the affinity is none.
 
     Source: Ng, Jordan & Weiss (2002); local scale of Zelnik-Manor & Perona (2004).
@@ -81,9 +81,9 @@ def superclasses(
         raise ValueError("superclasses: every reference is excluded")
     if not superclassify and n != "auto" and n != n_used:
         expected = f"{n_used} (one per reference) or auto, because superclassify is off"
-        raise InputError("config", _NUMBER, n, expected)
+        raise OptionError(_NUMBER, n, expected)
     if n != "auto" and not 1 <= n <= n_used:
-        raise InputError("config", _NUMBER, n, f"auto or 1 to {n_used} (references)")
+        raise OptionError(_NUMBER, n, f"auto or 1 to {n_used} (references)")
     values, vectors = _spectrum(part)
     suggested, ratio = _eigengap(values)
     count = n_used if not superclassify else suggested if n == "auto" else int(n)

@@ -83,3 +83,22 @@ def test_a_missing_vote_says_nothing():
     votes = votes_of(labels)
     # Three distinct rows of two runs, less the one missing.
     assert votes.table.sum() == 3 * 2 - 1
+
+
+def test_the_same_seed_gives_the_same_bits(planted):
+    # More rows than a thread of k-means takes at once, so that their order could matter.
+    ones = np.ones(len(planted.labels))
+    votes = tabulate_labels(planted.labels, ones, count_classes(planted.labels), np.ones(5))
+    one, other = (fit_path(votes, 8, np.random.default_rng(5)) for _ in range(2))
+    for g in one:
+        np.testing.assert_array_equal(one[g].rates, other[g].rates)
+
+
+def test_fewer_distinct_votes_than_groups_are_no_trouble():
+    votes = votes_of(np.array([[0, 0], [0, 0], [1, 1], [1, 1], [1, 1]]))
+    path = fit_path(votes, 20, np.random.default_rng(6))
+    assert set(path) == {1, 2}
+    # Pseudo-counts of two runs weigh against five particles.
+    np.testing.assert_allclose(np.sort(path[2].weights), [0.4, 0.6], atol=0.03)
+    same = votes_of(np.zeros((7, 3), int))
+    assert set(fit_path(same, 20, np.random.default_rng(7))) == {1}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from emjax.errors import InputError
+from emjax.errors import OptionError
 from emjax.rebalance.rebalancing import RebalanceOptions, rebalance_classes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def test_small_classes_are_excluded():
     ],
 )
 def test_options_that_do_not_fit_the_classes_are_errors(options: RebalanceOptions, message: str):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(OptionError, match=message):
         rebalance_classes(LABELS, AFFINITY, options)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from emjax.campaign.job import job
 from emjax.campaign.names import RunName
 from emjax.classify.em3d.iterations import classify
-from emjax.classify.operators.passes import describe_backend
+from emjax.classify.operators.backend import describe_backend
 from emjax.io.mrc.volume import write_volume
 from emjax.jobs.em3d import Em3dBatch
 from emjax.jobs.prepared import read_prepared

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.job import job
-from emjax.classify.evidence_record import analysis_record, evidence_curve
+from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.classify.subspace.recipes import analyse
+from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.statistics import latent_means
 from emjax.io.files import write_json, write_npy, write_tsv
 from emjax.jobs.prepared import read_prepared
@@ -31,7 +31,7 @@ with job(snakemake) as work:
     write_npy(folder.basis, basis)
     write_npy(folder.statistics, found.statistics.features)
     write_npy(folder.coordinates, latent_means(found.statistics))
-    classes, record = found.judgement.chosen.evidence.classes, analysis_record(found)
+    classes, record = found.judgement.chosen.evidence.classes, found.record()
     write_tsv(folder.evidence_curve, pd.DataFrame(evidence_curve(classes)))
     write_json(folder.evidence, record)
     work.say(f"{record['verdict']}: {classes.reason}")

@@ -6,7 +6,7 @@ import pandas as pd
 from emjax.campaign.job import job
 from emjax.classify.em3d.held_out import fit_halves, judge_maps
 from emjax.classify.em3d.state import Run
-from emjax.classify.evidence_record import evidence_curve, map_evidence_record
+from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.io.files import write_json, write_tsv
 from emjax.jobs.em3d import em3d_options, first_maps, read_scene
@@ -34,5 +34,5 @@ with job(snakemake) as work:
     operators = make_pixel_operators(particles, max_memory_gb=memory)
     found = judge_maps(operators, fits, mean, prepared.micrographs)
     write_tsv(folder.evidence_curve, pd.DataFrame(evidence_curve(found.classes)))
-    write_json(folder.evidence, map_evidence_record(found))
+    write_json(folder.evidence, found.record())
     work.say(found.classes.reason)

@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from emjax.classify.em3d.state import RunState
+from emjax.classify.operators.accumulator import Accumulator, Sums
+from emjax.classify.operators.backend import Block, LaneSums, Tables
 from emjax.classify.operators.layout import BlockRows
-from emjax.classify.operators.passes import Accumulator, Block, Engine, Sums, in_lanes
+from emjax.classify.operators.passes import Engine, in_lanes
 from emjax.imaging.maps import slicing_values
 
 
@@ -53,7 +55,7 @@ def effective_sample_size(posteriors: Float[np.ndarray, "n k"]) -> Float[np.ndar
 
 
 def sweep(
-    engine: Engine,
+    engine: Engine[Block, Tables, LaneSums],
     blocks: Iterable[tuple[BlockRows, Block]],
     states: Sequence[RunState],
     similarity: float,
@@ -136,7 +138,8 @@ def _count(
 
 
 def insert_columns(
-    engine: Engine, columns: Float[np.ndarray, "n c"] | Bool[np.ndarray, "n c"]
+    engine: Engine[Block, Tables, LaneSums],
+    columns: Float[np.ndarray, "n c"] | Bool[np.ndarray, "n c"],
 ) -> Sums:
     """Sums of all particles with given weights, one column a map."""
     accumulator = Accumulator(engine, columns.shape[1])

@@ -10,16 +10,25 @@ held-out particles best.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 from emjax.classify.classification import Classification
 from emjax.classify.em3d.iterations import Listener, classify
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, Scene
+from emjax.classify.evidence import (
+    Choice,
+    Interval,
+    block_interval,
+    choose_number,
+    evidence_record,
+    verdict,
+)
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
 from emjax.classify.pose_error import (
@@ -30,7 +39,6 @@ from emjax.classify.pose_error import (
     marginal_likelihoods,
     nuisance_coefficients,
 )
-from emjax.classify.subspace.held_out import Choice, Interval, block_interval, choose_number
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import Particles, split_halves
 
@@ -51,6 +59,14 @@ class MapEvidence:
     per_class: tuple[Interval, ...]  # held-out likelihood lost without each class
     pose_error: PoseError | None  # marginalised; None where exact poses explain more
     follows_poses: bool  # more classes do explain more, but by the error of the poses
+
+    def record(self) -> dict[str, Any]:
+        """What evidence.json holds."""
+        answer = verdict(self.classes)
+        if self.follows_poses:
+            answer += "; what classes of full maps explain follows the error of the poses"
+        common = (self.classes.chosen, self.classes, self.per_class, self.pose_error)
+        return evidence_record(answer, *common) | {"follows_poses": self.follows_poses}
 
 
 def fit_halves(
@@ -76,7 +92,7 @@ def fit_halves(
         options: of the classifications.
         blocks: micrograph of each particle, which stays whole; two or more in each half-set.
         initial_volumes: first maps, for `input`.
-        max_memory_gb: for the engine of one half-set.
+        max_memory_gb: GB, for the engine of one half-set.
         on_iteration: called as by `classify`, for one half-set after the other.
 
     Returns:
@@ -159,16 +175,16 @@ def judge_maps(
         reason += f": without it {left:.0f} of {before:.0f} are left"
         choice, row = replace(choice, chosen=1, reason=reason), 0
     losses = [block_interval(gains[row] - without, blocks) for without in scores[scale][row][1]]
-    width = PoseError()
-    return MapEvidence(
-        choice,
-        tuple(losses),
-        PoseError(width.rotation * scale, width.shift * scale) if scale else None,
-        follows_poses,
-    )
+    return MapEvidence(choice, tuple(losses), PoseError().scaled(scale), follows_poses)
 
 
-def _score_folds(operators, fits, numbers, nuisance, scale):
+def _score_folds(
+    operators: PixelOperators,
+    fits: Mapping[int, Mapping[int, ClassMaps]],
+    numbers: Sequence[int],
+    nuisance: Complex[Array, "m v"],
+    scale: float,
+) -> list[tuple[Float[np.ndarray, " n"], Float[np.ndarray, "k n"]]]:
     """Of each number of classes: log-likelihood of each particle, and without each class."""
     n = operators.particles.n
     found = [(np.zeros(n), np.zeros((k if k > 1 else 0, n))) for k in numbers]

@@ -34,7 +34,8 @@ from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
 from emjax.classify.em3d.state import Run, RunState, Scene, Stage
-from emjax.classify.operators.passes import Engine, Sums, threads_at_hand
+from emjax.classify.operators.accumulator import Sums
+from emjax.classify.operators.passes import Engine, threads_at_hand
 from emjax.resolution import resolution_at
 
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class

@@ -7,7 +7,7 @@ from jaxtyping import Array, Complex, Float
 
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Scene
-from emjax.classify.operators.passes import Sums
+from emjax.classify.operators.accumulator import Sums
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.maps import solve_map
 from emjax.imaging.symmetry import symmetrise_sums

@@ -1,6 +1,7 @@
 """The order of the particles: blocks of one half-set each, neighbours in view, in four lanes."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +12,16 @@ from emjax.imaging.particles import Particles
 BLOCK_PIXELS = 400_000  # pixels in one block of particles
 LANES = 4  # two for each half-set
 SORTED = 512  # particles of a half-set that are ordered by view together
+
+
+@runtime_checkable
+class Device(Protocol):
+    """What JAX computes on: one of `jax.local_devices()`, whose own class has no types."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def platform(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class BlockRows:
 
 @dataclass(frozen=True)
 class Layout:
-    """All blocks in their order, the half-sets taking turns."""
+    """All blocks in their order, from one half-set and the other alternately."""
 
     blocks: list[BlockRows]
     block_size: int  # particles

@@ -1,8 +1,8 @@
 """Slicing and inserting compiled for the processor: operators are made on the way, never stored.
 
 `native.c` computes where a particle's pixels lie from its pose each time it is used, which is
-cheaper than to read that from memory. A block is so small that its price is its images. Where
-no C compiler served at installation it is missing, and `sparse` gives the same answers (float32
+cheaper than to read that from memory; what a block holds is dominated by its images. Where no C
+compiler served at installation it is missing, and `sparse` gives the same answers (float32
 sums in another order).
 """
 
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
+from emjax.classify.operators.layout import Device
 from emjax.classify.operators.sparse import TILE  # as in native.c
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
@@ -56,7 +56,7 @@ def _load() -> ctypes.CDLL | None:
         not hasattr(library, "version")
         or ctypes.c_int64.in_dll(library, "version").value != VERSION
     ):
-        raise ImportError(f"{path} is of another version than emjax; make env builds it anew")
+        raise ImportError(f"{path} was built by another version of emjax; make env builds it anew")
     library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
     library.count_entries.argtypes = [_Grid, _Particles, *3 * [_Pointer]]
     library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *6 * [_Pointer]]
@@ -121,7 +121,7 @@ def make_block(
     weights: Float[np.ndarray, "b p"],
     n: int,
     grid: FourierGrid,
-    device: Any,
+    device: Device,
 ) -> Block:
     """A block of particles; nothing is computed yet."""
     rotations = np.array(particles.rotations, np.float32, order="C")
@@ -139,7 +139,7 @@ def make_block(
 
 
 def make_tables(
-    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Device
 ) -> Float[np.ndarray, "t v 2 w"]:
     """Coefficients of tiles of classes, those of a voxel side by side."""
     n_voxels = len(tiles[0][0])
@@ -174,7 +174,9 @@ class LaneSums:
     scratch: tuple[np.ndarray, ...] = ()
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: LaneSums | None = None) -> LaneSums:
+def empty_sums(
+    n_tiles: int, n_voxels: int, device: Device, old: LaneSums | None = None
+) -> LaneSums:
     """Sums before the first block, in the memory of a pass that is over: new pages cost time."""
     shape = (n_tiles, n_voxels, 3, TILE)
     if old is None or old.sums.shape != shape:

@@ -6,9 +6,8 @@ particles of a block bring in their order: no atomics, the same bits each time. 
 are interpreted, which is slow and meant for tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,7 +18,8 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Complex, Float, Int
 
 from emjax.classify.operators import sparse
-from emjax.classify.operators.sparse import TILE
+from emjax.classify.operators.layout import Device
+from emjax.classify.operators.sparse import TILE, TileSums
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 
@@ -49,7 +49,7 @@ def make_block(
     weights: Float[np.ndarray, "b p"],
     n: int,
     grid: FourierGrid,
-    device: Any,
+    device: Device,
 ) -> Block:
     """A block of particles, the padding's entries too."""
     p = int(grid.kx.shape[0])
@@ -74,7 +74,7 @@ def make_block(
 
 
 def make_tables(
-    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Device
 ) -> list[tuple[Float[Array, "v w"], Float[Array, "v w"]]]:
     """Real and imaginary parts of a tile of classes each."""
     rows = (np.stack(tile, 1) for tile in tiles)
@@ -94,7 +94,11 @@ def interpreted() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _call(kernel, grid: tuple[int, ...], shapes: Any):
+def _call(
+    kernel: Callable[..., None],
+    grid: tuple[int, ...],
+    shapes: jax.ShapeDtypeStruct | list[jax.ShapeDtypeStruct],
+) -> Callable:
     return pl.pallas_call(
         kernel,
         out_shape=shapes,
@@ -148,7 +152,6 @@ def _compare(
     out[i, :] = jax.lax.fori_loop(0, n_chunks, chunk, jnp.zeros(TILE, jnp.float32))
 
 
-TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
 empty_sums = sparse.empty_sums
 add_lanes = sparse.add_lanes
 
@@ -168,7 +171,8 @@ def add_up(block: Block, posteriors: Float[Array, "b w"], sums: TileSums) -> Til
     n_voxels = len(block.ends) - 1
     shapes = [jax.ShapeDtypeStruct(s.shape, s.dtype) for s in sums]
     operands = (block.ends, block.particle, block.entries, posteriors, *sums)
-    return tuple(_call(_add, (n_voxels,), shapes)(*operands))  # type: ignore[return-value]
+    real, imaginary, denominator = _call(_add, (n_voxels,), shapes)(*operands)
+    return real, imaginary, denominator
 
 
 def _add(ends, particle, entries, posteriors, real, imaginary, weight, *out) -> None:

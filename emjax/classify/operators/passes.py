@@ -3,12 +3,9 @@
 Poses, CTFs and images are the same in all iterations, classes and seeds, so the classes of all
 runs are columns of one table, in tiles of a fixed width: a run's numbers do not depend on which
 other runs share the pass. Particles come in blocks of a fixed size from one half-set each; blocks
-take turns in four lanes, each with sums of its own that are added up in their order in the end.
+alternate between four lanes, each with sums of its own that are added up in their order in the end.
 Lanes work at the same time, on threads of a processor or on several devices, and the numbers do
 not depend on how many there are.
-
-What a block holds, and how it slices and inserts, is the matter of a backend: `native` (compiled,
-on CPUs), `pallas` (Pallas, on GPUs) and `sparse` (plain JAX, anywhere).
 """
 
 from collections import deque
@@ -17,102 +14,62 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Generic, TypeVar, cast
 
-import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Complex, Float
 
-from emjax.classify.operators import native, pallas, sparse
-from emjax.classify.operators.layout import BLOCK_PIXELS, LANES, BlockRows, Layout, make_layout
+from emjax.classify.operators.backend import (
+    Backend,
+    Block,
+    LaneSums,
+    Tables,
+    choose_backend,
+)
+from emjax.classify.operators.layout import (
+    BLOCK_PIXELS,
+    LANES,
+    BlockRows,
+    Device,
+    Layout,
+    make_layout,
+)
 from emjax.classify.operators.sparse import TILE
+from emjax.classify.operators.store import BlockStore, count_kept
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, coarsen, fetch_pages, forget_pages, weights_of
+from emjax.imaging.particles import Particles, coarsen, weights_of
 from emjax.machine import cores
 
-COLUMN_BYTES = 140  # a voxel and class: table, sums of the lanes, their totals and copies
+COLUMN_BYTES = 140  # per voxel and class: table, sums of the lanes, their totals and copies
 
-Block = Any  # of the backend
-Tables = Any
 Result = TypeVar("Result")
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """Functions of a module that slices and inserts blocks of particles."""
-
-    __name__: str
-
-    def gigabytes(self, n: int, grid: FourierGrid) -> float: ...
-    def make_block(
-        self,
-        particles: Particles,
-        weights: Float[np.ndarray, "b p"],
-        n: int,
-        grid: FourierGrid,
-        device: Any,
-    ) -> Block:
-        """What slicing and inserting needs of particles.
-
-        Args:
-            particles: of one half-set, filled up to the block's size.
-            weights: of their pixels, zero for the padding.
-            n: how many are no padding.
-            grid: pixels and voxels.
-            device: where the block lies.
-        """
-        ...
-
-    def make_tables(
-        self, tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
-    ) -> Tables:
-        """What slicing needs of the coefficients of TILE classes each."""
-        ...
-
-    def log_likelihoods(self, block: Block, tables: Tables) -> np.ndarray: ...
-    def empty_sums(self, n_tiles: int, n_voxels: int, device: Any, old: Any) -> Any:
-        """Sums before the first block, in the memory of an earlier pass where it serves."""
-        ...
-
-    def insert(self, block: Block, posteriors: np.ndarray, sums: Any) -> Any: ...
-    def add_lanes(self, lanes: Any, numerator: np.ndarray, denominator: np.ndarray) -> None: ...
-
-
-def choose_backend() -> Backend:
-    """The fastest backend for the devices JAX runs on."""
-    if jax.default_backend() == "cpu":
-        return native if native.available() else sparse
-    return pallas if jax.default_backend() == "gpu" else sparse
-
-
-def describe_backend() -> str:
-    """Its name, and what is slower with it."""
-    backend = choose_backend()
-    name = backend.__name__.split(".")[-1]
-    if backend is not sparse or jax.default_backend() != "cpu":
-        return name
-    return f"{name}, a third of the speed or less: no C compiler served when emjax was built"
-
-
 @dataclass
-class Engine:
+class Engine(Generic[Block, Tables, LaneSums]):
     """Particles in blocks, as many of them kept as fit in memory, the rest made when needed."""
 
     particles: Particles
     grid: FourierGrid
     layout: Layout
     max_memory_gb: float
-    backend: Backend
+    backend: Backend[Block, Tables, LaneSums]
     lowest_frequency: float = 0.0
-    _blocks: dict[int, Block] = field(default_factory=dict)
-    spare_sums: list[Any] = field(default_factory=list)  # of the lanes in a pass that is over
+    spare_sums: list[LaneSums] = field(default_factory=list)  # of lanes in a pass that is over
+    store: BlockStore[Block] = field(init=False, repr=False)
+
+    def __post_init__(self):
+        """Half of the memory is for blocks, the rest for tables, sums and results."""
+        rows, size = [block.rows for block in self.layout.blocks], self.layout.block_size
+        one = self.backend.gigabytes(size, self.grid)
+        kept = count_kept(len(rows), one, self.max_memory_gb / 2)
+        self.store = BlockStore(self.particles, rows, size, kept)
 
     @property
     def n_kept(self) -> int:
-        """Blocks that stay in memory; half of it is for tables, sums and results."""
-        one = self.backend.gigabytes(self.layout.block_size, self.grid)
-        return min(len(self.layout.blocks), int(self.max_memory_gb / 2 / one))
+        """Blocks that stay in memory."""
+        return self.store.n_kept
 
     @cached_property
     def n_plane(self) -> int:
@@ -136,42 +93,35 @@ class Engine:
         yield slice(start, len(widths))
 
     def block(self, index: int) -> Block:
-        """One block."""
-        if index in self._blocks:
-            return self._blocks[index]
-        here, coming = self.layout.blocks[index], index + 1
-        if coming < len(self.layout.blocks) and coming not in self._blocks:
-            fetch_pages(self.particles, self.layout.blocks[coming].rows)
-        rows = here.rows
-        padded = np.concatenate([rows, np.repeat(rows[:1], self.layout.block_size - len(rows))])
-        part = self.particles.take(padded)
-        weights = np.array(weights_of(part, self.grid))
-        weights[len(rows) :] = 0
-        if self.lowest_frequency:
-            weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
-        forget_pages(self.particles)
-        device = self.device(here.lane)
-        made = self.backend.make_block(part, weights, len(rows), self.grid, device)
-        if index < self.n_kept:
-            self._blocks[index] = made
-        return made
+        """One block; the images of the one after it are fetched meanwhile."""
+        after = index + 1 if index + 1 < len(self.layout.blocks) else None
+
+        def make(part: Particles, n: int) -> Block:
+            weights = np.array(weights_of(part, self.grid))
+            weights[n:] = 0
+            if self.lowest_frequency:
+                weights[:, np.hypot(self.grid.kx, self.grid.ky) < self.lowest_frequency] = 0
+            device = self.device(self.layout.blocks[index].lane)
+            return self.backend.make_block(part, weights, n, self.grid, device)
+
+        return self.store.get(index, make, after)
 
     def forget_blocks(self) -> None:
         """Give back the memory of blocks and sums; they are made again when needed."""
-        self._blocks.clear()
+        self.store.forget()
         self.spare_sums.clear()
 
-    def coarser(self, radius: int) -> "Engine":
+    def coarser(self, radius: int) -> "Engine[Block, Tables, LaneSums]":
         """The same blocks of particles with frequencies up to a lower radius only."""
         particles = coarsen(self.particles, radius)
-        return replace(self, particles=particles, grid=particles.grid, _blocks={}, spare_sums=[])
+        return replace(self, particles=particles, grid=particles.grid, spare_sums=[])
 
     def blocks(self) -> Iterator[tuple[BlockRows, Block]]:
         """Every block with its rows, in a fixed order."""
         for index, rows in enumerate(self.layout.blocks):
             yield rows, self.block(index)
 
-    def device(self, lane: int) -> Any:
+    def device(self, lane: int) -> Device:
         """Where a lane's blocks lie."""
         devices = jax.local_devices()
         return devices[lane % len(devices)]
@@ -184,7 +134,9 @@ class Engine:
         made = {device: self.backend.make_tables(tiles, device) for device in set(devices)}
         return [made[device] for device in devices]
 
-    def log_likelihoods(self, rows: BlockRows, block: Block, tables: list[Tables]) -> np.ndarray:
+    def log_likelihoods(
+        self, rows: BlockRows, block: Block, tables: list[Tables]
+    ) -> Float[np.ndarray, "b c"]:
         """−½|F − P|² without the constant −½|F|² of each particle and class, by tiles."""
         return self.backend.log_likelihoods(block, tables[rows.lane])
 
@@ -196,9 +148,9 @@ def make_engine(
     highpass_resolution: float | None = None,
     particle_limit: int | None = None,
     block_pixels: int = BLOCK_PIXELS,
-    backend: Backend | None = None,
-) -> Engine:
-    """Blocks over all particles in a seeded order, the half-sets taking turns.
+    backend: Backend[Block, Tables, LaneSums] | None = None,
+) -> Engine[Block, Tables, LaneSums]:
+    """Blocks over all particles in a seeded order, from one half-set and the other alternately.
 
     Args:
         particles: prepared particles.
@@ -209,11 +161,12 @@ def make_engine(
         block_pixels: pixels in one block of particles.
         backend: that slices and inserts; the fastest there is where None.
     """
-    grid, backend = particles.grid, backend or choose_backend()
+    # Only the machine knows which backend that is; it gets nothing but what it made itself.
+    chosen = backend or cast(Backend[Block, Tables, LaneSums], choose_backend())
     lowest = lowest_frequency(highpass_resolution, particles.extent, particles.radius)
     order = np.random.default_rng(seed).permutation(particles.n)[:particle_limit]
     layout = make_layout(particles, order, block_pixels)
-    return Engine(particles, grid, layout, max_memory_gb, backend, lowest)
+    return Engine(particles, particles.grid, layout, max_memory_gb, chosen, lowest)
 
 
 def lowest_frequency(highpass_resolution: float | None, extent: float, highest: int) -> float:
@@ -254,42 +207,3 @@ def in_lanes(
                 yield done, result.result()
         for done, result in pending:
             yield done, result.result()
-
-
-class Sums(eqx.Module):
-    """What the M-step needs: numerators and denominators of every class by half-set."""
-
-    numerator: Complex[Array | np.ndarray, "2 c v"]
-    denominator: Float[Array | np.ndarray, "2 c v"]
-
-
-class Accumulator:
-    """Adds up the insertions of blocks, lane by lane, in the order of the calls."""
-
-    def __init__(self, engine: Engine, n_columns: int):
-        self.n_columns, self._engine, self._backend = n_columns, engine, engine.backend
-        self._n_tiles = -(-n_columns // TILE)
-        self._n_voxels = int(engine.grid.kxyz.shape[0])
-        self._sums = [
-            engine.backend.empty_sums(self._n_tiles, self._n_voxels, engine.device(lane), old)
-            for lane, old in enumerate(engine.spare_sums or [None] * LANES)
-        ]
-        engine.spare_sums = []
-
-    def add(self, rows: BlockRows, block: Block, posteriors: Float[np.ndarray, "b c"]) -> None:
-        """Insert the block's particles with the posteriors of all columns."""
-        padded = np.zeros((len(posteriors), self._n_tiles * TILE), np.float32)
-        padded[:, : self.n_columns] = posteriors
-        self._sums[rows.lane] = self._backend.insert(block, padded, self._sums[rows.lane])
-
-    def sums(self) -> Sums:
-        """Totals with the Friedel mates of the plane x = 0 added; nothing is added after them."""
-        plane, mates = slice(self._engine.n_plane), slice(self._engine.n_plane - 1, None, -1)
-        shape = (2, self.n_columns, self._n_voxels)
-        numerator, denominator = np.empty(shape, np.complex64), np.empty(shape, np.float32)
-        for h in (0, 1):
-            self._backend.add_lanes(self._sums[h::2], numerator[h], denominator[h])
-        numerator[..., plane] += numerator[..., mates].conj()
-        denominator[..., plane] += denominator[..., mates]
-        self._engine.spare_sums, self._sums = self._sums, []
-        return Sums(numerator, denominator)

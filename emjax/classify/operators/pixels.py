@@ -1,23 +1,26 @@
 """Slices of many volumes at once, and their exact adjoint, for fitting a basis of volumes.
 
-The engine merges the pixels of a particle at a voxel, which suits posteriors that are one number a
-particle. The gradient of a basis needs residual images, so here both matrices are kept by pixel:
-W (pixels × voxels, weights inside) and Wᵀ as its own rows, both read in order without a scatter.
+The engine merges the pixels of a particle at a voxel, which suits posteriors that are one number
+per particle. The gradient of a basis needs residual images, so here both matrices are kept by
+pixel: W (pixels × voxels, weights inside) and Wᵀ as its own rows, both read in order without a
+scatter.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_array, csc_matrix, csr_matrix
 
 from emjax.classify.operators.sparse import slicing_entries
+from emjax.classify.operators.store import BlockStore, count_kept
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, forget_pages, weights_of
+from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
 COLUMNS = 8  # products with other widths are several times slower
@@ -40,30 +43,25 @@ class PixelOperators:
     particles: Particles
     grid: FourierGrid
     fold_of: Int[np.ndarray, " n"]
-    block_size: int
-    layout: list[tuple[int, Int[np.ndarray, " _"]]]
-    keep: bool
+    block_folds: list[int]
+    store: BlockStore[PixelBlock]
     spare_gb: float  # of the memory allowed, what the blocks leave
-    _blocks: dict[int, PixelBlock] = field(default_factory=dict)
 
     def blocks(
         self, folds: tuple[int, ...] | None = None
     ) -> Iterator[tuple[np.ndarray, PixelBlock]]:
         """Rows and operators of every block of some folds (all where None), in a fixed order."""
-        for index, (fold_index, rows) in enumerate(self.layout):
-            if folds is not None and fold_index not in folds:
-                continue
-            if index in self._blocks:
-                yield rows, self._blocks[index]
-                continue
-            block = make_pixel_block(self.particles, rows, self.grid, self.block_size)
-            if self.keep:
-                self._blocks[index] = block
-            yield rows, block
+        wanted = self._indices(folds)
+        make = partial(make_pixel_block, grid=self.grid)
+        for index, block in zip(wanted, self.store.several(wanted, make), strict=True):
+            yield self.store.rows[index], block
 
     def count(self, folds: tuple[int, ...] | None = None) -> int:
         """Particles in some folds."""
-        return sum(len(rows) for f, rows in self.layout if folds is None or f in folds)
+        return sum(len(self.store.rows[index]) for index in self._indices(folds))
+
+    def _indices(self, folds: tuple[int, ...] | None) -> list[int]:
+        return [i for i, f in enumerate(self.block_folds) if folds is None or f in folds]
 
 
 def make_pixel_operators(
@@ -92,23 +90,23 @@ def make_pixel_operators(
     ]
     wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
     gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
-    keep = gigabytes <= max_memory_gb
-    spare = max_memory_gb - gigabytes if keep else max_memory_gb
-    return PixelOperators(particles, grid, folds, size, layout, keep, spare)
+    kept = count_kept(len(layout), gigabytes / len(layout), max_memory_gb, partly=False)
+    store = BlockStore[PixelBlock](particles, [rows for _, rows in layout], size, kept)
+    spare = max_memory_gb - gigabytes if kept else max_memory_gb
+    return PixelOperators(particles, grid, folds, [f for f, _ in layout], store, spare)
 
 
-def make_pixel_block(
-    particles: Particles, rows: Int[np.ndarray, " m"], grid: FourierGrid, size: int
-) -> PixelBlock:
-    """Operators of the particles `rows`, padded to `size` particles of zero weight."""
-    present = np.arange(size) < len(rows)
-    part = particles.take(np.concatenate([rows, np.repeat(rows[:1], size - len(rows))]))
-    forget_pages(particles)
+def make_pixel_block(particles: Particles, n: int, grid: FourierGrid) -> PixelBlock:
+    """Operators of particles, of which those after the first n are padding of zero weight."""
+    present = np.arange(particles.n) < n
     voxels, values, pixels = slicing_entries(
-        jnp.asarray(part.images), weights_of(part, grid), jnp.asarray(part.rotations), grid
+        jnp.asarray(particles.images),
+        weights_of(particles, grid),
+        jnp.asarray(particles.rotations),
+        grid,
     )
     values = np.asarray(values) * present[:, None, None]
-    n_rows, n_voxels = size * int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
+    n_rows, n_voxels = particles.n * int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
     matrix = csr_matrix(
         (values.ravel(), np.asarray(voxels).ravel(), np.arange(n_rows + 1, dtype=np.int32) * 8),
         shape=(n_rows, n_voxels),
@@ -123,7 +121,7 @@ def make_pixel_block(
     )
 
 
-def _parts(matrix) -> tuple[Array, Array, Array]:
+def _parts(matrix: csr_matrix | csc_matrix | csc_array) -> tuple[Array, Array, Array]:
     return jnp.asarray(matrix.data), jnp.asarray(matrix.indices), jnp.asarray(matrix.indptr)
 
 
@@ -149,7 +147,7 @@ def slice_table(block: PixelBlock, table: Float[Array, "v w"], n_volumes: int) -
 
 
 def insert_residuals(block: PixelBlock, residuals: Float[Array, "b c t"]) -> Float[Array, "v w"]:
-    """Wᵀ of c residual images a particle, as a table; the adjoint of `slice_table`."""
+    """Wᵀ of c residual images per particle, as a table; the adjoint of `slice_table`."""
     b, p, _ = block.pixels.shape
     c = residuals.shape[1]
     padded = jnp.pad(residuals, ((0, 0), (0, -c % (COLUMNS // 2)), (0, 0)))

@@ -6,7 +6,6 @@ are merged, times the posteriors: no scatter, no atomics, the same sums in the s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,6 +15,7 @@ from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse import csr_matrix
 
+from emjax.classify.operators.layout import Device
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 from emjax.imaging.projector import fold, make_slices
@@ -37,7 +37,8 @@ class Block(eqx.Module):
 def gigabytes(n: int, grid: FourierGrid) -> float:
     """Memory of the blocks of n particles: W, T and the pixels."""
     pixels = int(grid.kx.shape[0])
-    # T merges 8 corners to 2.6 distinct voxels a pixel, 3.0 in small boxes, 16 bytes each; W has 8.
+    # T merges 8 corners to 2.6 distinct voxels per pixel, 3.0 in small boxes, 16 bytes each;
+    # W has all 8.
     return n * pixels * (8 * 8 + 3.0 * 16 + 8) / 1e9
 
 
@@ -46,7 +47,7 @@ def make_block(
     weights: Float[np.ndarray, "b p"],
     n: int,
     grid: FourierGrid,
-    device: Any,
+    device: Device,
 ) -> Block:
     """Operators of particles, the padding's too."""
     voxels, slicing, pixels, (indices, pointers, merged) = operators(particles, weights, grid)
@@ -130,9 +131,9 @@ def _merge(
 
 
 def make_tables(
-    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Any
+    tiles: Sequence[Sequence[Complex[np.ndarray, " v"]]], device: Device
 ) -> list[Float[Array, "v _"]]:
-    """Tables of a tile of classes each: w real parts, then w imaginary ones, a voxel."""
+    """Tables of a tile of classes each: w real parts, then w imaginary ones, for each voxel."""
     rows = (np.stack(tile, 1) for tile in tiles)
     return [jax.device_put(np.concatenate([np.real(r), np.imag(r)], 1), device) for r in rows]
 
@@ -164,7 +165,9 @@ def _log_likelihoods(block: Block, table: Float[Array, "v _"]) -> Float[Array, "
 TileSums = tuple[Float[Array, "v w"], Float[Array, "v w"], Float[Array, "v w"]]
 
 
-def empty_sums(n_tiles: int, n_voxels: int, device: Any, old: Any = None) -> list[TileSums]:
+def empty_sums(
+    n_tiles: int, n_voxels: int, device: Device, old: list[TileSums] | None = None
+) -> list[TileSums]:
     """Sums before the first block; JAX minds the memory."""
     zero = jax.device_put(np.zeros((n_voxels, TILE), np.float32), device)
     return [(zero, zero, zero)] * n_tiles

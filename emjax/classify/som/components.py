@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse.linalg import eigsh
 
 MAX_COMPONENTS = 80
 # With few components the penalty outweighs the data (it enters α as ϑq/ND) and the map collapses.
@@ -13,8 +14,6 @@ MIN_COMPONENTS = 50
 BANDS = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)
 # Vectors that the detail and the number of components are chosen on.
 SAMPLE = 20_000
-_OVERSAMPLING = 10
-_POWER_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,14 @@ def find_components(
         n_components = max(int(np.argmax(held_out)) + 1, least)
     covariance = (halves[0].scatter + halves[1].scatter) / n
     variance, basis = leading_eigenvectors(covariance, n_components)
-    basis = basis if band is None else basis @ band.T
-    largest = np.take_along_axis(basis, np.argmax(np.abs(basis), axis=1)[:, None], axis=1)
-    return Components(mean, basis * np.sign(largest), variance, held_out, chosen)
+    basis = with_signs(basis if band is None else basis @ band.T)
+    return Components(mean, basis, variance, held_out, chosen)
+
+
+def with_signs(vectors: Float[np.ndarray, "q p"]) -> Float[np.ndarray, "q p"]:
+    """Eigenvectors (rows) with their largest entry above zero: a solver's signs are its own."""
+    largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=1)[:, None], axis=1)
+    return vectors * np.sign(largest)
 
 
 @dataclass(frozen=True)
@@ -133,19 +137,16 @@ def _scatter_halves(
 def leading_eigenvectors(
     covariance: Float[np.ndarray, "p p"], n_components: int
 ) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "q p"]]:
-    """Largest eigenvalues and their vectors (rows) of a covariance, by subspace iteration."""
-    n_pixels = len(covariance)
-    width = min(n_components + _OVERSAMPLING, n_pixels)
-    if n_pixels <= 4 * width:
+    """Largest eigenvalues, descending, and their vectors (rows) of a covariance."""
+    if len(covariance) <= 4 * n_components:
         values, vectors = np.linalg.eigh(covariance)
     else:
-        rng = np.random.default_rng(0)
-        trial = rng.standard_normal((n_pixels, width)).astype(covariance.dtype)
-        for _ in range(_POWER_STEPS):
-            trial = np.linalg.qr(covariance @ trial)[0]
-        values, small = np.linalg.eigh(trial.T @ covariance @ trial)
-        vectors = trial @ small
-    return values[::-1][:n_components], vectors[:, ::-1][:, :n_components].T
+        # From a start of its own choice ARPACK would give other bits each time.
+        start = np.random.default_rng(0).standard_normal(len(covariance)).astype(covariance.dtype)
+        # SciPy's stub takes the tolerance for an integer.
+        values, vectors = eigsh(covariance, n_components, which="LA", v0=start, tol=1e-4)  # type: ignore[arg-type]
+    order = np.argsort(values)[::-1][:n_components]
+    return values[order], vectors[:, order].T
 
 
 def _held_out_gain(even: _Half, odd: _Half, n_pixels: int) -> Float[np.ndarray, " h"]:

@@ -13,7 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from emjax.classify.som import ecm, xmipp
-from emjax.classify.som.components import Components, find_components
+from emjax.classify.som.components import (
+    Components,
+    find_components,
+    leading_eigenvectors,
+    with_signs,
+)
 from emjax.classify.som.grid import Layout, MapGrid
 from emjax.classify.som.quality import MapQuality, map_quality
 from emjax.errors import OptionError
@@ -216,8 +221,8 @@ def _start(
     if seed == 0:
         return plane @ np.eye(2, len(variance), dtype=data.dtype) * np.sqrt(variance)
     half = data[rng.random(len(data)) < 0.5]
-    values, vectors = np.linalg.eigh(half.T @ half / max(len(half), 1))
-    return plane @ (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1][:, :2].T
+    values, vectors = leading_eigenvectors(half.T @ half / max(len(half), 1), 2)
+    return plane @ (with_signs(vectors) * np.sqrt(np.maximum(values, 0))[:, None])
 
 
 def _posteriors(

@@ -1,15 +1,19 @@
-"""The ascending M-step: prior, mask and majorant that stay fixed, and the step itself.
+"""The ascending M-step: prior, mask and majorant that stay fixed, the step, and the climb.
 
 Q's curvature Σ w² E couples voxels through interpolation. Since the weights t of a pixel are
-positive and add up to one, the diagonal Σ w² t bounds it (Jensen), so A⁻¹∇Q climbs.
+positive and add up to one, the diagonal Σ w² t bounds it (Jensen), so A⁻¹∇Q climbs. What mask and
+gridding take from that, halving the step gives back.
 """
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCSR
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float
 
 from emjax.classify.operators.pixels import COLUMNS, PixelBlock, PixelOperators
 from emjax.imaging.grids import (
@@ -74,7 +78,9 @@ def _squared_weights(block: PixelBlock) -> Float[Array, " v"]:
 
 
 @jax.jit
-def _penalty_sum(volumes, precision, on_plane):
+def _penalty_sum(
+    volumes: Complex[Array, "c v"], precision: Float[Array, "c v"], on_plane: Bool[Array, " v"]
+) -> Float[Array, ""]:
     # Rows on the plane x = 0 stand there with their mates.
     weight = jnp.where(on_plane, 0.5, 1.0)
     return 0.5 * jnp.sum(weight * precision * jnp.abs(volumes) ** 2)
@@ -107,3 +113,45 @@ def ascent_step(
     solved = jnp.linalg.solve(system, jnp.stack([total.real.T, total.imag.T], -1))
     step = jax.lax.complex(solved[..., 0], solved[..., 1]).T
     return to_fourier(to_real(step, setting.grid) * setting.window, setting.grid)
+
+
+@runtime_checkable
+class Point(Protocol):
+    """Where a climb may stand: whatever a pass over the particles found there."""
+
+    @property
+    def objective(self) -> float: ...
+
+
+Place = TypeVar("Place", bound=Point)
+
+
+def climb(
+    here: Place,
+    direction: Callable[[Place], Callable[[float], Place]],
+    iterations: int,
+    smallest: float,
+) -> tuple[Place, tuple[float, ...]]:
+    """Steps that never lower the objective: one that does is halved until it no longer does.
+
+    Args:
+        here: where to start.
+        direction: from a place to what lies at a fraction of the full step away from it.
+        iterations: at most; fewer where no step raises the objective.
+        smallest: fraction of a step below which it is not halved again.
+
+    Returns:
+        The last place, and the objective of every place on the way.
+    """
+    history = [here.objective]
+    for _ in range(iterations):
+        at, size = direction(here), 1.0
+        there = at(size)
+        while not there.objective >= here.objective and size >= smallest:
+            size /= 2
+            there = at(size)
+        if not there.objective >= here.objective:
+            break
+        here = there
+        history.append(here.objective)
+    return here, tuple(history)

@@ -4,13 +4,15 @@ F_i = C_i P_i (μ + Σ_j z_ij B_j + Σ_a u_ia D_a) + noise with z, u ~ N(0, I): 
 made of, D (optional) are fixed nuisance volumes such as the mean map's derivatives by pose. The
 E-step is exact. The M-step climbs: a solve by voxel would ignore that interpolation couples voxels
 and that mask and gridding come after, so V moves along the exact gradient, preconditioned by the
-majorising diagonal, and is projected into the mask; where the objective falls, the step is halved.
+majorising diagonal, and is projected into the mask.
 
 Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611; Punjani & Fleet, J. Struct. Biol. 213
 (2021) 107702; parameter expansion: Liu, Rubin & Wu, Biometrika 85 (1998) 755.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,8 +28,10 @@ from emjax.classify.operators.pixels import (
     slice_table,
     to_table,
 )
-from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
+from emjax.classify.subspace.ascent import Setting, ascent_step, climb, make_setting, penalty
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, shell_means, to_fourier, to_real
+
+SMALLEST_STEP = 1e-3  # of a full one
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,21 @@ def _moments(
     )
 
 
+class _Fit(NamedTuple):
+    """Mean and components, and what a pass over the particles found there."""
+
+    volumes: Complex[Array, "c v"]
+    gradient: Complex[Array, "c v"]
+    second: Float[np.ndarray, "c c"]
+    objective: float  # penalised log-likelihood
+
+
 def _pass(
-    operators: PixelOperators, folds, volumes: Complex[Array, "c v"], setting: Setting
-) -> tuple[Complex[Array, "c v"], Float[np.ndarray, "c c"], float]:
-    """Gradient, second moments and penalised log-likelihood of mean and components."""
+    operators: PixelOperators,
+    folds: tuple[int, ...] | None,
+    volumes: Complex[Array, "c v"],
+    setting: Setting,
+) -> _Fit:
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     c, total = len(volumes), len(volumes) + len(setting.nuisance)
     width = 2 * (c + -c % 4)
@@ -129,7 +144,8 @@ def _pass(
         likelihood += float(totals.log_likelihood)
         totals = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
     gradient = add_friedel_mates(from_table(totals.gradient, c), setting.grid)
-    return gradient, np.asarray(totals.second, np.float64), likelihood - penalty(volumes, setting)
+    second = np.asarray(totals.second, np.float64)
+    return _Fit(volumes, gradient, second, likelihood - penalty(volumes, setting))
 
 
 def _expand(volumes: Complex[Array, "c v"], second: Float[np.ndarray, "c c"]) -> Array:
@@ -190,31 +206,27 @@ def fit_basis(
             mean, setting.window, operators.grid, options.n_components, options.seed
         )
     n = operators.count(folds)
-    volumes = jnp.concatenate([mean[None], components])
-    gradient, second, objective = _pass(operators, folds, volumes, setting)
-    history = [objective]
-    for _ in range(options.iterations):
-        step = ascent_step(gradient, volumes, jnp.asarray(second / n), setting)
-        size = 1.0
-        while True:
-            trial = volumes + size * step
+
+    def direction(here: _Fit) -> Callable[[float], _Fit]:
+        step = ascent_step(here.gradient, here.volumes, jnp.asarray(here.second / n), setting)
+
+        def at(size: float) -> _Fit:
+            there = here.volumes + size * step
             if size == 1:
-                trial = _expand(trial, second)
-            new = _pass(operators, folds, trial, setting)
-            if new[2] >= objective or size < 1e-3:
-                break
-            size /= 2
-        if new[2] < objective:
-            break
-        volumes, (gradient, second, objective) = trial, new
-        history.append(objective)
-    return order_components(operators, volumes, tuple(history))
+                there = _expand(there, here.second)
+            return _pass(operators, folds, there, setting)
+
+        return at
+
+    start = _pass(operators, folds, jnp.concatenate([mean[None], components]), setting)
+    fit, history = climb(start, direction, options.iterations, SMALLEST_STEP)
+    return order_components(operators, fit.volumes, history)
 
 
 def order_components(
     operators: PixelOperators, volumes: Complex[Array, "c v"], history: tuple[float, ...] = ()
 ) -> Basis:
-    """Rotate the components so that the images tell them apart, the strongest first."""
+    """Rotate the components to those that images can separate, the strongest first."""
     c = len(volumes)
     if c == 1:
         return Basis(volumes[0], volumes[1:], history)

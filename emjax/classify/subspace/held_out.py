@@ -1,115 +1,34 @@
-"""Held-out evidence: does what was found in some particles explain other particles?
+"""Held-out evidence for components and mixtures, states or a continuum cut in pieces.
 
-Training likelihood always asks for more components and more classes, and seeds can agree on noise.
-What is fitted on one fold is scored on the others: the log-likelihood gain over the mean map, with
-an interval over micrographs, whose particles share ice, defocus and pose errors.
-
-A labelling made from all particles has seen the held-out ones: maps of its members carry their
-noise. Evidence for it must come from runs on one fold.
+A basis fitted on one fold is judged by the others; see `emjax.classify.evidence`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
+from emjax.classify.evidence import (
+    NOTHING_FOUND,
+    Choice,
+    Interval,
+    block_interval,
+    choose_number,
+    least_gain,
+    verdict,
+)
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
-    CampaignOptions,
+    FitOptions,
+    fit_seeds,
     posteriors_and_gain,
-    run_campaign,
 )
-from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
+from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 
-Z95 = 1.959964
-MIN_GAIN = 5.0  # nats, a Bayes factor of 150: less is no evidence however small its error
-# Nats a particle: what is left of wrong poses and of interpolation gave up to 0.007 in simulations,
-# a state of 10 % of the particles that differs by 1.2 % of the mass 0.08.
-MIN_PER_PARTICLE = 0.01
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of classes that are tried, in units of a continuum's pieces
 CUT_WIDTH = 0.5
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A sum over particles with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def block_interval(values: Float[np.ndarray, " n"], blocks: np.ndarray | None = None) -> Interval:
-    """Sum of the values, its error from the spread between blocks (particles where None).
-
-    Args:
-        values: of each particle.
-        blocks: name of each particle's block (micrograph); at least two.
-    """
-    values = np.asarray(values, np.float64)
-    if blocks is None or len(np.unique(blocks)) < 2:
-        sums = values
-    else:
-        _, index = np.unique(blocks, return_inverse=True)
-        # Blocks differ in size: what varies is their sum around that of a block of its size.
-        sums = np.bincount(index, values - values.mean())
-    m = len(sums)
-    spread = sums - sums.mean()
-    error = np.sqrt(m / max(m - 1, 1) * np.sum(spread**2))
-    total = float(values.sum())
-    return Interval(total, total - Z95 * error, total + Z95 * error)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Held-out gain of every candidate number, and the number chosen."""
-
-    numbers: tuple[int, ...]
-    gains: tuple[Interval, ...]  # over the simplest candidate
-    chosen: int
-    reason: str
-
-
-def least_gain(n: int) -> float:
-    """Nats by which held-out particles must gain before it counts."""
-    return max(MIN_GAIN, MIN_PER_PARTICLE * n)
-
-
-def choose_number(
-    gains: Float[np.ndarray, "m n"], numbers: Sequence[int], blocks: np.ndarray | None, what: str
-) -> Choice:
-    """The smallest number that no larger one beats by more than chance.
-
-    Args:
-        gains: held-out log-likelihood of each particle under each candidate.
-        numbers: candidates from the simplest up.
-        blocks: micrograph of each particle.
-        what: the word for the reason: classes, components.
-    """
-    total = [block_interval(g - gains[0], blocks) for g in gains]
-    best = int(np.argmax([t.value for t in total]))
-    least = least_gain(gains.shape[1])
-    chosen = 0
-    while chosen < best:
-        better = [
-            i
-            for i in range(chosen + 1, len(gains))
-            if block_interval(gains[i] - gains[chosen], blocks).low > 0
-            and total[i].value - total[chosen].value > least
-        ]
-        if not better:
-            break
-        chosen = better[0]
-    value = total[chosen]
-    if chosen == 0:
-        reason = f"no number of {what} above {numbers[0]} raises the held-out likelihood"
-    else:
-        reason = (
-            f"{numbers[chosen]} {what} raise the held-out log-likelihood by {value.value:.0f}"
-            f" ({value.low:.0f} … {value.high:.0f}); no more of them raises it further"
-        )
-    return Choice(tuple(numbers), tuple(total), int(numbers[chosen]), reason)
 
 
 def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
@@ -133,7 +52,7 @@ class Fold:
     """A basis fitted on some particles, and the others, which judge it."""
 
     statistics: Statistics  # of all n particles in the basis
-    held_out: np.ndarray  # bool of n: not seen by the fit of the basis
+    held_out: Bool[np.ndarray, " n"]  # not seen by the fit of the basis
 
 
 @dataclass(frozen=True)
@@ -165,8 +84,22 @@ class Evidence:
         """False: no discrete heterogeneity found."""
         return self.discrete_classes > 1
 
+    @property
+    def verdict(self) -> str:
+        """The answer in words: states, a continuum, or nothing."""
+        count = self.components.chosen
+        if self.found:
+            return verdict(self.classes)
+        if not count:
+            return NOTHING_FOUND
+        parts = f"; {self.classes.chosen} classes cut it" if self.spread else ""
+        components = f"{count} component{'s' * (count > 1)}"
+        return f"{NOTHING_FOUND}, but continuous variability in {components}{parts}"
 
-def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+
+def quarters(
+    fold: Fold, blocks: Shaped[np.ndarray, " n"] | None, seed: int = 0
+) -> list[tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
     """The held-out particles in two parts by block, each once to learn from and once to score."""
     names = np.arange(fold.statistics.n) if blocks is None else np.asarray(blocks)
     own = np.unique(names[fold.held_out])
@@ -176,17 +109,37 @@ def quarters(fold: Fold, blocks: np.ndarray | None, seed: int = 0) -> list[tuple
     return [(part, rest), (rest, part)]
 
 
+@dataclass(frozen=True)
+class _Quarter:
+    """Particles to learn from and particles to score, in one basis."""
+
+    learning: Statistics
+    scoring: Statistics
+    scored: Bool[np.ndarray, " n"]
+
+    def leading(self, n_components: int) -> "_Quarter":
+        learning, scoring = (s.leading(n_components) for s in (self.learning, self.scoring))
+        return replace(self, learning=learning, scoring=scoring)
+
+
+class _Mixture(NamedTuple):
+    """Classes that a quarter has learned."""
+
+    coordinates: Float[np.ndarray, "k q"]
+    class_weights: Float[np.ndarray, " k"]
+
+
 def held_out_evidence(
     folds: Sequence[Fold],
     n_classes: Sequence[int],
-    blocks: np.ndarray | None = None,
+    blocks: Shaped[np.ndarray, " n"] | None = None,
     seeds: int = 40,
-    options: CampaignOptions = DEFAULTS,
+    options: FitOptions = DEFAULTS,
 ) -> Evidence:
     """Judge components and classes by particles that the basis has not seen.
 
     Noise that a basis has taken up makes it too large for other particles, and a mixture fitted
-    with the basis inherits that. So the held-out particles are parted in two: one part learns the
+    with the basis inherits that. So the held-out particles are split in two: one part learns the
     coordinates' variance and the classes in the foreign basis, the other scores them, and back.
 
     Args:
@@ -202,58 +155,62 @@ def held_out_evidence(
     for fold in folds:
         for learn, score in quarters(fold, blocks):
             mix = latent_mix(fold.statistics.take(learn))
-            learning = turn(fold.statistics.take(learn), mix)
-            scoring = turn(fold.statistics.take(score), mix)
+            learning, scoring = (
+                change_basis(fold.statistics.take(rows), mix) for rows in (learn, score)
+            )
             component[:, score] = component_gains(scoring)
-            tasks.append((learning, scoring, score))
-    scored = np.any([score for _, _, score in tasks], axis=0)
+            tasks.append(_Quarter(learning, scoring, score))
+    scored = np.any([task.scored for task in tasks], axis=0)
     own = None if blocks is None else np.asarray(blocks)[scored]
     components = choose_number(component[:, scored], range(q + 1), own, "components")
     numbers = sorted({1, *n_classes})
     gains = np.zeros((len(numbers), n))
-    kept = max(components.chosen, 1)
-    fits: list[list] = [[] for _ in numbers]
-    for learning, scoring, score in tasks:
+    tasks = [task.leading(max(components.chosen, 1)) for task in tasks]
+    fits: list[list[_Mixture]] = [[] for _ in numbers]
+    for task in tasks:
         for row, k in enumerate(numbers):
-            fit, value = _learn_and_score(
-                learning.leading(kept), scoring.leading(kept), k, seeds, options
-            )
-            gains[row, score] = value
+            fit = _learn(task.learning, k, seeds, options)
+            gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
             fits[row].append(fit)
     classes = choose_number(gains[:, scored], numbers, own, "classes")
     if components.chosen == 0 and classes.chosen > 1:
         reason = "no component raises the held-out likelihood, so there is nothing to class by"
         classes = replace(classes, chosen=1, reason=reason)
     row = numbers.index(classes.chosen)
-    offset = sum(float(s.offset.sum()) for _, s, _ in tasks)
+    offset = sum(float(task.scoring.offset.sum()) for task in tasks)
     return Evidence(
         components=components,
         classes=classes,
-        per_class=_class_losses(tasks, fits[row], gains[row], kept, scored, own),
-        spread=_measure_spread(tasks, fits[row], gains[row], kept, scored, own),
+        per_class=_class_losses(tasks, fits[row], gains[row], scored, own),
+        spread=_measure_spread(tasks, fits[row], gains[row], scored, own),
         log_likelihood=offset + float(gains[row].sum()),
     )
 
 
-def _learn_and_score(learning: Statistics, scoring: Statistics, k: int, seeds: int, options):
+def _learn(learning: Statistics, k: int, seeds: int, options: FitOptions) -> _Mixture:
     count = seeds if k > 1 else 1
     narrow = replace(options, tile_columns=min(options.tile_columns, count * k))
-    campaign = run_campaign(learning, k, range(count), narrow)
-    best = campaign.best()
-    fit = campaign.coordinates[best], campaign.class_weights[best]
-    return fit, posteriors_and_gain(scoring, *fit)[1]
+    fits = fit_seeds(learning, k, range(count), narrow)
+    best = fits.best()
+    return _Mixture(fits.coordinates[best], fits.class_weights[best])
 
 
-def _class_losses(tasks, fits, full, kept, scored, blocks) -> tuple[Interval, ...]:
+def _class_losses(
+    tasks: Sequence[_Quarter],
+    fits: Sequence[_Mixture],
+    full: Float[np.ndarray, " n"],
+    scored: Bool[np.ndarray, " n"],
+    blocks: Shaped[np.ndarray, " m"] | None,
+) -> tuple[Interval, ...]:
     """Held-out likelihood that is lost when one class, in order of size, is taken away."""
-    k = len(fits[0][1])
+    k = len(fits[0].class_weights)
     losses = []
     for j in range(k if k > 1 else 0):
         without = np.zeros(len(full))
-        for (_, scoring, score), (z, weights) in zip(tasks, fits):
+        for task, (z, weights) in zip(tasks, fits):
             keep = np.arange(k) != j
             rest = weights[keep] / weights[keep].sum()
-            without[score] = posteriors_and_gain(scoring.leading(kept), z[keep], rest)[1]
+            without[task.scored] = posteriors_and_gain(task.scoring, z[keep], rest)[1]
         losses.append(block_interval((full - without)[scored], blocks))
     return tuple(losses)
 
@@ -289,16 +246,22 @@ def spread_gain(
     return np.logaddexp.reduce(scores + np.log(np.maximum(class_weights, 1e-12)), 1)
 
 
-def _measure_spread(tasks, fits, without, kept, scored, blocks) -> Spread | None:
+def _measure_spread(
+    tasks: Sequence[_Quarter],
+    fits: Sequence[_Mixture],
+    without: Float[np.ndarray, " n"],
+    scored: Bool[np.ndarray, " n"],
+    blocks: Shaped[np.ndarray, " m"] | None,
+) -> Spread | None:
     """The width that the learning particles find likeliest, judged by the others."""
-    if len(fits[0][1]) < 2:
+    if len(fits[0].class_weights) < 2:
         return None
     learned = np.zeros(len(WIDTHS))
     gains = np.zeros((len(WIDTHS), len(without)))
-    for (learning, scoring, score), (z, weights) in zip(tasks, fits):
+    for task, (z, weights) in zip(tasks, fits):
         for row, width in enumerate(WIDTHS):
-            learned[row] += spread_gain(learning.leading(kept), z, weights, width).sum()
-            gains[row, score] = spread_gain(scoring.leading(kept), z, weights, width)
+            learned[row] += spread_gain(task.learning, z, weights, width).sum()
+            gains[row, task.scored] = spread_gain(task.scoring, z, weights, width)
     best = int(np.argmax(learned))
     gain = block_interval((gains[best] - without)[scored], blocks)
     enough = bool(gain.low > 0 and gain.value > least_gain(int(scored.sum())))

@@ -1,36 +1,29 @@
-"""Mixtures inside a subspace: thousands of seeded classifications as two matrix products.
-
-Class volumes are V_k = μ + Σ_j z_kj B_j in a fixed basis of q volumes. With fixed poses and CTFs a
-particle enters only through g_i = ⟨CPB, F − CPμ⟩ and G_i = ⟨CPB, CPB⟩:
-ℓ_i(z) = g_i·z − ½ zᵀG_i z above the mean map, exactly. Rows [g_i, vech G_i, 1] times columns
-[z_k, −½z_j² and −z_j z_l, log π_k] are the E-step of every class of every seed; the posteriors
-times the same rows are all that the M-step (Σ r G_i + I) z_k = Σ r g_i needs.
-
-Source: Dempster, Laird & Rubin, J. R. Stat. Soc. B 39 (1977) 1; Tipping & Bishop, Neural Comput. 11
-(1999) 443.
-"""
+"""Mixtures inside a subspace: thousands of seeded classifications in one pass of products."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from emjax.classify.subspace.products import (
+    accumulate,
+    accumulate_labels,
+    class_columns,
+    feature_blocks,
+    solve_classes,
+)
 from emjax.classify.subspace.statistics import Statistics
-
-CHUNK = 512  # particles in one product: its columns stay in the cache
-PIECE = 64  # particles added up by one thread
 
 
 @dataclass(frozen=True)
-class CampaignOptions:
-    """How the seeds are run; none of it changes what a seed converges to but the tolerance."""
+class FitOptions:
+    """How the seeds are run; only the tolerance changes what a seed converges to."""
 
     max_iterations: int = 300
-    tolerance: float = 1e-5  # of the likelihood gain over the mean map, an iteration
+    tolerance: float = 1e-5  # of the likelihood gain over the mean map, per iteration
     min_iterations: int = 8
     start_particles: int = 20_000  # random labels of at most so many particles start a seed
     first_particles: int = 100_000  # of twice as many, so many converge before all of them do
@@ -38,11 +31,11 @@ class CampaignOptions:
     block_rows: int = 262_144  # particles read at once
 
 
-DEFAULTS = CampaignOptions()
+DEFAULTS = FitOptions()
 
 
 @dataclass(frozen=True)
-class Campaign:
+class SeededFits:
     """r seeded runs with one number of classes; classes in order of size."""
 
     n_classes: int
@@ -58,116 +51,6 @@ class Campaign:
         return int(np.argmax(self.log_likelihood))
 
 
-@jax.jit
-def class_columns(
-    coordinates: Float[Array, "*r q"], class_weights: Float[Array, "*r"]
-) -> Float[Array, "*r f"]:
-    """Columns θ whose product with a particle's row is ℓ_i(z) + log π."""
-    q = coordinates.shape[-1]
-    rows, columns = np.tril_indices(q)
-    products = coordinates[..., rows] * coordinates[..., columns]
-    factor = np.where(rows == columns, -0.5, -1.0).astype(np.float32)
-    log_weights = jnp.log(jnp.maximum(class_weights, 1e-12))[..., None]
-    return jnp.concatenate([coordinates, products * factor, log_weights], -1)
-
-
-@jax.jit
-def _accumulate(
-    rows: Float[Array, "c b f"],
-    coordinates: Float[Array, "r k q"],
-    class_weights: Float[Array, "r k"],
-) -> tuple[Float[Array, "r k f"], Float[Array, " r"]]:
-    """Σ r_ik [g, G, 1] and Σ log Σ_k π_k exp ℓ_ik of each run; padding rows are all zeros."""
-    theta = class_columns(coordinates, class_weights)
-    r, k, f = theta.shape
-    flat = theta.reshape(r * k, f)
-
-    def step(carry, phi):
-        sums, evidence = carry
-        ell = (phi @ flat.T).reshape(-1, r, k)
-        top = jnp.max(ell, -1, keepdims=True)
-        # Below −60 a posterior is nothing, and its products would be denormal numbers, which crawl.
-        weight = jnp.exp(jnp.maximum(ell - top, -60.0))
-        total = jnp.sum(weight, -1, keepdims=True)
-        posterior = (weight / total).reshape(-1, r * k)
-        gain = phi[:, -1] @ (jnp.log(total) + top)[..., 0]
-        return (sums + _times(posterior, phi), evidence + gain), None
-
-    start = (jnp.zeros((r * k, f), theta.dtype), jnp.zeros(r, theta.dtype))
-    (sums, evidence), _ = jax.lax.scan(step, start, rows)
-    return sums.reshape(r, k, f), evidence
-
-
-def _times(weights: Float[Array, "b r"], phi: Float[Array, "b f"]) -> Float[Array, "r f"]:
-    """weightsᵀ·phi in pieces so short that no thread takes a part of one.
-
-    A longer sum is split over the threads there are, and its last digits with it.
-    """
-
-    def step(total, piece):
-        return total + piece[0].T @ piece[1], None
-
-    start = jnp.zeros((weights.shape[1], phi.shape[1]), phi.dtype)
-    pieces = tuple(a.reshape(-1, PIECE, a.shape[1]) for a in (weights, phi))
-    return jax.lax.scan(step, start, pieces)[0]
-
-
-@partial(jax.jit, static_argnames="n_classes")
-def _accumulate_labels(
-    rows: Float[Array, "c b f"], keys: Array, n_classes: int
-) -> Float[Array, "r k f"]:
-    """Σ over particles with random label k of [g, G, 1], for each run's key."""
-    c, b, f = rows.shape
-    r = keys.shape[0]
-
-    def step(sums, inputs):
-        phi, index = inputs
-        draw = jax.vmap(
-            lambda key: jax.random.randint(jax.random.fold_in(key, index), (b,), 0, n_classes)
-        )
-        onehot = draw(keys).T[..., None] == jnp.arange(n_classes)
-        return sums + _times(onehot.reshape(b, r * n_classes).astype(phi.dtype), phi), None
-
-    start = jnp.zeros((r * n_classes, f), rows.dtype)
-    sums, _ = jax.lax.scan(step, start, (rows, jnp.arange(c)))
-    return sums.reshape(r, n_classes, f)
-
-
-@partial(jax.jit, static_argnames="q")
-def _solve(
-    sums: Float[Array, "r k f"], q: int
-) -> tuple[Float[Array, "r k q"], Float[Array, "r k"]]:
-    """M-step: (Σ r G + I) z = Σ r g, and the class weights."""
-    rows, columns = np.tril_indices(q)
-    packed = sums[..., q:-1]
-    square = jnp.zeros((*sums.shape[:-1], q, q), sums.dtype)
-    square = square.at[..., rows, columns].set(packed).at[..., columns, rows].set(packed)
-    system = square + jnp.eye(q, dtype=sums.dtype)
-    z = jnp.linalg.solve(system, sums[..., :q, None])[..., 0]
-    mass = sums[..., -1]
-    return z, mass / jnp.maximum(jnp.sum(mass, -1, keepdims=True), 1e-20)
-
-
-def feature_blocks(features: np.ndarray, block_rows: int) -> Iterator[Float[Array, "c b f"]]:
-    """Rows [g, vech G, 1] in blocks of whole chunks, zeros as padding; one block is in memory."""
-    n, f = features.shape
-    block_rows = _padded(n) if n <= block_rows else max(CHUNK, block_rows // CHUNK * CHUNK)
-    for start in range(0, n, block_rows):
-        part = features[start : start + block_rows]
-        length = _padded(len(part)) if n <= block_rows else block_rows
-        block = np.zeros((length, f + 1), features.dtype)
-        block[: len(part), :f] = part
-        block[: len(part), f] = 1
-        yield jnp.asarray(block.reshape(-1, CHUNK, f + 1))
-
-
-def _padded(n: int) -> int:
-    """Whole chunks, in few enough sizes that compiled programs serve again."""
-    chunks = -(-n // CHUNK)
-    step = max(1, 2 ** (chunks.bit_length() - 4))
-    return -(-chunks // step) * step * CHUNK
-
-
 class _Rows:
     """Feature blocks, kept on the device where there is only one."""
 
@@ -180,17 +63,17 @@ class _Rows:
         return iter(self._kept or feature_blocks(self._features, self._block_rows))
 
 
-def run_campaign(
+def fit_seeds(
     statistics: Statistics,
     n_classes: int,
     seeds: Sequence[int],
-    options: CampaignOptions = DEFAULTS,
+    options: FitOptions = DEFAULTS,
     initial: Float[np.ndarray, "r k q"] | None = None,
-) -> Campaign:
+) -> SeededFits:
     """Fit a mixture of `n_classes` volumes of the subspace from every seed.
 
     A seed's numbers do not depend on the others: runs go through products of fixed width. Of many
-    particles, every so-manieth converges first, from where all of them need few iterations.
+    particles, every m-th converges first, from where all of them need few iterations.
 
     Args:
         statistics: of the particles.
@@ -210,7 +93,7 @@ def run_campaign(
     weights, before = None, 0
     step = statistics.n // options.first_particles
     if initial is None and step > 1:
-        first = run_campaign(statistics.take(slice(None, None, step)), n_classes, seeds, options)
+        first = fit_seeds(statistics.take(slice(None, None, step)), n_classes, seeds, options)
         initial, weights, before = first.coordinates, first.class_weights, first.iterations
         options = replace(options, min_iterations=1)
     runs = _Runs(statistics, n_classes, seeds, options, initial, weights)
@@ -223,9 +106,17 @@ def run_campaign(
 
 
 class _Runs:
-    """All runs of a campaign; those that have converged leave the products."""
+    """All runs of one number of classes; those that have converged leave the products."""
 
-    def __init__(self, statistics, n_classes, seeds, options, initial, weights):
+    def __init__(
+        self,
+        statistics: Statistics,
+        n_classes: int,
+        seeds: Sequence[int],
+        options: FitOptions,
+        initial: Float[np.ndarray, "r k q"] | None,
+        weights: Float[np.ndarray, "r k"] | None,
+    ):
         self.k, self.q, self.options = n_classes, statistics.n_components, options
         self.rows = _Rows(np.asarray(statistics.features), options.block_rows)
         self.seeds = np.asarray(seeds)
@@ -247,7 +138,7 @@ class _Runs:
         rows = next(feature_blocks(np.asarray(statistics.features[:n]), n))
         for own in self._tiles(np.arange(len(self.seeds))):
             keys = jax.vmap(jax.random.key)(jnp.asarray(self.seeds[own], jnp.uint32))
-            z, _ = _solve(_accumulate_labels(rows, keys, self.k), self.q)
+            z, _ = solve_classes(accumulate_labels(rows, keys, self.k), self.q)
             self.z[own] = np.asarray(z)
 
     def _tiles(self, active: np.ndarray) -> list[np.ndarray]:
@@ -259,26 +150,26 @@ class _Runs:
     def iterate(self, iteration: int) -> None:
         """One E- and M-step of all runs that have not converged."""
         tiles = self._tiles(np.flatnonzero(~self.converged))
-        totals: list = [None] * len(tiles)
+        totals: dict[int, tuple[Float[Array, "r k f"], Float[Array, " r"]]] = {}
         for block in self.rows:
             for i, own in enumerate(tiles):
-                new = _accumulate(block, self.z[own], self.weights[own])
-                old = totals[i]
-                totals[i] = new if old is None else jax.tree.map(jnp.add, old, new)
-        for own, (sums, evidence) in zip(tiles, totals):
+                new = accumulate(block, self.z[own], self.weights[own])
+                totals[i] = jax.tree.map(jnp.add, totals[i], new) if i in totals else new
+        for i, own in enumerate(tiles):
+            sums, evidence = totals[i]
             penalty = 0.5 * np.sum(self.z[own].astype(np.float64) ** 2, (1, 2))
             likelihood = np.asarray(evidence, np.float64) - penalty
             change = likelihood - self.likelihood[own]
             small = change < np.maximum(self.options.tolerance * np.abs(likelihood), 1e-3)
             self.likelihood[own], self.iterations[own] = likelihood, iteration
-            z, weights = _solve(sums, self.q)
+            z, weights = solve_classes(sums, self.q)
             self.z[own], self.weights[own] = np.asarray(z), np.asarray(weights)
             self.converged[own] = small & (iteration > self.options.min_iterations)
 
-    def result(self) -> Campaign:
+    def result(self) -> SeededFits:
         """Runs with their classes in order of size."""
         order = np.argsort(-self.weights, axis=1, kind="stable")
-        return Campaign(
+        return SeededFits(
             n_classes=self.k,
             seeds=self.seeds,
             coordinates=np.take_along_axis(self.z, order[..., None], 1),
@@ -320,7 +211,12 @@ def posteriors_and_gain(
     return posteriors, gain
 
 
-def _score_chunks(statistics: Statistics, coordinates, class_weights):
+def _score_chunks(
+    statistics: Statistics,
+    coordinates: Float[np.ndarray, "r k q"],
+    class_weights: Float[np.ndarray, "r k"],
+) -> Iterator[tuple[slice, Float[Array, "b r k"]]]:
+    """Rows, and ℓ + log π of their particles in every class of every run."""
     features = statistics.features
     theta = class_columns(
         jnp.asarray(coordinates, features.dtype), jnp.asarray(class_weights, features.dtype)

@@ -1,10 +1,12 @@
 """Full-volume iterations after the subspace: what the basis could not express.
 
-Expectation-maximisation over K volumes with the ascending M-step of the basis, so that the
+EM over K volumes with the ascending M-step of the basis, so that the
 likelihood never falls; pose errors may be marginalised along the same derivative volumes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,8 +23,10 @@ from emjax.classify.operators.pixels import (
     to_table,
 )
 from emjax.classify.pose_error import marginal_likelihoods
-from emjax.classify.subspace.ascent import Setting, ascent_step, make_setting, penalty
+from emjax.classify.subspace.ascent import Setting, ascent_step, climb, make_setting, penalty
 from emjax.imaging.grids import add_friedel_mates
+
+SMALLEST_STEP = 0.1  # of a full one
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,20 @@ class Polished:
     objective: tuple[float, ...]
 
 
+class _Fit(NamedTuple):
+    """Classes, and what a pass over the particles found there."""
+
+    volumes: Complex[Array, "k v"]
+    class_weights: Float[np.ndarray, " k"]
+    posteriors: Float[np.ndarray, "n k"]
+    gradient: Complex[Array, "k v"]
+    objective: float  # penalised log-likelihood
+
+
 @eqx.filter_jit
 def _moments(
     block: PixelBlock, table: Float[Array, "v w"], log_weights: Float[Array, " k"], n_volumes: int
-):
+) -> tuple[Float[Array, "b k"], Float[Array, "v u"], Float[Array, ""]]:
     """Posteriors, their gradient images' insertion, and the log-likelihood of one block."""
     k = log_weights.shape[0]
     slices = slice_table(block, table, n_volumes)
@@ -51,19 +65,25 @@ def _moments(
     return posterior, gradient, evidence
 
 
-def _pass(operators, volumes, weights, setting: Setting):
+def _pass(
+    operators: PixelOperators,
+    volumes: Complex[Array, "k v"],
+    class_weights: Float[np.ndarray, " k"],
+    setting: Setting,
+) -> _Fit:
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     k, total = len(volumes), len(volumes) + len(setting.nuisance)
     posteriors = np.zeros((operators.particles.n, k), np.float32)
     gradient = jnp.zeros((table.shape[0], 2 * (k + -k % 4)), table.dtype)
     likelihood = 0.0
-    log_weights = jnp.log(jnp.maximum(jnp.asarray(weights, table.dtype), 1e-12))
+    log_weights = jnp.log(jnp.maximum(jnp.asarray(class_weights, table.dtype), 1e-12))
     for rows, block in operators.blocks():
         posterior, part, evidence = _moments(block, table, log_weights, total)
         posteriors[rows] = np.asarray(posterior)[: len(rows)]
         gradient, likelihood = gradient + part, likelihood + float(evidence)
     gradient = add_friedel_mates(from_table(gradient, k), setting.grid)
-    return posteriors, gradient, likelihood - penalty(volumes, setting)
+    objective = likelihood - penalty(volumes, setting)
+    return _Fit(volumes, class_weights, posteriors, gradient, objective)
 
 
 def polish(
@@ -88,22 +108,13 @@ def polish(
     weights = np.asarray(class_weights, np.float64)
     mean = jnp.asarray(weights, volumes.real.dtype) @ volumes
     setting = make_setting(operators, None, mean, mask, nuisance, (4.0,) * k)
-    posteriors, gradient, objective = _pass(operators, volumes, weights, setting)
-    history = [objective]
-    for _ in range(iterations):
-        mass = posteriors.sum(0, dtype=np.float64)
-        new_weights = mass / mass.sum()
-        system = jnp.asarray(np.diag(mass / mass.sum()))
-        step = ascent_step(gradient, volumes, system, setting)
-        size = 1.0
-        while True:
-            trial = _pass(operators, volumes + size * step, new_weights, setting)
-            if trial[2] >= objective or size < 0.1:
-                break
-            size /= 2
-        if trial[2] < objective:
-            break
-        volumes, weights = volumes + size * step, new_weights
-        posteriors, gradient, objective = trial
-        history.append(objective)
-    return Polished(volumes, weights, posteriors, tuple(history))
+
+    def direction(here: _Fit) -> Callable[[float], _Fit]:
+        mass = here.posteriors.sum(0, dtype=np.float64)
+        shares = mass / mass.sum()
+        step = ascent_step(here.gradient, here.volumes, jnp.asarray(np.diag(shares)), setting)
+        return lambda size: _pass(operators, here.volumes + size * step, shares, setting)
+
+    start = _pass(operators, volumes, weights, setting)
+    found, history = climb(start, direction, iterations, SMALLEST_STEP)
+    return Polished(found.volumes, found.class_weights, found.posteriors, history)

@@ -1,9 +1,6 @@
-"""The whole subspace analysis: bases judged by held-out particles, then the chosen one on all.
+"""Recipes for a basis, each fitted on every fold alone and scored on the particles left out.
 
-Candidates are tried from the simplest up: one basis in the mask, the same inside the region that
-varies, and with components of each class. Each is fitted on every fold alone and scored on the
-others; a candidate is kept where it raises the held-out likelihood. The same recipe then runs on
-all particles, restricted to the directions that held-out particles confirmed.
+One basis in the mask, the same inside the region that varies, and with components of each class.
 """
 
 from collections.abc import Callable
@@ -11,20 +8,16 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Shaped
 
+from emjax.classify.evidence import block_interval
 from emjax.classify.operators.pixels import PixelOperators
-from emjax.classify.pose_error import (
-    AUTO_WIDTHS,
-    PoseError,
-    nuisance_coefficients,
-    nuisance_modes,
-    project_statistics,
-)
+from emjax.classify.pose_error import AUTO_WIDTHS, PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
-from emjax.classify.subspace.held_out import Evidence, Fold, block_interval, held_out_evidence
+from emjax.classify.subspace.held_out import Evidence, Fold, held_out_evidence
+from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.region import enrich_by_class, refit_in_region
-from emjax.classify.subspace.statistics import Statistics, latent_mix, turn
+from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.prepare import MeanMap
 
@@ -54,31 +47,19 @@ class Candidate:
     scale: float  # of the pose error
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What held-out particles say about every recipe that was tried."""
-
-    chosen: Candidate
-    candidates: tuple[Candidate, ...]
-    recipe: tuple[str, ...]  # steps that lead to the chosen basis
-    widths: dict[float, float]  # held-out log-likelihood by scale of the pose error
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What the campaign runs on, and why."""
-
-    judgement: Judgement
-    basis: Basis  # of all particles, in the confirmed directions
-    statistics: Statistics
-    pose_error: PoseError | None
-    nuisance_modes: tuple[dict[str, float | bool], ...] = ()
-
-
-class _Analyst:
+class Analyst:
     """The steps of an analysis on one set of particles."""
 
-    def __init__(self, operators, mean: MeanMap, mask, blocks, options, say, components):
+    def __init__(
+        self,
+        operators: PixelOperators,
+        mean: MeanMap,
+        mask: Float[np.ndarray, "d d d"],
+        blocks: Shaped[np.ndarray, " n"] | None,
+        options: SubspaceOptions,
+        say: Callable[..., None],
+        components: Complex[Array, "q v"] | None,
+    ):
         self.operators, self.mean, self.mask = operators, mean, np.asarray(mask)
         self.blocks, self.options, self.say = blocks, options, say
         self.grid = operators.grid
@@ -97,12 +78,13 @@ class _Analyst:
         )
         return width, values
 
-    def _scales(self) -> tuple[float, ...]:
+    def scales(self) -> tuple[float, ...]:
+        """Widths of the pose error to try, in units of the one the derivatives were made for."""
         return {"off": (0.0,), "auto": AUTO_WIDTHS}.get(str(self.options.pose_error), (1.0,))
 
     def _first_scale(self) -> float:
-        """Width by the mean map alone: tells poses that are off from poses that are not."""
-        scales = self._scales()
+        """Width by the mean map alone, which shows whether poses are off."""
+        scales = self.scales()
         if len(scales) == 1:
             return scales[0]
         values = slicing_values(jnp.asarray(self.mean.volume * self.mean.solvent_mask), self.grid)
@@ -114,42 +96,51 @@ class _Analyst:
         self.exact = totals[0] == max(totals) and gain.high < 0
         return scales[int(np.argmax(totals))]
 
-    def fit(
-        self, name: str, previous: Candidate | None, fold: int | None, start=None
-    ) -> Basis | None:
-        """Basis of one recipe on all particles but those of a fold."""
-        options = self.options
-        folds = tuple(f for f in self.folds if f != fold) if fold is not None else None
-        # The width the derivatives were made for serves every scale above zero.
-        nuisance = self.nuisance[:6] if self.scale > 0 else None
-        first = BasisOptions(
-            options.n_components,
-            options.iterations,
-            component_prior=options.component_prior,
-            seed=options.seed,
+    def fit_in_mask(self, fold: int | None, start: Complex[Array, "q v"] | None) -> Basis:
+        """Basis in the mask of all particles but those of a fold."""
+        options = BasisOptions(
+            self.options.n_components,
+            self.options.iterations,
+            component_prior=self.options.component_prior,
+            seed=self.options.seed,
         )
-        if name == "mask":
-            mean = slicing_values(jnp.asarray(self._mean_without(fold)), self.grid)
-            return fit_basis(
-                self.operators,
-                mean,
-                self.mask,
-                first,
-                folds=folds,
-                nuisance=nuisance,
-                components=start if start is not None else self.components,
-            )
-        assert previous is not None
-        basis = start if start is not None else previous.bases[fold]  # type: ignore[index]
-        later = BasisOptions(
+        return fit_basis(
+            self.operators,
+            slicing_values(jnp.asarray(self._mean_without(fold)), self.grid),
+            self.mask,
+            options,
+            folds=self._but(fold),
+            nuisance=self._marginalised(),
+            components=start,
+        )
+
+    def improve(self, name: str, basis: Basis, n_classes: int, fold: int | None) -> Basis | None:
+        """A basis refitted by another recipe without a fold; None where nothing stands out.
+
+        Args:
+            name: region or classes.
+            basis: of an earlier recipe, on the same particles.
+            n_classes: that it was found to hold.
+            fold: the particles left out.
+        """
+        options = BasisOptions(
             basis.n_components,
-            max(6, options.iterations // 2),
-            component_prior=options.component_prior,
+            max(6, self.options.iterations // 2),
+            component_prior=self.options.component_prior,
         )
+        folds, nuisance = self._but(fold), self._marginalised()
         if name == "region":
-            return refit_in_region(self.operators, basis, self.mask, later, folds, nuisance)
-        kept = previous.evidence.classes.chosen
-        return enrich_by_class(self.operators, basis, self.mask, kept, later, folds, nuisance)
+            return refit_in_region(self.operators, basis, self.mask, options, folds, nuisance)
+        return enrich_by_class(
+            self.operators, basis, self.mask, n_classes, options, folds, nuisance
+        )
+
+    def _but(self, fold: int | None) -> tuple[int, ...] | None:
+        return None if fold is None else tuple(f for f in self.folds if f != fold)
+
+    def _marginalised(self) -> Complex[Array, "m v"] | None:
+        """The width the derivatives were made for serves every scale above zero."""
+        return self.nuisance[:6] if self.scale > 0 else None
 
     def _mean_without(self, fold: int | None) -> np.ndarray:
         volume = self.mean.volume
@@ -159,11 +150,17 @@ class _Analyst:
 
     def judge(self, name: str, previous: Candidate | None = None) -> Candidate | None:
         """Fit a recipe on every fold and score it on what was left out."""
-        bases = {fold: self.fit(name, previous, fold) for fold in self.folds}
-        if any(basis is None for basis in bases.values()):
-            return None
-        found = {fold: basis for fold, basis in bases.items() if basis is not None}
-        return self.score(name, found, self.scale)
+        bases = {}
+        for fold in self.folds:
+            if previous is None:
+                basis = self.fit_in_mask(fold, self.components)
+            else:
+                found = previous.evidence.classes.chosen
+                basis = self.improve(name, previous.bases[fold], found, fold)
+            if basis is None:
+                return None
+            bases[fold] = basis
+        return self.score(name, bases, self.scale)
 
     def score(self, name: str, bases: dict[int, Basis], scale: float) -> Candidate:
         """Evidence of fitted bases at one scale of the pose error."""
@@ -210,119 +207,4 @@ class _Analyst:
 def _widened(statistics: Statistics, n_components: int) -> Statistics:
     """The same particles with components that explain nothing, so that folds have as many."""
     extra = n_components - statistics.n_components
-    return turn(statistics, np.eye(n_components)[: -extra or None]) if extra else statistics
-
-
-def judge_recipes(
-    operators: PixelOperators,
-    mean: MeanMap,
-    mask: Float[np.ndarray, "d d d"],
-    options: SubspaceOptions | None = None,
-    blocks: np.ndarray | None = None,
-    say: Callable[..., None] = lambda *words: None,
-    components: Complex[Array, "q v"] | None = None,
-) -> Judgement:
-    """Number of classes, width of the pose error and kind of basis by held-out particles alone.
-
-    Arguments as of `analyse`, which also fits what was chosen on all particles.
-    """
-    options = options or SubspaceOptions()
-    return _judge(_Analyst(operators, mean, mask, blocks, options, say, components))
-
-
-def analyse(
-    operators: PixelOperators,
-    mean: MeanMap,
-    mask: Float[np.ndarray, "d d d"],
-    options: SubspaceOptions | None = None,
-    blocks: np.ndarray | None = None,
-    say: Callable[..., None] = lambda *words: None,
-    components: Complex[Array, "q v"] | None = None,
-) -> Analysis:
-    """Find the basis, the width of the pose error and the number of classes that are real.
-
-    Args:
-        operators: of all particles, parted in two folds.
-        mean: mean map and half-maps on the cropped box; the folds are its half-sets.
-        mask: where classes may differ: the solvent mask, or the focus mask inside it.
-        options: of the analysis.
-        blocks: micrograph of each particle.
-        say: called with a line after each step.
-        components: where every fit starts; with no iterations they are the basis as given.
-    """
-    options = options or SubspaceOptions()
-    analyst = _Analyst(operators, mean, mask, blocks, options, say, components)
-    return _on_all(analyst, _judge(analyst))
-
-
-def _judge(analyst: _Analyst) -> Judgement:
-    """Recipes from the simplest up, each kept where it raises the held-out likelihood."""
-    options = analyst.options
-    best = analyst.judge("mask")
-    assert best is not None
-    candidates, recipe = [best], ["mask"]
-    wanted = ["region"] * options.regions + ["classes"] * options.within_classes
-    for name in wanted if options.iterations else ():
-        if best.evidence.components.chosen == 0 or (name == "classes" and not best.evidence.found):
-            continue
-        candidate = analyst.judge(name, best)
-        if candidate is None:
-            continue
-        candidates.append(candidate)
-        if candidate.evidence.log_likelihood > best.evidence.log_likelihood:
-            best = candidate
-            recipe.append(name)
-    best, widths = _choose_width(analyst, best)
-    return Judgement(best, tuple(candidates), tuple(recipe), widths)
-
-
-def _choose_width(analyst: _Analyst, best: Candidate) -> tuple[Candidate, dict[float, float]]:
-    """The scale of the pose error with the best held-out likelihood of the mixture."""
-    widths = {best.scale: best.evidence.log_likelihood}
-    scales = analyst._scales()
-    if best.scale == 0:
-        # Poses that are exact beyond doubt with the mean map alone need no search.
-        scales = scales[:1] if analyst.exact else scales[:2]
-    for scale in scales:
-        if scale in widths:
-            continue
-        other = analyst.score(best.name, best.bases, scale)
-        widths[scale] = other.evidence.log_likelihood
-        if widths[scale] > best.evidence.log_likelihood:
-            best = other
-    return best, widths
-
-
-def _on_all(analyst: _Analyst, judgement: Judgement) -> Analysis:
-    """The chosen recipe on all particles."""
-    best, recipe = judgement.chosen, judgement.recipe
-    by_name = {candidate.name: candidate for candidate in judgement.candidates}
-    basis: Basis | None = None
-    for step, name in enumerate(recipe):
-        previous = by_name[recipe[step - 1]] if step else None
-        start = basis if step else next(iter(by_name["mask"].bases.values())).components
-        made = analyst.fit(name, previous, None, start)
-        basis = made if made is not None else basis
-    assert basis is not None
-    # Who takes poses as exact should hear where they are not.
-    told = best.scale > 0 or analyst.options.pose_error == "off"
-    scales = (best.scale, 0.0 if best.scale else 1.0) if told else (0.0,)
-    nuisance = analyst.nuisance if told else None
-    found = project_statistics(analyst.operators, basis, nuisance, scales)
-    mix = analyst.confirmed(best, basis)
-    if analyst.options.iterations == 0:
-        # Given components come in any unit; the particles give their variance.
-        mix = latent_mix(found[0])
-    turned = [turn(statistics, mix) for statistics in found]
-    exact, marginalised = turned[scales.index(0.0)], turned[scales.index(max(scales))]
-    components = jnp.asarray(mix.T, basis.mean.real.dtype) @ basis.components
-    width = None
-    if best.scale:
-        width = PoseError(analyst.width.rotation * best.scale, analyst.width.shift * best.scale)
-    return Analysis(
-        judgement=judgement,
-        basis=Basis(basis.mean, components, basis.objective),
-        statistics=turned[0],
-        pose_error=width,
-        nuisance_modes=tuple(nuisance_modes(exact, marginalised) if told else ()),
-    )
+    return change_basis(statistics, np.eye(n_components)[: -extra or None]) if extra else statistics

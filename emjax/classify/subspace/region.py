@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float, Int
 from scipy.ndimage import gaussian_filter
 
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
-from emjax.classify.pose_error import project_statistics
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis, order_components
-from emjax.classify.subspace.mixture import assign, run_campaign
+from emjax.classify.subspace.mixture import assign, fit_seeds
+from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.imaging.maps import slicing_values
 
@@ -25,7 +25,7 @@ PEAK = 8.0  # amplitude over the median in the mask; noise reaches 4
 
 def variable_region(
     maps: Float[np.ndarray, "q d d d"], mask: Float[np.ndarray, "d d d"], voxel_size: float
-) -> tuple[Float[np.ndarray, "d d d"] | None, np.ndarray]:
+) -> tuple[Float[np.ndarray, "d d d"] | None, Bool[np.ndarray, " q"]]:
     """Soft window where components stand out of their own noise, and which of them do.
 
     Args:
@@ -34,7 +34,7 @@ def variable_region(
         voxel_size: Å.
 
     Returns:
-        The window (None where no component stands out) and a flag a component.
+        The window (None where no component stands out) and a flag for each component.
     """
     inside = mask > 0.9 * mask.max()
     window, local = np.zeros(mask.shape), np.zeros(len(maps), bool)
@@ -85,7 +85,7 @@ def enrich_by_class(
         basis: to be enriched.
         mask: solvent or focus mask.
         n_classes: found in the basis.
-        options: of the fits; two components a class.
+        options: of the fits; two components for each class.
         folds: particles to use.
         nuisance: fixed volumes marginalised.
         min_particles: smaller classes are left alone.
@@ -93,10 +93,10 @@ def enrich_by_class(
     used = np.flatnonzero(np.isin(operators.fold_of, folds)) if folds else None
     rows = np.arange(operators.particles.n) if used is None else used
     statistics = project_statistics(operators, basis, folds=folds)[0].take(rows)
-    campaign = run_campaign(statistics, n_classes, range(30))
-    best = [campaign.best()]
-    labels = assign(statistics, campaign.coordinates[best], campaign.class_weights[best])[:, 0]
-    volumes = class_coefficients(basis, campaign.coordinates[best[0]])
+    fits = fit_seeds(statistics, n_classes, range(30))
+    best = [fits.best()]
+    labels = assign(statistics, fits.coordinates[best], fits.class_weights[best])[:, 0]
+    volumes = class_coefficients(basis, fits.coordinates[best[0]])
     small = replace(options, n_components=2)
     extra = []
     for k in range(n_classes):
@@ -114,8 +114,14 @@ def enrich_by_class(
 
 
 def _class_components(
-    operators, members, volume, mask, options, nuisance
+    operators: PixelOperators,
+    members: Int[np.ndarray, " m"],
+    volume: Complex[Array, " v"],
+    mask: Float[np.ndarray, "d d d"],
+    options: BasisOptions,
+    nuisance: Complex[Array, "m v"] | None,
 ) -> Complex[Array, "e v"] | None:
+    """What varies inside a region among the members of a class."""
     own = make_pixel_operators(
         operators.particles.subset(members), max_memory_gb=operators.spare_gb
     )

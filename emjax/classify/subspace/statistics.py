@@ -72,7 +72,7 @@ def latent_means(statistics: Statistics) -> Float[np.ndarray, "n q"]:
 def latent_mix(statistics: Statistics, iterations: int = 50) -> Float[np.ndarray, "q p"]:
     """Mix of the components whose coordinates have unit variance in these particles.
 
-    The covariance of the coordinates is found by expectation-maximisation; where a component
+    The covariance of the coordinates is found by EM; where a component
     explains nothing here, its variance goes to zero whatever it was where the basis was fitted.
 
     Returns:
@@ -93,11 +93,11 @@ def latent_mix(statistics: Statistics, iterations: int = 50) -> Float[np.ndarray
         covariance = 0.5 * (total + total.T) / n
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0))
-    _, turned = np.linalg.eigh(factor.T @ metric @ factor)
-    return factor @ turned[:, ::-1]
+    _, rotation = np.linalg.eigh(factor.T @ metric @ factor)
+    return factor @ rotation[:, ::-1]
 
 
-def turn(statistics: Statistics, mix: Float[np.ndarray, "q p"]) -> Statistics:
+def change_basis(statistics: Statistics, mix: Float[np.ndarray, "q p"]) -> Statistics:
     """Statistics in the components Σ_j mix_jk B_j."""
     dtype, p = statistics.features.dtype, mix.shape[1]
     features = np.zeros((statistics.n, p * (p + 3) // 2), dtype)

@@ -13,10 +13,10 @@ from emjax.classify.operators.pixels import (
     slice_table,
     to_table,
 )
-from emjax.classify.pose_error import project_statistics
 from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
-from emjax.classify.subspace.mixture import CampaignOptions, run_campaign
+from emjax.classify.subspace.mixture import FitOptions, fit_seeds
+from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.statistics import Statistics
 from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
 from emjax.imaging.maps import slicing_values
@@ -53,8 +53,8 @@ def volumes_of(
 ) -> Float[np.ndarray, "k d d d"]:
     """Maps of the best of 32 mixtures started from one seed."""
     seeds = range(32 * seed, 32 * seed + 32)
-    campaign = run_campaign(statistics, n_classes, seeds, CampaignOptions(max_iterations=100))
-    return to_maps(class_coefficients(basis, campaign.coordinates[campaign.best()]), grid)
+    fits = fit_seeds(statistics, n_classes, seeds, FitOptions(max_iterations=100))
+    return to_maps(class_coefficients(basis, fits.coordinates[fits.best()]), grid)
 
 
 def components_from_maps(

@@ -106,9 +106,9 @@ def test_a_coarse_stage_takes_the_memory_of_the_blocks_before_it(fine):
     """The held-out evidence classifies twice with one engine."""
     engine = make_engine(fine[0].particles, block_pixels=30_000)
     insert_columns(engine, np.ones((engine.particles.n, 1), np.float32))
-    assert engine._blocks and engine.spare_sums
+    assert engine.store.n_held and engine.spare_sums
     assert coarse_setup(Setup(engine, fine[1]), OPTIONS) is not None
-    assert not engine._blocks and not engine.spare_sums
+    assert not engine.store.n_held and not engine.spare_sums
 
 
 def test_a_coarser_engine_sees_the_same_coarse_frequencies(fine):

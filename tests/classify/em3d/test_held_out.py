@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from emjax.classify.em3d import evidence
+from emjax.classify.em3d import held_out
 from emjax.classify.em3d.held_out import ClassMaps, fit_halves, judge_maps
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.evidence_record import map_evidence_record
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.pose_error import PoseError, derivative_volumes
@@ -38,7 +37,7 @@ def test_no_half_of_the_images_is_held_in_memory(prepared, scene, monkeypatch):
         seen.append(part)
         return make_engine(part, *arguments)
 
-    monkeypatch.setattr(evidence, "make_engine", watched)
+    monkeypatch.setattr(held_out, "make_engine", watched)
     short = replace(OPTIONS, initial="input", full_iterations=1, start_resolution=None)
     fit_halves(particles, scene, [2], 1, short, initial_volumes=given)
     assert len(seen) == 2 and all(part.images is particles.images for part in seen)
@@ -104,7 +103,7 @@ def test_classes_that_follow_the_poses_are_no_classes(prepared):
     assert found.classes.chosen == 1 and not found.per_class
     assert found.pose_error is not None
     assert "follows the error of the poses" in found.classes.reason, found.classes
-    assert "error of the poses" in map_evidence_record(found)["verdict"]
+    assert "error of the poses" in found.record()["verdict"]
 
 
 @pytest.mark.slow

@@ -13,9 +13,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d.expectation import insert_columns
-from emjax.classify.operators import native, pallas, passes, sparse
+from emjax.classify.operators import backend, native, pallas, passes, sparse
+from emjax.classify.operators.accumulator import Accumulator
 from emjax.classify.operators.layout import LANES, block_size, by_view
-from emjax.classify.operators.passes import Accumulator, make_engine
+from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.sparse import TILE
 from emjax.imaging.grids import add_friedel_mates
 from emjax.imaging.maps import slicing_values
@@ -245,7 +246,7 @@ def test_particles_that_the_cache_cannot_hold_together_give_the_same(prepared, m
 def test_entries_are_counted_one_for_each_particle_at_a_voxel(prepared, n):
     particles = prepared[0].take(np.arange(n))
     grid = particles.grid
-    block = native.make_block(particles, np.ones(particles.images.shape), n, grid, None)
+    block = native.make_block(particles, np.ones(particles.images.shape), n, grid, jax.devices()[0])
     voxels = np.asarray(make_slices(jnp.asarray(particles.rotations), grid).voxels)
     own = [np.unique(v) for v in voxels.reshape(n, -1)]
     counts = np.bincount(np.concatenate(own), minlength=block.n_voxels)
@@ -268,9 +269,9 @@ def test_a_subset_gives_what_its_particles_alone_give(prepared, tmp_path):
 
 def test_where_nothing_is_compiled_it_is_said(monkeypatch):
     monkeypatch.setattr(native, "available", lambda: False)
-    assert "no C compiler" in passes.describe_backend()
+    assert "no C compiler" in backend.describe_backend()
     monkeypatch.setattr(native, "available", lambda: True)
-    assert passes.describe_backend() == "native"
+    assert backend.describe_backend() == "native"
 
 
 @needs_compiler
