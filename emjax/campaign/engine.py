@@ -3,8 +3,10 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import yaml
 
 from emjax.campaign.shipped import shipped
 from emjax.errors import InputError
@@ -31,13 +33,15 @@ def snakemake_command(
     Raises:
         InputError: where there is no such profile.
     """
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(shipped("Snakefile"))]
-    command += ["--configfile", str(config)]
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(config)]
+    if not any(word.split("=")[0] == "--workflow-profile" for word in arguments):
+        # Its options one by one: Snakemake names a profile before it can be asked to be quiet.
+        command += ["--workflow-profile", "none", *_options(shipped("profiles/default"))]
     if profile is not None:
         command += ["--profile", str(_profile(profile))]
-    if not any(word.split("=")[0] == "--workflow-profile" for word in arguments):
-        command += ["--workflow-profile", str(shipped("profiles/default"))]
-    return [*command, *(VERBOSE if verbose else ()), *arguments]
+    command += VERBOSE if verbose else ()
+    # Last, since it takes one word: others would take a target that follows for their own.
+    return [*command, "--snakefile", str(shipped("Snakefile")), *arguments]
 
 
 def run_snakemake(command: Sequence[str]) -> int:
@@ -60,6 +64,15 @@ def run_snakemake(command: Sequence[str]) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+def _options(profile: Path) -> Iterator[str]:
+    """A profile as words of a command line."""
+    options = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    for name, value in options.items():
+        yield f"--{name}"
+        if value is not True:
+            yield from map(str, value if isinstance(value, list) else [value])
 
 
 def _profile(name: str) -> Path:

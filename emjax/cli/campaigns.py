@@ -3,11 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from emjax.campaign.shipped import shipped
 from emjax.cli.command import Commands, add_command, add_config
+from emjax.errors import OptionError
 
 
 def add_commands(commands: Commands) -> None:
@@ -89,7 +93,8 @@ def check(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     if complaint := other_particles(config["particles"], CampaignFolder.of(config["campaign"])):
         raise ValueError(complaint)
-    facts = check_campaign(config, print, version("emjax"))
+    with _placed(options.config, config):
+        facts = check_campaign(config, print, version("emjax"))
     print(
         f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
         f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"
@@ -102,8 +107,10 @@ def estimate(options: argparse.Namespace) -> None:
     from emjax.campaign.estimate import estimate
     from emjax.campaign.settings import read_config
 
-    for line in estimate(read_config(options.config)):
-        print(line)
+    config = read_config(options.config)
+    with _placed(options.config, config):
+        for line in estimate(config):
+            print(line)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -183,6 +190,18 @@ def demo(options: argparse.Namespace) -> int:
         config=options.config,
         verbose=options.verbose,
     )
+
+
+@contextmanager
+def _placed(path: Path, config: dict[str, Any]) -> Iterator[None]:
+    """Errors of the numerics, which know an option's name only, with its file and section."""
+    try:
+        yield
+    except OptionError as error:
+        runs = config["runs"].items()
+        sections = (f"runs.{name}" for name, options in runs if error.option in (options or ()))
+        section = "" if error.option in config else next(sections, "")
+        raise error.at(path, section) from error
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from emjax.cli import campaigns, completion, files
-from emjax.errors import InputError
 
 DESCRIPTION = """\
 Campaigns of many seeded cryo-EM classifications, and the consensus that says which classes are
@@ -77,8 +76,4 @@ def _one_line(error: Exception, config: str | Path | None) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     text = " ".join(str(error).split()) or type(error).__name__
-    if config is None or isinstance(error, InputError):
-        return text if config is None else re.sub("^config(?=: )", lambda _: str(config), text)
-    # The numerics know an option, but not where it stands.
-    nameless = re.match(r"[a-z_.]+: found ", text) and not text.startswith(f"{config}:")
-    return f"{config}: {text}" if nameless else text
+    return text if config is None else re.sub("^config(?=: )", lambda _: str(config), text)

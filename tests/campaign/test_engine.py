@@ -1,5 +1,6 @@
 """Snakemake as emjax starts it."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -8,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import snakemake.cli
+import yaml
+from snakemake.settings.enums import Quietness
 
 from emjax.campaign.engine import run_snakemake, snakemake_command
 from emjax.campaign.shipped import shipped
@@ -26,17 +30,30 @@ except KeyboardInterrupt:
 RUN = "import sys; from emjax.campaign.engine import run_snakemake; sys.exit(run_snakemake({}))"
 
 
-def test_the_shipped_workflow_and_its_profile_are_used():
-    command = snakemake_command("my.yaml", ["--until", "all"])
+def parsed(command: list[str]) -> argparse.Namespace:
+    """What Snakemake itself makes of a command line."""
     assert command[:3] == [sys.executable, "-m", "snakemake"]
-    for option, path in (
-        ("--snakefile", shipped("Snakefile")),
-        ("--configfile", "my.yaml"),
-        ("--workflow-profile", shipped("profiles/default")),
-    ):
-        assert command[command.index(option) + 1] == str(path)
-        assert option == "--configfile" or Path(path).exists()
-    assert command[-2:] == ["--until", "all"]
+    return snakemake.cli.get_argument_parser().parse_args(command[3:])
+
+
+def test_the_shipped_workflow_runs_as_its_profile_says():
+    options = parsed(snakemake_command("my.yaml", ["--until", "all"]))
+    assert [str(path) for path in options.configfile] == ["my.yaml"]
+    assert options.snakefile == str(shipped("Snakefile")) and Path(options.snakefile).exists()
+    assert options.until == {"all"}
+    profile = yaml.safe_load((shipped("profiles/default") / "config.yaml").read_text())
+    assert profile["cores"] == "all" and options.cores == os.cpu_count()
+    assert profile["nolock"] is True and options.nolock
+    assert profile["quiet"] == "all" and options.quiet == {Quietness.ALL}
+    assert set(profile) == {"cores", "nolock", "quiet", "rerun-incomplete"}
+    assert options.rerun_incomplete
+
+
+def test_a_target_and_the_users_own_options_win():
+    command = snakemake_command("my.yaml", ["a.html", "--cores", "1"], verbose=True)
+    options = parsed(command)
+    assert list(options.targets) == ["a.html"]
+    assert options.cores == 1
 
 
 @pytest.mark.parametrize("name", ["slurm", "slurm-gpu"])
@@ -55,13 +72,12 @@ def test_a_profile_of_the_users_own_is_a_folder(tmp_path: Path):
 
 def test_a_workflow_profile_of_the_users_own_replaces_the_shipped_one():
     for arguments in (["--workflow-profile", "mine"], ["--workflow-profile=mine"]):
-        command = snakemake_command("my.yaml", arguments)
-        assert sum("--workflow-profile" in word for word in command) == 1
+        options = parsed(snakemake_command("my.yaml", arguments))
+        assert str(options.workflow_profile) == "mine" and options.quiet is None
 
 
 def test_verbose_lets_snakemake_speak():
-    assert "--quiet" not in snakemake_command("my.yaml")
-    assert snakemake_command("my.yaml", verbose=True)[-2:] == ["--quiet", "host"]
+    assert parsed(snakemake_command("my.yaml", verbose=True)).quiet == {Quietness.HOST}
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])

@@ -63,10 +63,22 @@ def test_check_reports_wrong_input_in_one_line(emjax: Emjax, tiny: str):
     assert said.err.startswith("error: tiny.yaml: particles: found none.star, which is not there")
 
 
-def test_check_reports_a_wrong_resolution_with_its_file(emjax: Emjax, tiny: str):
-    Path(tiny).write_text(yaml.safe_dump(tiny_config(filter_resolution=5)))
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"filter_resolution": 5}, "filter_resolution: found 5"),
+        (
+            {"runs": {"em3d": {"n_classes": [2], "seeds": 1, "start_resolution": 500}}},
+            "runs.em3d.start_resolution: found 500",
+        ),
+    ],
+)
+def test_check_reports_a_wrong_option_with_file_and_section(
+    emjax: Emjax, tiny: str, changes: dict, place: str
+):
+    Path(tiny).write_text(yaml.safe_dump(tiny_config(**changes)))
     said = emjax("check", tiny)
-    assert said.code == 1 and said.err.startswith("error: tiny.yaml: filter_resolution: found 5")
+    assert said.code == 1 and said.err.startswith(f"error: tiny.yaml: {place}")
 
 
 def test_estimate_says_memory_and_times(emjax: Emjax, tiny: str):
