@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 def prepare(
     particles: ParticleSet,
-    filter_resolution: float | PrepareOptions,
+    filter_resolution: int | float | PrepareOptions,
     mask: Float[np.ndarray, "d d d"] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Prepared:
@@ -57,7 +57,7 @@ def prepare(
         InputError: where images or options cannot be used.
     """
     given = isinstance(filter_resolution, PrepareOptions)
-    options = filter_resolution if given else PrepareOptions(filter_resolution)
+    options = filter_resolution if given else PrepareOptions(float(filter_resolution))
     images = aligned_images(particles, options.scale == "input")
     return preparation.prepare(images, options, mask, progress=progress)
 

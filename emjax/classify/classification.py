@@ -5,12 +5,13 @@ Nothing here needs JAX, so that files of a run can be written and read without i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 
+@runtime_checkable
 class Record(Protocol):
     """What one iteration changed and found."""
 

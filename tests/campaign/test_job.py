@@ -85,7 +85,7 @@ def test_an_interrupted_job_says_how_to_resume(rule: SimpleNamespace, capsys):
     "error, told",
     [
         (InputError("config", "particles", "x"), "my.yaml: particles: found x"),
-        (ValueError("rebalance.keep: found class 9"), "my.yaml: rebalance.keep: found class 9"),
+        (OptionError("rebalance.keep", "class 9"), "my.yaml: rebalance.keep: found class 9"),
         (OptionError("symmetry", "Q"), "my.yaml: symmetry: found Q"),
         (OptionError("mode", 1), "my.yaml: runs.som.mode: found 1"),
         (InputError("data.star", None, "x"), "data.star: found x"),

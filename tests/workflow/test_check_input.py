@@ -145,9 +145,9 @@ def check(changes: dict) -> None:
     """Run the rule's script here."""
     job = SimpleNamespace(
         rule="check_input",
-        log=["check.log"],
+        log=["logs/tiny/check_input.log"],
         config=complete(tiny_config(**changes)),
-        output=["tiny/prepare/prepare.json"],
+        output=["results/tiny/prepare/prepare.json"],
         params=SimpleNamespace(emjax="0"),
     )
     runpy.run_path(str(ROOT / "workflow" / "scripts" / "check_input.py"), {"snakemake": job})
@@ -162,7 +162,7 @@ def other_voxel_size() -> None:
 
 def old_record() -> None:
     """The record of a campaign of the particles as they were."""
-    write_json("tiny/campaign.json", {"input_checksum": "0f" * 32})
+    write_json("results/tiny/campaign.json", {"input_checksum": "0f" * 32})
 
 
 BOTH = {"em3d": {"n_classes": [2], "seeds": 1}, "som": {"map": [2, 2], "seeds": 1}}
@@ -172,7 +172,7 @@ DOUBTED = [
     (other_voxel_size, SOLVENT, "mask.mrc: voxels of 3 Å by its header, particles of 6 Å"),
     (replace_text("_rlnOriginX", "_unknown"), {}, "particles.star: no column _rlnOriginXAngst"),
     (nothing, {"runs": BOTH}, "runs.som sorts images"),
-    (old_record, {}, "particles.star has changed since tiny/campaign.json was written"),
+    (old_record, {}, "particles.star has changed since results/tiny/campaign.json was written"),
 ]
 
 
@@ -188,11 +188,11 @@ def test_doubtful_input_is_warned_of_in_one_line(
     check(changes)
     told = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
     assert len(told) == bool(what) and what in "".join(told)
-    assert Path("tiny/prepare/prepare.json").exists()
+    assert Path("results/tiny/prepare/prepare.json").exists()
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)))
-def test_wrong_input_is_told_in_one_line(
+def test_wrong_input_is_reported_in_one_line(
     number: int, tmp_path: Path, particles: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     spoil, changes, where, what = WRONG[number]
@@ -207,8 +207,8 @@ def test_wrong_input_is_told_in_one_line(
     assert stop.value.code == 1
     assert len(lines) == 1 and lines[0].startswith("error: ")
     assert where in lines[0] and what in lines[0]
-    assert not Path("tiny/prepare/prepare.json").exists()
-    assert "Traceback" in Path("check.log").read_text()
+    assert not Path("results/tiny/prepare/prepare.json").exists()
+    assert "Traceback" in Path("logs/tiny/check_input.log").read_text()
 
 
 def test_snakemake_stops_at_wrong_input(place: Place):

@@ -23,7 +23,9 @@ def consensus(tmp_path):
 
 def test_half_maps_and_resolution_belong_to_their_class(consensus):
     first, second = consensus_classes(consensus)
-    assert first.map == consensus / "class_001.mrc" and first.resolution == 12
+    assert first.map == consensus / "class_001.mrc"
+    # The FSC falls from 0.5 in shell 2 to 0.1 in shell 3 of a box of 24 Å.
+    assert first.resolution == pytest.approx(24 / (2 + (0.5 - 0.143) / 0.4))
     assert first.half_maps == (consensus / "class_001_half1.mrc", consensus / "class_001_half2.mrc")
     assert first.fsc is not None and first.fsc.tolist() == [1, 0.9, 0.5, 0.1, 0.3]
     assert (second.half_maps, second.fsc, second.resolution) == (None, None, 999.0)

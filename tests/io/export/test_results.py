@@ -35,7 +35,11 @@ def test_everything_is_written(results):
     written = export_results(folder, particles)
     assert all(path.is_file() and folder / "export" in path.parents for path in written)
     model = read_lists(folder / "export" / "relion" / "run_it025_model.star")
-    assert model["model_classes"]["rlnEstimatedResolution"].tolist() == [12, 12]
+    # The FSC falls from 0.5 in shell 2 to 0.1 in shell 3 of a box of 24 Å.
+    expected = 24 / (2 + (0.5 - 0.143) / 0.4)
+    assert model["model_classes"]["rlnEstimatedResolution"].tolist() == pytest.approx(
+        [expected] * 2
+    )
     assert model["model_class_1"]["rlnGoldStandardFsc"].tolist()[1:] == [0.9, 0.5, 0.1, 0.3]
 
 
