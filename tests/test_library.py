@@ -73,7 +73,9 @@ def test_the_library_gives_what_the_workflow_gives(
     prepared = emjax.prepare(table, filter_resolution=config["filter_resolution"])
     runs = emjax.classify_em3d(prepared, [2, 3], 2, emjax.Em3dOptions(full_iterations=4))
     options = emjax.SubspaceOptions(n_classes=(2,), iterations=3)
-    runs += emjax.classify_subspace(prepared, [2], 10, options=options, micrographs=None)
+    runs += emjax.classify_subspace(
+        prepared, [2], 10, options=options, micrographs=table.micrograph
+    )
     names = [f"em3d-K0{k}-s00{s}" for k in (2, 3) for s in (0, 1)] + ["sub-K02-s000"]
     for name, run in zip(names, runs, strict=True):
         folder = results / "runs" / name
