@@ -56,6 +56,7 @@ class Report:
     missed: list[str] = field(default_factory=list)
 
     def say(self, what: str, value: str, bar: str = "", ok: bool = True) -> None:
+        """Print a line of the table; a bar that is missed is remembered."""
         mark = "" if not bar else ("  ok" if ok else "  MISSED")
         print(f"| {what} | {value} | {bar}{mark} |", flush=True)
         if not ok:
@@ -146,6 +147,7 @@ def replay(table, sizes, all_sizes, metric: str, theirs: np.ndarray) -> int:
 
 
 def order_changes_nothing(labels: np.ndarray) -> bool:
+    """Whether the runs in reverse order give the same consensus."""
     names = [f"run{s}" for s in range(labels.shape[1])]
     order = list(range(labels.shape[1]))[::-1]
     one = build_consensus(labels, names, None, OPTIONS)
@@ -195,6 +197,7 @@ def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
 
 
 def assign(runs: Runs, choice: Choice) -> np.ndarray:
+    """Class of every particle by the chosen model, refined on ten times as many particles."""
     crossed = intersect_runs(runs.labels)
     votes = sample_votes(runs, crossed, 10 * OPTIONS.fit_particles, np.random.default_rng(1))
     return assign_particles(runs, crossed, iterate(votes, choice.model, 10)).labels
@@ -264,7 +267,7 @@ def check_recovery(report: Report, draws: int, continua: int) -> None:
 
 
 def draw_nuisances(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """What a particle file tells of particles that do not depend on their state."""
+    """What a particle file says of particles, independent of their state."""
     return {
         "rotations": Rotation.from_quat(rng.normal(size=(n, 4))).as_matrix(),
         "shifts": rng.normal(size=(n, 2)),
@@ -295,6 +298,7 @@ def check_confounders(report: Report, draws: int) -> None:
 
 
 def elbows_of(runs: Runs, most: int = 150) -> Elbows:
+    """Elbows of the linkage of the largest intersections."""
     crossed = intersect_runs(runs.labels)
     kept = keep_intersections(crossed.sizes, 0)[:most]
     sizes = class_sizes(runs.labels, runs.n_classes)

@@ -13,7 +13,8 @@ _SHUFFLED_PARTICLES = 50_000
 def view_features(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 8"]:
     """Viewing direction as the first- and second-order harmonics on the sphere.
 
-    rotations: A with k3D = Aᵀ (kx, ky, 0), so that the beam runs along Aᵀ z, A's third row.
+    Args:
+        rotations: A with k3D = Aᵀ (kx, ky, 0), so that the beam runs along Aᵀ z, A's third row.
     """
     x, y, z = rotations[:, 2, :].T
     return np.stack([x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], axis=1)

@@ -34,8 +34,10 @@ _FLAGGED_EFFECT = 0.2
 class Audited:
     """A classification whose classes are audited.
 
-    labels: class of every particle, from 0; -1 left out.
-    volumes: map of every class, all filtered alike, on any box of the same extent as the mask's.
+    Attributes:
+        labels: class of every particle, from 0; -1 left out.
+        volumes: map of every class, filtered the same way, on any box of the same extent as the
+            mask's.
     """
 
     labels: Int[np.ndarray, " n"]
@@ -97,8 +99,10 @@ def audit_confounders(
             [n, 2] as shift; other floats as scalars, integers and text as groups.
         rng: for the shuffles of the groups.
 
-    Returns class, nuisance, effect_size (0..1), p_value, q_value and flag, one row per pair. The
-    flag asks for both, q < 0.05 and an effect above 0.2: many particles make any effect certain.
+    Returns:
+        Class, nuisance, effect_size (0..1), p_value, q_value and flag, one row per pair. The
+        flag asks for both, q < 0.05 and an effect above 0.2: many particles make any effect
+        certain.
     """
     inside = labels >= 0
     classes, names, scores = [], [], []

@@ -38,8 +38,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         found = " ".join(str(getattr(error, "strerror", error)).lower().split())
-        told = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
-        raise ConfigError(told) from None
+        message = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
+        raise ConfigError(message) from None
     if not isinstance(config, dict):
         found = "an empty file" if config is None else _shorten(config)
         raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
@@ -115,11 +115,11 @@ def _describe(error: ValidationError) -> str:
         missing = next(key for key in error.validator_value if key not in error.instance)  # type: ignore[operator,union-attr]
         expected = _expected_of(error.schema, missing)
         return f"{_place([*error.absolute_path, missing])}: missing; expected {expected}"
-    told = f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
+    message = f"{place}: found {_shorten(error.instance)}, expected {_expected(error)}"
     if error.validator_value == "string" and isinstance(error.instance, int | float | date):
         # YAML reads 2024 as a number and 2024-01-31 as a date.
-        told += f"; write it in quotes, '{error.instance}'"
-    return told
+        message += f"; write it in quotes, '{error.instance}'"
+    return message
 
 
 def _expected_of(schema: Any, name: str) -> str:

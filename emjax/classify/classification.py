@@ -15,7 +15,9 @@ from jaxtyping import Float, Int
 class Record(Protocol):
     """What one iteration changed and found."""
 
-    def to_dict(self) -> dict[str, Any]: ...
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON writes it."""
+        ...
 
 
 @dataclass(frozen=True)

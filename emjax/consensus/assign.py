@@ -27,7 +27,8 @@ _CHUNK = 50_000
 class Assigned:
     """Consensus class of every particle (-1: unassigned), its posterior and its stability.
 
-    own: posterior of the particle's best class, also where it stays unassigned.
+    Attributes:
+        own: posterior of the particle's best class, also where it stays unassigned.
     """
 
     labels: Int[np.ndarray, " n"]
@@ -45,7 +46,7 @@ def assign_particles(
 ) -> Assigned:
     """Class, posterior and stability of every particle, in chunks.
 
-    Without posteriors of the runs the particles of an intersection are alike and computed once.
+    Without posteriors of the runs the particles of an intersection are equal and computed once.
     With them the class sizes are left out: the runs' posteriors hold them already, and counted
     again they would draw particles in doubt to the largest class.
     """
@@ -73,7 +74,8 @@ def assign_by_linkage(
 ) -> tuple[Assigned, LatentClasses]:
     """Classes by cutting the linkage, largest first; intersections not linked stay out.
 
-    Returns the model that these classes make, too: their sizes and what the runs do with them.
+    Returns:
+        The classes, and the model that they make: their sizes and what the runs do with them.
     """
     group = np.full(len(crossed.sizes) + 1, -1)
     if len(kept):

@@ -31,18 +31,20 @@ from emjax.errors import OptionError
 class ConsensusOptions:
     """Options of the consensus, with the names of config.yaml.
 
-    metric: distance between memberships: cosine, euclidean, cityblock, correlation.
-    min_class_size: smallest intersection that is linked.
-    fdr: q-value below which a class is called significant.
-    n_classes: auto, a number, or an elbow's name (which cuts the linkage, as the original does).
-    min_class_fraction, min_class_particles: a consensus class holds at least this fraction of
-        the particles, or this many if they are fewer; below it is debris.
-    min_posterior: particles whose class is less probable stay unassigned.
-    min_stability: particles whose runs agree less stay unassigned.
-    max_classes: most classes considered.
-    max_linked, max_listed: most intersections linked and listed, the largest first.
-    fit_particles: particles that the number is chosen on; 10 times as many refine the rates.
-    resamples: resamplings of runs and particles for the number's uncertainty.
+    Attributes:
+        metric: distance between memberships: cosine, euclidean, cityblock, correlation.
+        min_class_size: smallest intersection that is linked.
+        fdr: q-value below which a class is called significant.
+        n_classes: auto, a number, or an elbow's name (which cuts the linkage, as the original
+            does).
+        min_class_fraction, min_class_particles: a consensus class holds at least this fraction of
+            the particles, or this many if they are fewer; below it is debris.
+        min_posterior: particles whose class is less probable stay unassigned.
+        min_stability: particles whose runs agree less stay unassigned.
+        max_classes: most classes considered.
+        max_linked, max_listed: most intersections linked and listed, the largest first.
+        fit_particles: particles that the number is chosen on; 10 times as many refine the rates.
+        resamples: resamplings of runs and particles for the number's uncertainty.
     """
 
     metric: str = "cosine"
@@ -70,13 +72,14 @@ class ConsensusOptions:
 class Consensus:
     """Everything under consensus/, as arrays; classes from 0, -1 for unassigned.
 
-    run_names: the runs in canonical (sorted) order, which all tables follow.
-    intersections: columns of intersections.tsv.
-    classes: columns of stability.tsv.
-    matching: columns of matching.tsv.
-    linkage: SciPy's (n-1, 4) over the kept intersections.
-    number: of classes, by the rules, recommended and in use, and why.
-    ari, ami: agreement of every pair of runs.
+    Attributes:
+        run_names: the runs in canonical (sorted) order, which all tables follow.
+        intersections: columns of intersections.tsv.
+        classes: columns of stability.tsv.
+        matching: columns of matching.tsv.
+        linkage: SciPy's (n-1, 4) over the kept intersections.
+        number: of classes, by the rules, recommended and in use, and why.
+        ari, ami: agreement of every pair of runs.
     """
 
     run_names: list[str]

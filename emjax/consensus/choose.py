@@ -44,10 +44,11 @@ class Verdict(StrEnum):
 class Choice:
     """A model with the recommended number of classes and the grounds for it.
 
-    support: weighted fraction of runs that keep two classes apart.
-    scores: information criterion of every number of latent classes.
-    counts: recommended number in every resampling of runs and particles.
-    unexplained: share of the association between runs that the classes do not explain.
+    Attributes:
+        support: weighted fraction of runs that keep two classes apart.
+        scores: information criterion of every number of latent classes.
+        counts: recommended number in every resampling of runs and particles.
+        unexplained: share of the association between runs that the classes do not explain.
     """
 
     model: LatentClasses

@@ -27,8 +27,9 @@ _MIN_LINKS = 3
 class Chain:
     """The latent classes in the order that puts similar ones side by side.
 
-    weak: fraction of neighbours that fewer than 80 % of the runs keep apart.
-    nearness: mean distance of neighbours over that of all pairs, 1 where there is no order.
+    Attributes:
+        weak: fraction of neighbours that fewer than 80 % of the runs keep apart.
+        nearness: mean distance of neighbours over that of all pairs, 1 where there is no order.
     """
 
     order: Int[np.ndarray, " g"]
@@ -37,6 +38,7 @@ class Chain:
 
     @property
     def is_continuum(self) -> bool:
+        """Whether the classes are arbitrary cuts of one gradient."""
         links = len(self.order) - 1
         return links >= _MIN_LINKS and self.weak >= _MIN_WEAK and self.nearness < _MAX_NEIGHBOURS
 

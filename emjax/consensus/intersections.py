@@ -14,8 +14,9 @@ _CODE_LIMIT = 2**62
 class Intersections:
     """The distinct combinations of labels that occur, largest first.
 
-    patterns: class of every run, -1 where the run left the particles unassigned.
-    of_particle: row of `patterns` for every particle, -1 where no run assigned it.
+    Attributes:
+        patterns: class of every run, -1 where the run left the particles unassigned.
+        of_particle: row of `patterns` for every particle, -1 where no run assigned it.
     """
 
     patterns: Int[np.ndarray, "m r"]

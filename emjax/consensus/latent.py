@@ -1,7 +1,7 @@
 """Latent class model of the labels: what every run does with every consensus class.
 
 Given its class z, a particle's labels in the runs are independent with P(label k in run s | z) =
-theta_s[z, k]. A run may merge classes (two rows alike), split one (two entries in a row), mislabel
+theta_s[z, k]. A run may merge classes (two equal rows), split one (two entries in a row), mislabel
 (a floor in all of them) or leave particles out; none of it moves the consensus.
 
 Source: Dawid and Skene 1979, Applied Statistics 28, 20; Goodman 1974, Biometrika 61, 215.
@@ -26,12 +26,13 @@ _START_STEPS = 8  # of k-means: EM refines what it finds
 
 @dataclass(frozen=True)
 class Votes:
-    """Labels or posteriors as a table: one column an input class, runs one after another.
+    """Labels or posteriors as a table: one column per input class, runs one after another.
 
-    table: membership of every row in every input class; zeros where the run did not assign it.
-    counts: particles a row stands for.
-    n_classes: classes of every run.
-    run_weights: how much a run counts, 1 for a full vote.
+    Attributes:
+        table: membership of every row in every input class; zeros where the run did not assign it.
+        counts: particles that each row stands for.
+        n_classes: classes of every run.
+        run_weights: how much a run counts, 1 for a full vote.
     """
 
     table: Float[np.ndarray, "m c"]
@@ -41,6 +42,7 @@ class Votes:
 
     @property
     def column_weights(self) -> Float[np.ndarray, " c"]:
+        """Weight of each input class: that of its run."""
         return np.repeat(self.run_weights, self.n_classes)
 
 
@@ -48,9 +50,10 @@ class Votes:
 class LatentClasses:
     """Parameters of the model and its fit.
 
-    weights: fraction of the particles in every class.
-    rates: P(input class | consensus class), summing to 1 over the classes of each run.
-    log_likelihood: weighted log-likelihood of the votes, in nats.
+    Attributes:
+        weights: fraction of the particles in every class.
+        rates: P(input class | consensus class), summing to 1 over the classes of each run.
+        log_likelihood: weighted log-likelihood of the votes, in nats.
     """
 
     weights: Float[np.ndarray, " g"]

@@ -55,6 +55,7 @@ class Merger:
     """Groups that are still apart, with all their distances."""
 
     def __init__(self, contingency, sizes, class_sizes, metric):
+        """Every group by itself, with its particles in each input class."""
         m = len(sizes)
         self.metric = metric
         self.counts = contingency.astype(np.float64)
@@ -70,6 +71,7 @@ class Merger:
         self.nearest = self.distance.min(axis=1) if m else np.zeros(0)
 
     def measure(self, i: int, others: np.ndarray) -> np.ndarray:
+        """Distance of a group to others."""
         row, rows = self.similarity[i], self.similarity[others]
         if self.metric != "coss":
             return _DISTANCE[self.metric](row, rows)
@@ -89,6 +91,7 @@ class Merger:
         return int(i[first]), int(j[first]), float(self.distance[i[first], j[first]])
 
     def merge(self, i: int, j: int) -> None:
+        """Put group j into group i, and measure i anew."""
         self.counts[i] += self.counts[j]
         self.sizes[i] += self.sizes[j]
         self.similarity[i] = jaccard(

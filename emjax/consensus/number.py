@@ -14,11 +14,12 @@ from emjax.consensus.elbows import Elbows
 class ClassNumber:
     """Number of classes that each rule suggests, that is recommended, and that is used.
 
-    recommended_low, recommended_high: 90 % interval over resamplings of runs and particles.
-    resampled_agreement: share of the resamplings that recommend the same number.
-    chosen_by: the option, `auto`, a number or a rule.
-    likelihood_peak: number of latent classes with the best information criterion.
-    unexplained: share of the association between runs that the classes do not explain.
+    Attributes:
+        recommended_low, recommended_high: 90 % interval over resamplings of runs and particles.
+        resampled_agreement: share of the resamplings that recommend the same number.
+        chosen_by: the option, `auto`, a number or a rule.
+        likelihood_peak: number of latent classes with the best information criterion.
+        unexplained: share of the association between runs that the classes do not explain.
     """
 
     elbows: Elbows

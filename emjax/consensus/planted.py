@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 class PlantedRuns:
     """Runs over particles whose groups are known.
 
-    best: the labelling of most posterior probability under the true rates (Bayes-optimal).
+    Attributes:
+        best: the labelling of most posterior probability under the true rates (Bayes-optimal).
     """
 
     truth: Int[np.ndarray, " n"]

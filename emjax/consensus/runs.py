@@ -16,7 +16,8 @@ from emjax.consensus.latent import Votes, tabulate_labels
 class Runs:
     """The runs in canonical order, whatever order they were given in.
 
-    weights: how much a run counts, 1 for a full vote.
+    Attributes:
+        weights: how much a run counts, 1 for a full vote.
     """
 
     names: list[str]

@@ -199,11 +199,18 @@ def score_merged_class(
 ) -> tuple[float, float, float]:
     """Test a merged class as merged: particles that at least t runs put into its input classes.
 
-    Under independent labels the number of such runs is a sum of independent coins. The best t is
-    taken and paid for, and so is the choice of the input classes among all their subsets.
+    Under independent labels the number of such runs is a sum of independent coins. The p-value
+    of the best t is Bonferroni-corrected for all t and for all subsets of the input classes.
 
-    members: for every run, which of its classes belong to the merged class.
-    Returns observed, expected and the natural logarithm of the corrected p-value.
+    Args:
+        patterns: class of every run by intersection, -1 for none.
+        sizes: particles of each intersection.
+        members: for every run, which of its classes belong to the merged class.
+        n_particles: of the campaign.
+
+    Returns:
+        Observed and expected number of particles, and the natural logarithm of the corrected
+        p-value.
     """
     votes = np.zeros(len(sizes), dtype=np.int64)
     distribution = np.ones(1)

@@ -25,7 +25,7 @@ def informative_runs(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " 
 def separate_classes(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "r g g"]:
     """How far every run keeps two consensus classes apart, 1 as far as any pair in that run.
 
-    Total variation between their rates; label noise shrinks all pairs of a run alike, so it is
+    Total variation between their rates; label noise shrinks all pairs of a run equally, so it is
     measured against the run's best pair. A run in which no pair stands out separates none.
     """
     distance = np.abs(model.rates[:, None] - model.rates[None])
@@ -60,7 +60,8 @@ def match_classes(
 ) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, "k l"]]:
     """Hungarian matching of the classes of two runs by the particles they share.
 
-    Returns for every class of a its partner in b (-1: none), and the flow of particles.
+    Returns:
+        For every class of a its partner in b (-1: none), and the flow of particles.
     """
     both = (labels_a >= 0) & (labels_b >= 0)
     shape = (int(labels_a.max(initial=-1)) + 1, int(labels_b.max(initial=-1)) + 1)

@@ -127,8 +127,18 @@ def tabulate_classes(
 ) -> dict[str, np.ndarray]:
     """Columns of stability.tsv: size, occupancy, stability and significance of every class.
 
-    recovered: fraction of the runs that hold the class as a class of their own (Jaccard > 0.5).
-    significant: q-value below the false-discovery rate asked for.
+    Column `recovered` is the fraction of the runs that hold the class as a class of their own
+    (Jaccard > 0.5).
+
+    Args:
+        runs: labels, posteriors and weights of all runs.
+        crossed: their intersections.
+        sizes: particles of every input class.
+        assigned: class of every particle.
+        fit: votes of the particles that the model was fitted to.
+        model: latent classes.
+        fdr: q-value below which a class is significant.
+        rng: of the resampled occupancies.
     """
     n, g = len(runs.labels), assigned.posteriors.shape[1]
     inside = assigned.labels >= 0

@@ -24,14 +24,15 @@ from emjax.rebalance.superclasses import Superclasses, superclasses
 class RebalanceOptions:
     """Options of the rebalancing, with the names of config.yaml.
 
-    superclasses: number of superclasses, or auto for the largest eigengap.
-    superclassify: False makes every class its own superclass.
-    factor: 0 discards nothing, 1 makes all superclasses equal.
-    max_superclass_size: particles; overrides the cap of the factor.
-    keep: numbers of the classes to keep, from 1; None for all.
-    seed: of the clustering and of the particles that are excluded.
-    min_class_size: particles; smaller classes are excluded.
-    mirror: compare images with mirrored ones, too.
+    Attributes:
+        superclasses: number of superclasses, or auto for the largest eigengap.
+        superclassify: False makes every class its own superclass.
+        factor: 0 discards nothing, 1 makes all superclasses equal.
+        max_superclass_size: particles; overrides the cap of the factor.
+        keep: numbers of the classes to keep, from 1; None for all.
+        seed: of the clustering and of the particles that are excluded.
+        min_class_size: particles; smaller classes are excluded.
+        mirror: compare images with mirrored ones, too.
     """
 
     superclasses: int | Literal["auto"] = "auto"
@@ -48,10 +49,11 @@ class RebalanceOptions:
 class Rebalancing:
     """Superclasses of the classes, and which particles are kept.
 
-    superclass: of every particle, -1 where it has none.
-    sizes, kept_sizes: particles of every class, and those of them that are kept.
-    cap: largest number of particles of a superclass, None for no limit.
-    equivalent_factor: rebalance factor that gives this cap.
+    Attributes:
+        superclass: of every particle, -1 where it has none.
+        sizes, kept_sizes: particles of every class, and those of them that are kept.
+        cap: largest number of particles of a superclass, None for no limit.
+        equivalent_factor: rebalance factor that gives this cap.
     """
 
     options: RebalanceOptions

@@ -86,16 +86,19 @@ class Chart:
     parts: list[str] = field(default_factory=list)
 
     def px(self, x: Number) -> float:
+        """Horizontal pixel of a coordinate."""
         low, high = self.x
         span = self.width - self.left - self.right
         return self.left + span * (x - low) / ((high - low) or 1)
 
     def py(self, y: Number) -> float:
+        """Vertical pixel of a coordinate, counted downwards."""
         low, high = self.y
         span = self.height - self.top - self.bottom
         return self.height - self.bottom - span * (y - low) / ((high - low) or 1)
 
     def add(self, tag: str, content: str = "", **attributes) -> None:
+        """Append an element."""
         self.parts.append(element(tag, content, **attributes))
 
     def text(self, x: Number, y: Number, text: str, anchor: str = "middle", **attributes) -> None:

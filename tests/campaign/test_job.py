@@ -20,7 +20,7 @@ from emjax.jobs.em3d_progress import stand
 
 @pytest.fixture
 def rule(tmp_path: Path) -> SimpleNamespace:
-    """What Snakemake tells a script about itself."""
+    """What a script knows of its own rule."""
     return SimpleNamespace(rule="a_rule", log=[str(tmp_path / "logs/tiny/a.log")], config={})
 
 
@@ -40,15 +40,20 @@ def state(iteration: int) -> RunState:
 
 def test_a_stopped_job_saves_its_last_iteration(rule: SimpleNamespace, tmp_path: Path):
     checkpoint = Checkpoint(tmp_path / "c.npz", "this computation")
-    with pytest.raises(SystemExit) as stop, job(rule) as work:
-        work.rescues.append(checkpoint.flush)
-        checkpoint.save([state(1)])
-        checkpoint._cost = 1e6  # saving is slow, so the next one is put off
-        checkpoint.save([state(2)])
-        saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
-        assert saved is not None and saved[0].iteration == 1
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
+
+    def work_until_stopped() -> None:
+        with job(rule) as work:
+            work.rescues.append(checkpoint.flush)
+            checkpoint.save([state(1)])
+            checkpoint._cost = 1e6  # saving is slow, so the next one is put off
+            checkpoint.save([state(2)])
+            saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
+            assert saved is not None and saved[0].iteration == 1
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(SystemExit) as stop:
+        work_until_stopped()
     assert stop.value.code == 143
     saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
     assert saved is not None and saved[0].iteration == 2
@@ -76,13 +81,13 @@ def test_an_interrupted_job_says_how_to_resume(rule: SimpleNamespace, capsys):
     with pytest.raises(SystemExit) as stop, job(rule):
         raise KeyboardInterrupt
     assert stop.value.code == 130
-    told = "interrupted; run the same command again to resume"
-    assert capsys.readouterr().err == f"a_rule: {told}\n"
-    assert Path(rule.log[0]).read_text().endswith(f"{told}\n")
+    message = "interrupted; run the same command again to resume"
+    assert capsys.readouterr().err == f"a_rule: {message}\n"
+    assert Path(rule.log[0]).read_text().endswith(f"{message}\n")
 
 
 @pytest.mark.parametrize(
-    "error, told",
+    ("error", "message"),
     [
         (InputError("config", "particles", "x"), "my.yaml: particles: found x"),
         (OptionError("rebalance.keep", "class 9"), "my.yaml: rebalance.keep: found class 9"),
@@ -93,16 +98,16 @@ def test_an_interrupted_job_says_how_to_resume(rule: SimpleNamespace, capsys):
     ],
 )
 def test_an_error_in_an_option_names_the_file(
-    error: ValueError, told: str, rule: SimpleNamespace, capsys, monkeypatch: pytest.MonkeyPatch
+    error: ValueError, message: str, rule: SimpleNamespace, capsys, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("EMJAX_CONFIG", "my.yaml")
     rule.config = {"symmetry": "C1", "runs": {"em3d": {}, "som": {"mode": "ecm"}}}
     with pytest.raises(SystemExit), job(rule):
         raise error
-    assert capsys.readouterr().err == f"error: {told} (log: {rule.log[0]})\n"
+    assert capsys.readouterr().err == f"error: {message} (log: {rule.log[0]})\n"
 
 
-def test_going_on_and_progress_count_alike():
+def test_resuming_and_progress_count_the_same_iterations():
     def record(stage: Stage) -> IterationRecord:
         return IterationRecord(1, stage, 2, 0.0, 0.0, 0.0, 0.0, (1, 1), (1.0, 1.0), (), ())
 
@@ -115,6 +120,6 @@ def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamesp
     with pytest.raises(SystemExit) as stop, job(rule):
         raise MemoryError("no room\nfor it")
     assert stop.value.code == 1
-    told = capsys.readouterr().err
-    assert told == f"error: MemoryError: no room for it (log: {rule.log[0]})\n"
+    message = capsys.readouterr().err
+    assert message == f"error: MemoryError: no room for it (log: {rule.log[0]})\n"
     assert "Traceback" in Path(rule.log[0]).read_text()

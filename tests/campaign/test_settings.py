@@ -1,4 +1,4 @@
-"""The configuration: every default filled in, every mistake told in one line."""
+"""The configuration: every default filled in, every mistake reported in one line."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def test_the_input_is_left_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"campain": "x"}, "campain: unknown option; did you mean campaign?"),
         ({"consensus": {"ndr": 1}}, "consensus.ndr: unknown option; did you mean fdr?"),

@@ -25,9 +25,14 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "new" / "a.txt"
     with atomic_path(path) as beside:
         beside.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as beside:
-        beside.write_text("half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as beside:
+            beside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == "old" and os.listdir(path.parent) == ["a.txt"]
 
 

@@ -93,10 +93,12 @@ def attempt(path: Path, raw: bytes, *actions) -> None:
     """Each action on a file of these bytes: an answer or one line."""
     path.write_bytes(raw)
     for action in actions:
+        message = "read"
         try:
             action(path)
         except InputError as error:
-            assert "\n" not in str(error) and str(error)
+            message = str(error)
+        assert message and "\n" not in message
 
 
 def whole_way(path: Path) -> None:

@@ -178,8 +178,8 @@ class Cluster:
         while not ready():
             process = self._processes[-1]
             if process.poll() is not None or time.monotonic() > deadline:
-                told = (self.folder / f"{name}.out").read_text()[-2000:]
-                raise RuntimeError(f"{name} did not start: {told}")
+                output = (self.folder / f"{name}.out").read_text()[-2000:]
+                raise RuntimeError(f"{name} did not start: {output}")
             time.sleep(0.1)
 
 

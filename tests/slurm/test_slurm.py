@@ -77,16 +77,16 @@ class Submission:
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = None
-        told = self.out.read_text()
-        assert status == 0, told[-4000:]
-        return told
+        output = self.out.read_text()
+        assert status == 0, output[-4000:]
+        return output
 
     def until(self, happens: Callable[[], object], seconds: float = 240):
         """Until something is true; Snakemake must still run then."""
         deadline = time.monotonic() + seconds
         while not (found := happens()):
-            told = self.out.read_text()[-3000:]
-            assert self.process.poll() is None and time.monotonic() < deadline, told
+            output = self.out.read_text()[-3000:]
+            assert self.process.poll() is None and time.monotonic() < deadline, output
             time.sleep(0.2)
         return found
 
@@ -129,9 +129,9 @@ def job_log(place: Place) -> str:
 
 
 def test_a_campaign_runs_from_the_profile(reference: tuple[Place, str]):
-    place, told = reference
+    place, output = reference
     assert (place.folder / "results/tiny/report.html").stat().st_size > 10_000
-    assert told.count("has been submitted with SLURM jobid") >= 8
+    assert output.count("has been submitted with SLURM jobid") >= 8
     for run in RUNS:
         assert (place.folder / "results/tiny/runs" / run / "metrics.json").exists()
 
@@ -154,18 +154,18 @@ def test_the_gpu_profile_leaves_small_rules_off_the_gpus(cluster: Cluster, place
     submission.wait()
 
 
-def test_a_cancelled_job_goes_on(cluster: Cluster, place: Place, reference: tuple[Place, str]):
+def test_a_cancelled_job_resumes(cluster: Cluster, place: Place, reference: tuple[Place, str]):
     submission = Submission(cluster, place, "--until", RULE)
     submission.until(checkpoint(place).exists)
     number = submission.until(submission.running)
     assert "CPUs/Task=4" in cluster.run("scontrol", "show", "job", number).stdout
     cluster.run("scancel", number)
     submission.wait()
-    assert "going on after" in job_log(place)
+    assert "resuming after" in job_log(place)
     assert_same_runs(place, reference[0], RUNS)
 
 
-def test_a_preempted_job_is_requeued_and_goes_on(
+def test_a_preempted_job_is_requeued_and_resumes(
     cluster: Cluster, place: Place, reference: tuple[Place, str]
 ):
     partition = f"{RULE}:slurm_partition=spare"
@@ -179,7 +179,7 @@ def test_a_preempted_job_is_requeued_and_goes_on(
     submission.until(lambda: not submission.running())
     submission.wait()
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", number).stdout
-    assert "going on after" in job_log(place)
+    assert "resuming after" in job_log(place)
     assert_same_runs(place, reference[0], RUNS)
 
 
@@ -188,8 +188,8 @@ def test_a_job_over_its_memory_gets_more(
 ):
     memory = f"{RULE}:mem_mb=250*6**(attempt-1)"
     submission = Submission(cluster, place, "--until", RULE, "--set-resources", memory)
-    told = submission.wait()
-    assert "Trying to restart job" in told
+    output = submission.wait()
+    assert "Trying to restart job" in output
     assert_same_runs(place, reference[0], RUNS)
 
 

@@ -102,9 +102,10 @@ def test_other_particles_do_not_replace_those_of_a_finished_campaign(finished: P
     for name, found in (("other", "(checksum "), ("none", "(which is not there)")):
         done = finished.snakemake(tiny_config(particles=f"data/{name}.star"))
         assert done.returncode == 1 and written(finished) == before
-        told = [line for line in done.stdout.splitlines() if "holds a campaign of" in line]
-        assert len(told) == 1 and f"found data/{name}.star {found}" in told[0]
-        assert "data/particles.star (300 particles" in told[0] and "remove results/tiny" in told[0]
+        lines = [line for line in done.stdout.splitlines() if "holds a campaign of" in line]
+        assert len(lines) == 1 and f"found data/{name}.star {found}" in lines[0]
+        assert "data/particles.star (300 particles" in lines[0]
+        assert "remove results/tiny" in lines[0]
     # The same file elsewhere is the same campaign.
     assert "check_input" in finished.jobs(tiny_config(particles="data/moved.star"))
 
@@ -183,8 +184,8 @@ def test_a_finished_campaign_is_reproduced_from_its_record(finished: Place):
     command += ["--cores", "2"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if "labels" in line]
-    assert told == [
+    lines = [line for line in done.stdout.splitlines() if "labels" in line]
+    assert lines == [
         f"{name}: the same labels" for name in [*(f"runs/{r}" for r in RUNS), "consensus"]
     ]
 
@@ -215,7 +216,7 @@ def test_a_killed_job_goes_on_and_gives_the_same_bits(whole: Place, place: Place
     process.wait()
     again = subprocess.run(command, cwd=place.folder, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert "going on after" in again.stderr
+    assert "resuming after" in again.stderr
     runs = [f"em3d-K{k:02d}-s{s:03d}" for k in (2, 3) for s in (0, 1)]
     assert_same_runs(place, whole, runs)
     assert not list((place.folder / "checkpoints").iterdir())

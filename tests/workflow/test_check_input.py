@@ -186,8 +186,8 @@ def test_doubtful_input_is_warned_of_in_one_line(
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     spoil()
     check(changes)
-    told = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
-    assert len(told) == bool(what) and what in "".join(told)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    assert len(lines) == bool(what) and what in "".join(lines)
     assert Path("results/tiny/prepare/prepare.json").exists()
 
 
@@ -215,10 +215,10 @@ def test_snakemake_stops_at_wrong_input(place: Place):
     (place.folder / "data" / "particles.mrcs").unlink()
     done = place.snakemake(tiny_config())
     assert done.returncode == 1
-    told = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     # Where it happens, and once more as the last line.
-    assert len(told) == 2 and told[0] == told[1] and "particles.mrcs" in told[0]
-    assert done.stdout.splitlines()[-1] == told[1]
+    assert len(lines) == 2 and lines[0] == lines[1] and "particles.mrcs" in lines[0]
+    assert done.stdout.splitlines()[-1] == lines[1]
     assert "Traceback" not in done.stdout
     assert not list((place.folder / "results").glob("**/*.npy"))
 

@@ -40,10 +40,10 @@ def fill(folder: Path, left: int) -> Path:
 
 
 def assert_told(done: subprocess.CompletedProcess[str]) -> None:
-    told = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     assert done.returncode == 1, done.stdout
     # Where it happens, and once more as the last line.
-    assert len(set(told)) == 1 and "No space left on device" in told[0], done.stdout
+    assert len(set(lines)) == 1 and "No space left on device" in lines[0], done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -32,8 +32,11 @@ def test_every_option_is_in_the_configuration_and_means_the_same():
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory, particles: Path) -> Place:
-    """Fourfold maps, a focus mask that reaches into the solvent, more classes than can be filled,
-    maps of each iteration, images in half precision."""
+    """A campaign with everything that em3d can be asked for.
+
+    Fourfold maps, a focus mask that reaches into the solvent, more classes than can be filled,
+    maps of each iteration, images in half precision.
+    """
     place = Place(tmp_path_factory.mktemp("em3d"))
     (place.folder / "data").symlink_to(particles)
     focus = np.zeros((48,) * 3, np.float32)

@@ -23,6 +23,7 @@ class Accumulator(Generic[Block, Tables, LaneSums]):
     """Adds up the insertions of blocks, lane by lane, in the order of the calls."""
 
     def __init__(self, engine: Engine[Block, Tables, LaneSums], n_columns: int):
+        """Empty sums for so many columns, in the memory of the last ones where there are any."""
         self.n_columns, self._engine, self._backend = n_columns, engine, engine.backend
         self._n_tiles = -(-n_columns // TILE)
         self._n_voxels = int(engine.grid.kxyz.shape[0])

@@ -19,9 +19,14 @@ class Device(Protocol):
     """What JAX computes on: one of `jax.local_devices()`, whose own class has no types."""
 
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """Number among the local devices."""
+        ...
+
     @property
-    def platform(self) -> str: ...
+    def platform(self) -> str:
+        """Such as `cpu` and `gpu`."""
+        ...
 
 
 @dataclass(frozen=True)

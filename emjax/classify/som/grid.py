@@ -24,6 +24,7 @@ class MapGrid:
     layout: Layout = "rect"
 
     def __post_init__(self) -> None:
+        """Refuse fewer than two nodes, and an unknown layout."""
         if self.columns < 1 or self.rows < 1 or self.n_nodes < 2:
             raise OptionError("map", f"{self.columns} x {self.rows}", "2 or more nodes")
         if self.layout not in ("rect", "hexa"):

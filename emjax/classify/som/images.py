@@ -23,6 +23,7 @@ class MaskedPixels:
     """The pixels inside a mask, each weighted by it: an image as a vector."""
 
     def __init__(self, mask: Float[np.ndarray, "d d"]) -> None:
+        """The mask's weights, 0 to 1, which must not all be 0."""
         if not np.all(np.isfinite(mask)) or mask.min() < 0 or not np.any(mask > 0):
             raise OptionError(
                 "mask",

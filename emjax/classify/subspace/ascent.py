@@ -120,7 +120,9 @@ class Point(Protocol):
     """Where a climb may stand: whatever a pass over the particles found there."""
 
     @property
-    def objective(self) -> float: ...
+    def objective(self) -> float:
+        """What the climb raises."""
+        ...
 
 
 Place = TypeVar("Place", bound=Point)

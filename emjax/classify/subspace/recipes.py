@@ -60,6 +60,7 @@ class Analyst:
         say: Callable[..., None],
         components: Complex[Array, "q v"] | None,
     ):
+        """The width of the pose error comes from the mean map; `components` replaces the fits."""
         self.operators, self.mean, self.mask = operators, mean, np.asarray(mask)
         self.blocks, self.options, self.say = blocks, options, say
         self.grid = operators.grid

@@ -70,8 +70,10 @@ def test_posteriors_sum_to_one_and_labels_are_their_maxima(results):
 
 
 def test_likelihood_rises_after_annealing(engine, scene):
-    """The per-voxel M-step is not exact (masks, interpolation, FSC filter), so a fall by 1e-3 of
-    the gain over the first iteration is allowed for."""
+    """No iteration lowers it by more than 1e-3 of the gain over the first.
+
+    The per-voxel M-step is not exact: masks, interpolation, FSC filter.
+    """
     options = dataclasses.replace(QUICK, online_epochs=0, anneal_until=0, switch_convergence=0.0)
     (result,) = classify(engine, scene, [Run(3, 0)], options)
     likelihood = np.array([h.log_likelihood for h in result.history])

@@ -82,8 +82,10 @@ def test_class_maps_are_those_of_the_states(enforced):
 
 
 def test_maps_equal_the_rotated_ones(enforced):
-    """Quarter turns permute voxels; other turns interpolate twice, here trilinearly in Fourier
-    space and cubically in real space, of domains two voxels wide."""
+    """Quarter turns permute voxels, other turns interpolate twice.
+
+    Here trilinearly in Fourier space and cubically in real space, domains two voxels wide.
+    """
     name, _, mean, best, _ = enforced
     tolerance = {"C4": 1e-3, "I1": 0.1}[name]
     inner = radii(len(mean.volume)) < len(mean.volume) / 2 - 3

@@ -35,7 +35,7 @@ def test_wrong_requests_are_errors(star_set, classes, tmp_path):
         export_campaign(tmp_path, particles, COLUMNS, classes, ("xmipp",))
     with pytest.raises(InputError, match="class numbers 0 to 2 of 4.*expected 0 to 1"):
         export_campaign(tmp_path, particles, COLUMNS, classes[:1])
+    missing = [ExportedClass(tmp_path / "none.mrc"), classes[1]]
     with pytest.raises(InputError, match="no such file"):
-        missing = [ExportedClass(tmp_path / "none.mrc"), classes[1]]
         export_campaign(tmp_path / "x", particles, COLUMNS, missing, ("chimerax",))
     assert set(FORMATS) == {"relion", "cryosparc", "cryodrgn", "table", "chimerax"}

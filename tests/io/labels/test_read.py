@@ -26,7 +26,7 @@ def test_cs(cs_set, files, tmp_path):
     assert labels.tolist() == [1, 0, 2, 1] and identity[0] == str(records["uid"][0])
 
 
-@pytest.mark.parametrize("suffix, separator", [(".csv", ","), (".tsv", "\t"), (".txt", "  ")])
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t"), (".txt", "  ")])
 def test_tables(tmp_path, suffix, separator):
     lines = [["image", "class"]] + [[f"p{i}", str(c)] for i, c in enumerate(CLASSES)]
     path = tmp_path / f"labels{suffix}"
