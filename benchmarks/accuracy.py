@@ -302,8 +302,8 @@ def symmetry(quick: bool) -> list[Row]:
     ]
     rows = []
     for name, n in (("C4", 1000), ("I1", 500)):
-        turns = symmetry_rotations(name)
-        outer, inner = (np.mean([rotate(blob, r) for r in turns], 0) for blob in blobs)
+        rotations = symmetry_rotations(name)
+        outer, inner = (np.mean([rotate(blob, r) for r in rotations], 0) for blob in blobs)
         # The second state lacks the inner domains.
         pair = np.stack([outer + inner, outer]).astype(np.float32)
         made = simulate(pair, n, seed=2, snr=0.5)
@@ -328,11 +328,11 @@ def symmetry(quick: bool) -> list[Row]:
                 int(np.bincount(best.labels[case.truth == k], minlength=2).argmax()) for k in (0, 1)
             ]
             fsc = [volume_fsc(best.maps[c], t)[1 : radius + 1].mean() for c, t in zip(own, truth)]
-            turned = rotate(best.maps[0], turns[-1])
+            rotated = rotate(best.maps[0], rotations[-1])
             found[group] = {
                 "ari": agreement(case, [best])[0],
                 "fsc": float(np.mean(fsc)),
-                "same": float(np.corrcoef(turned.ravel(), best.maps[0].ravel())[0, 1]),
+                "same": float(np.corrcoef(rotated.ravel(), best.maps[0].ravel())[0, 1]),
             }
         on, off = found[name], found["C1"]
         rows.append(
@@ -345,7 +345,7 @@ def symmetry(quick: bool) -> list[Row]:
         )
         rows.append(
             Row(
-                f"{name}: correlation of a class map with itself turned",
+                f"{name}: correlation of a class map with itself rotated",
                 f"{on['same']:.4f} (in C1 {off['same']:.4f})",
                 "≥ 0.99",
                 on["same"] >= 0.99,
@@ -388,5 +388,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     sys.exit(main())

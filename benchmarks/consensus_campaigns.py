@@ -1,6 +1,6 @@
 """Whole campaigns of 5 seeds of em3d (K = 4, 24 Å): what their consensus and audit say.
 
-    python benchmarks/consensus_campaigns.py [--only SET …] [--work FOLDER] [--check]
+    python -m benchmarks.consensus_campaigns [--only SET …] [--work FOLDER] [--check]
 
 Sets: spliceosome (four states), jittered (the same with wrong poses), null_small and null (4000
 particles of one state, simulated here), demo. A folder given by --work is kept and completed.
@@ -19,15 +19,14 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
+from emjax.campaign.folder import CampaignFolder
+from emjax.io.files import read_json, read_tsv
+from emjax.io.labels.read import read_labels
+from emjax.simulate import demo
+from tests.campaigns import Place
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "workflow" / "scripts")]
-
-import demo  # noqa: E402 # pyright: ignore[reportMissingImports]
-
-from emjax.io.files import read_json, read_tsv  # noqa: E402
-from emjax.io.labels.read import read_labels  # noqa: E402
-from tests.campaigns import Place  # noqa: E402
-
 SETS = ("spliceosome", "jittered", "null_small", "null", "demo")
 N_NULL = 4000
 
@@ -53,7 +52,7 @@ def particles_of(name: str, work: Path) -> tuple[Path, Path | None] | None:
         folder = work / "data" / name
         demo.FRACTIONS = np.ones(1) if name == "null" else np.array([0.4, 0.3, 0.2, 0.1])
         if not (folder / "particles.star").exists():
-            demo.simulate_particles(folder, N_NULL)
+            demo.simulate_demo(folder, N_NULL)
         return folder / "particles.star", None
     folder = data_folder() / {"jittered": "spliceosome"}.get(name, name)
     file = "particles_jittered.star" if name == "jittered" else "particles.star"
@@ -69,7 +68,7 @@ def true_states(particles: Path) -> np.ndarray:
     return np.unique([r["state"] for r in rows], return_inverse=True)[1]
 
 
-def run_campaign(name: str, particles: Path, mask: Path | None, work: Path) -> Path:
+def run_campaign(name: str, particles: Path, mask: Path | None, work: Path) -> CampaignFolder:
     """Run to the audit; the campaign's folder."""
     config = {
         "campaign": name,
@@ -78,23 +77,24 @@ def run_campaign(name: str, particles: Path, mask: Path | None, work: Path) -> P
         "masks": {"solvent": str(mask) if mask else "auto"},
         "runs": {"em3d": {"n_classes": [4], "seeds": 5}},
     }
-    target = f"results/{name}/consensus/confounders.tsv"
+    folder = CampaignFolder.of(name)
+    target = str(folder.consensus.confounders)
     command = Place(work).command(config, "--quiet", "all", "--", target)
     done = subprocess.run(command, cwd=work, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name}: {done.stdout}{done.stderr}")
-    return work / "results" / name
+    return CampaignFolder.of(name, work)
 
 
-def judge(name: str, truth: np.ndarray, folder: Path) -> None:
+def judge(name: str, truth: np.ndarray, folder: CampaignFolder) -> None:
     """Lines of the table for a finished campaign."""
-    elbows = read_json(folder / "consensus" / "elbows.json")
-    classes = read_tsv(folder / "consensus" / "stability.tsv")
-    audit = read_tsv(folder / "consensus" / "confounders.tsv")
-    labels = read_labels(folder / "consensus" / "particles.star")[1]
-    runs = read_tsv(folder / "runs.tsv")
+    elbows = read_json(folder.consensus.elbows)
+    classes = read_tsv(folder.consensus.stability)
+    audit = read_tsv(folder.consensus.confounders)
+    labels = read_labels(folder.consensus.particles.star)[1]
+    runs = read_tsv(folder.runs_table)
     single = [
-        adjusted_rand_score(truth, read_labels(folder / "runs" / run / "particles.star")[1])
+        adjusted_rand_score(truth, read_labels(folder.run(run).particles.star)[1])
         for run in runs["run"]
     ]
     best = single[int(runs["log_likelihood"].argmax())]
@@ -117,11 +117,11 @@ def judge(name: str, truth: np.ndarray, folder: Path) -> None:
 
 
 def describe(audit: pd.DataFrame) -> str:
-    """The flags of an audit, and how much of the class differences is a movement."""
-    share = audit.loc[audit["nuisance"] == "movement of the whole", "effect_size"]
+    """The flags of an audit, and how much of the differences rigid-body motion explains."""
+    share = audit.loc[audit["nuisance"] == RIGID_BODY_MOTION, "effect_size"]
     raised = audit.loc[audit["flag"].astype(bool), "nuisance"].value_counts()
     flags = ", ".join(f"{n} × {count}" for n, count in raised.items()) or "none"
-    return f"flags: {flags}; movement {share.min():.2f}–{share.max():.2f}"
+    return f"flags: {flags}; share {share.min():.2f}–{share.max():.2f}"
 
 
 def main() -> None:

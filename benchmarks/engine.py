@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
 PARTS = ("relion", "batch", "ceilings", "half")
 SEEDS, CLASSES = 10, 4
 FULL = 12.4  # Å, all frequencies of 64 pixels of 6 Å
@@ -85,7 +84,7 @@ def campaign(seeds: int, iterations: int) -> dict:
 
 
 def batch_part(iterations: int) -> dict:
-    """CPU seconds a pass of one seed and of ten, at 24 Å and with all frequencies, N = 8000."""
+    """CPU seconds per pass of one seed and of ten, at 24 Å and with all frequencies, N = 8000."""
     from engine_data import beside, noise_particles, sweep_seconds
 
     from emjax.classify.operators import sparse
@@ -206,7 +205,7 @@ def rows_of(results: dict) -> list[tuple[str, str, str, bool | None]]:
         iterations = r["iterations"]
         theirs, ours = r["relion"]["cpu"] / iterations, r["single"]["iteration"]
         rows.append((
-            f"K={CLASSES}, CPU s an iteration: RELION {theirs:.2f}, emjax {ours:.2f}",
+            f"K={CLASSES}, CPU s per iteration: RELION {theirs:.2f}, emjax {ours:.2f}",
             f"{theirs / ours:.1f} times less", "≥ 10", theirs / ours >= 10,
         ))  # fmt: skip
         ten, campaign = SEEDS * r["relion"]["cpu"], r["campaign"]["cpu"]
@@ -215,7 +214,7 @@ def rows_of(results: dict) -> list[tuple[str, str, str, bool | None]]:
             f" ({SEEDS} × one run), emjax {campaign:.1f}",
             f"{ten / campaign:.1f} times less", "≥ 30", ten / campaign >= 30,
         ))  # fmt: skip
-        parts = f"prepare {r['campaign']['prepare']:.1f}, an iteration"
+        parts = f"prepare {r['campaign']['prepare']:.1f}, per iteration"
         parts = f"{parts} {r['campaign']['iteration']:.2f}"
         rows.append((f"of that: {parts}; ARI {r['campaign']['ari']}", "", "", None))
         rows.append((f"RELION's ARI {r['relion']['ari']}", "", "", None))
@@ -243,23 +242,23 @@ def rows_of(results: dict) -> list[tuple[str, str, str, bool | None]]:
     if "ceilings" in results:
         c = results["ceilings"]
         rows.append((
-            f"a core: copy {c['copy'] / 1e9:.0f} GB/s, L2 {c['cache'] / 1e9:.0f} GB/s,"
+            f"per core: copy {c['copy'] / 1e9:.0f} GB/s, L2 {c['cache'] / 1e9:.0f} GB/s,"
             f" L3 {c['far_cache'] / 1e9:.0f} GB/s, GEMM {c['gemm'] / 1e9:.0f} GFLOP/s",
             "", "", None,
         ))  # fmt: skip
         e, m = c["e_operations"] / c["gemm"], c["m_operations"] / c["gemm"]
         read = c["e_bytes"] / max(c["cache"], c["far_cache"])
         rows.append((
-            f"E-step {c['e_operations'] / 1e9:.0f} GFLOP/s a core, {c['e_bytes'] / 1e9:.0f} GB/s",
+            f"E-step {c['e_operations'] / 1e9:.0f} GFLOP/s per core, {c['e_bytes'] / 1e9:.0f} GB/s",
             f"{100 * read:.0f} % of the caches' bandwidth, {100 * e:.0f} % of GEMM",
             "50 % (aim)", read >= 0.5,
         ))  # fmt: skip
         rows.append((
-            f"M-step {c['m_operations'] / 1e9:.0f} GFLOP/s a core", f"{100 * m:.0f} % of GEMM",
+            f"M-step {c['m_operations'] / 1e9:.0f} GFLOP/s per core", f"{100 * m:.0f} % of GEMM",
             "30 % (aim)", m >= 0.3,
         ))  # fmt: skip
         rows.append((
-            f"of that: entries made and ordered in {c['entries_us']:.0f} µs a particle, for any"
+            f"of that: entries made and ordered in {c['entries_us']:.0f} µs per particle, for any"
             f" number of classes; inserting {c['insert_operations'] / 1e9:.0f} GFLOP/s",
             f"{100 * c['insert_operations'] / c['gemm']:.0f} % of GEMM", "", None,
         ))  # fmt: skip
@@ -304,5 +303,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
     sys.exit(main())

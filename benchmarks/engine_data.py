@@ -97,11 +97,11 @@ def _scene(d: int) -> Scene:
 
 
 def beside(
-    engines: Sequence[Engine], n_classes: int, seeds: int, work: Work = one_pass, turns: int = 3
+    engines: Sequence[Engine], n_classes: int, seeds: int, work: Work = one_pass, rounds: int = 3
 ) -> tuple[float, ...]:
-    """CPU seconds of some work by engines that take turns, so that all see the same machine.
+    """CPU seconds of some work by engines that alternate, so that all see the same machine.
 
-    In its turn an engine with fewer particles works more often (at most 20 times), and the mean
+    In each round an engine with fewer particles works more often (at most 20 times), and the mean
     counts: a short time alone is at the mercy of what else the machine does.
     """
     states = [random_states(engine, n_classes, seeds) for engine in engines]
@@ -114,7 +114,7 @@ def beside(
             sum(_timed(work, engine, own) for _ in range(n)) / n
             for engine, own, n in zip(engines, states, times, strict=True)
         ]
-        for _ in range(turns)
+        for _ in range(rounds)
     ]
     return tuple(np.median(taken, 0).tolist())
 

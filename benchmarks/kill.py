@@ -4,7 +4,7 @@ A campaign runs once without a break. Then it runs again in a second folder whil
 its processes (a job or Snakemake itself) is killed with SIGKILL, again and again; each time the
 same command is given anew. At the end labels, posteriors and maps are compared bit by bit.
 
-Usage: kill.py [--kills 30] [--check]
+Usage: python -m benchmarks.kill [--kills 30] [--check]
 """
 
 import argparse
@@ -19,11 +19,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from emjax.io.mrc.volume import read_volume  # noqa: E402
-from tests.campaigns import Place, long_config  # noqa: E402
+from emjax.io.mrc.volume import read_volume
+from tests.campaigns import Place, long_config
 
 
 def run(place: Place, command: list[str], wait: float | None, rng: random.Random) -> str:
@@ -40,7 +37,7 @@ def run(place: Place, command: list[str], wait: float | None, rng: random.Random
     name = "Snakemake" if victim == process else "a job"
     victim.kill()
     process.wait()
-    # What a killed Snakemake leaves behind may go on; a new one must stand that.
+    # What a killed Snakemake leaves behind may still run; a new one must stand that.
     return name
 
 
@@ -60,7 +57,7 @@ def different_files(one: Path, other: Path) -> list[str]:
 
 
 def main() -> int:
-    """Print a line a kill and the comparison; 1 where --check is asked for and bits differ."""
+    """Print a line per kill and the comparison; 1 where --check is asked for and bits differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

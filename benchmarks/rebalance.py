@@ -40,10 +40,10 @@ def view(seed: int, box_size: int = 64) -> np.ndarray:
 
 
 def moved(image: np.ndarray, rng: np.random.Generator, mirror: bool = False) -> np.ndarray:
-    """A copy turned by any angle and shifted by up to 4 pixels."""
+    """A copy rotated by any angle and shifted by up to 4 pixels."""
     image = image[:, ::-1] if mirror else image
-    turned = ndimage.rotate(image, rng.uniform(0, 360), reshape=False, order=3)
-    return ndimage.shift(turned, rng.uniform(-4, 4, 2), order=3)
+    rotated = ndimage.rotate(image, rng.uniform(0, 360), reshape=False, order=3)
+    return ndimage.shift(rotated, rng.uniform(-4, 4, 2), order=3)
 
 
 def affinities() -> None:
@@ -69,7 +69,7 @@ def affinities() -> None:
 
 
 def views(quick: bool) -> None:
-    """40 averages of 6 views, turned, shifted and noisy."""
+    """40 averages of 6 views, rotated, shifted and noisy."""
     for noise in (0.2, 0.4) if quick else (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         scores, numbers, start = [], [], time.process_time()
         for seed in range(1 if quick else 3):

@@ -1,11 +1,11 @@
 """Time and memory with the number of particles, and the same bits however a campaign is run.
 
 Usage: python benchmarks/scaling.py [--check] [--only PART ...] [--quick]
-Parts: linear (2,000, 20,000 and 200,000 synthetic particles of 64 pixels in turns, all frequencies,
-K = 4, one seed and ten, at most 4 GB for each number; a pass is E-step and insertion, an iteration
-solves the maps too), bits (alone, in a batch, after a restart, on
-1 and 4 devices, with both backends), prepare (the pass over a stack of 256 pixels, beside reading
-alone; wall time, no page of it in memory unless TMPDIR is memory). CPU seconds but for the last.
+Parts: linear (2,000, 20,000 and 200,000 synthetic particles of 64 pixels alternately, all
+frequencies, K = 4, one seed and ten, at most 4 GB for each number; a pass is E-step and insertion,
+an iteration solves the maps too), bits (alone, in a batch, after a restart, on 1 and 4 devices,
+with both backends), prepare (the pass over a stack of 256 pixels, beside reading alone; wall time,
+no page of it in memory unless TMPDIR is memory). CPU seconds but for the last.
 --quick: up to 20,000. --check: exit 1 where a bar is missed.
 """
 
@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
 PARTS = ("linear", "bits", "prepare")
 NUMBERS, CLASSES, SEEDS = (2_000, 20_000, 200_000), 4, (1, 10)
 RESOLUTION, MEMORY_GB = 12.4, 4.0
 
 
 def linear(numbers: Sequence[int]) -> dict:
-    """CPU ms a particle for each number of seeds, of a pass and of an iteration; most memory."""
+    """CPU ms per particle for each number of seeds, of a pass and of an iteration; most memory."""
     from engine_data import (
         beside,
         noise_particles,
@@ -103,7 +102,7 @@ def bits(backend_name: str) -> dict:
 
 
 def prepare(n: int) -> dict:
-    """Gigabytes a second of a stack read alone, and of the pass that prepares it."""
+    """Gigabytes per second of a stack read alone, and of the pass that prepares it."""
     from emjax.imaging.crop import crop_images, grid_for
 
     d, pixel_size, rng = 256, 1.5, np.random.default_rng(0)
@@ -168,7 +167,7 @@ def rows_of(parts: list[str], quick: bool) -> list[tuple[str, str, str, bool | N
             each = ", ".join(f"{n:,}: {ms:.3f}" for n, ms in zip(numbers, taken, strict=True))
             spread = max(taken) / min(taken) - 1
             rows.append((
-                f"a {work}, CPU ms a particle of {each}".replace("a i", "an i"),
+                f"a {work}, CPU ms per particle of {each}".replace("a i", "an i"),
                 f"{100 * spread:.0f} % apart", "≤ 20 %", spread <= 0.2,
             ))  # fmt: skip
         kept, most = f"{100 * found['kept']:.0f} %", found["gb"]
@@ -215,5 +214,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
     sys.exit(main())

@@ -100,7 +100,7 @@ def ascent(quick: bool) -> None:
 
 
 def quality(quick: bool) -> None:
-    """A domain turning over 60 degrees in one view: both modes on the same images.
+    """A domain rotating over 60 degrees in one view: both modes on the same images.
 
     The original's set is not at hand. With the fainter domain mode xmipp reaches what the original
     reached on its own; with the other one the motion is easier to see.

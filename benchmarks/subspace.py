@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
 SETS = (
     "spliceosome", "jittered", "ligand", "ligand_jittered", "ligand_small", "five", "continuous",
     "contrast", "null", "em3d", "scaling", "relion",
@@ -111,10 +110,12 @@ def name_nuisance() -> dict:
     )
     found = analyse(operators, case.mean, solvent, options, case.micrograph, say)
     # The error of each pose in the map's frame, to first and second order.
-    turns = Rotation.from_matrix(np.swapaxes(exact.rotations, 1, 2) @ wrong.rotations).as_rotvec()
+    rotations = Rotation.from_matrix(
+        np.swapaxes(exact.rotations, 1, 2) @ wrong.rotations
+    ).as_rotvec()
     shifts = np.einsum("nij,ni->nj", wrong.rotations[:, :2], wrong.shifts - exact.shifts)
     error = np.concatenate(
-        [turns / turns.std(), shifts / shifts.std(), np.ones((len(turns), 1))], 1
+        [rotations / rotations.std(), shifts / shifts.std(), np.ones((len(rotations), 1))], 1
     )
     design = (error[:, :, None] * error[:, None])[:, *np.tril_indices(error.shape[1])]
     z = latent_means(found.statistics)
@@ -202,9 +203,9 @@ def moving_domain(maps: dict, n: int, steps: int = 20) -> tuple[np.ndarray, np.n
     centre = np.full(3, domain.shape[0] // 2)
     volumes = []
     for angle in np.linspace(-12, 12, steps):
-        turn = Rotation.from_rotvec([np.deg2rad(angle), 0, 0]).as_matrix()
-        offset = centre - turn @ centre
-        volumes.append(maps["noSnu114"] + affine_transform(domain, turn, offset, order=1))
+        rotation = Rotation.from_rotvec([np.deg2rad(angle), 0, 0]).as_matrix()
+        offset = centre - rotation @ centre
+        volumes.append(maps["noSnu114"] + affine_transform(domain, rotation, offset, order=1))
     states = np.random.default_rng(9).integers(steps, size=n)
     return np.stack(volumes).astype(np.float32), states
 
@@ -380,5 +381,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
     sys.exit(main())

@@ -76,7 +76,7 @@ def draw_particles(
     noise_sd: float = NOISE_SD,
     scale_sd: float = 0.0,
 ) -> Draw:
-    """Images of given states at uniform poses, 100 particles a micrograph."""
+    """Images of given states at uniform poses, 100 particles per micrograph."""
     rng = np.random.default_rng(seed)
     n = len(states)
     # The parameter has another name in newer SciPy; positions serve both.

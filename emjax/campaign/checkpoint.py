@@ -45,14 +45,14 @@ def load_checkpoint(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     """Read the latest whole checkpoint: the last one, else the one before it.
 
-    A torn, foreign or altered file is told to the log and passed over.
+    A torn, foreign or altered file is noted in the log and not used.
 
     Args:
         path: as given to `save_checkpoint`.
         expect: entries its meta must have, such as options and the input's checksum.
 
     Returns:
-        Arrays and meta, or None when there is nothing to go on from.
+        Arrays and meta, or None when there is nothing to resume from.
     """
     for candidate in (Path(path), previous_path(path)):
         if not candidate.exists():

@@ -1,8 +1,8 @@
 """What the heavy jobs of a campaign cost, from the number of particles, box and resolution.
 
-The rules ask a cluster for this; `make dry-run` tells it before anything is computed. Seconds are
-those of one core with the compiled engine, somewhat more than benchmarks/RESULTS.md measured; a job
-is given four times what they come to on two, so that a slow or shared machine, or one without a
+The rules ask a cluster for this; `emjax estimate` prints it before anything is computed. Seconds
+are those of one core with the compiled engine, somewhat more than benchmarks/RESULTS.md measured; a
+job is given four times what they come to on two, so that a slow or shared machine, or one without a
 compiler, is enough.
 """
 
@@ -66,7 +66,7 @@ def minutes(cost: Cost, attempt: int) -> int:
 
 
 def prepare(facts: Facts) -> Cost:
-    """Reading all images at 100 MB a second, and what follows on the cropped ones."""
+    """Reading all images at 100 MB per second, and what follows on the cropped ones."""
     seconds = facts.n * (4e-8 * facts.box_size**2 + 7e-7 * facts.pixels)
     # Eight images, 512 prepared ones with their places, and maps.
     memory = facts.always_mb + 3e-4 * facts.box_size**2

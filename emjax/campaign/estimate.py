@@ -31,7 +31,7 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
         f"Campaign {config['campaign']}: {facts.n} particles of {box} px,"
         f" {facts.radius} Fourier shells, prepared images of {disk:.0f} MB on disk"
     )
-    yield f"{'job':24}{'memory':>10}{'a pass':>12}{'in all':>12}{'asked for':>12}"
+    yield f"{'job':24}{'memory':>10}{'per pass':>12}{'in all':>12}{'asked for':>12}"
     total = 0.0
     for name, cost in long_jobs(facts, config):
         total += cost.seconds

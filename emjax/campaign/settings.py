@@ -129,7 +129,7 @@ def _expected_of(schema: Any, name: str) -> str:
 
 def _expected(error: ValidationError) -> str:
     option: Any = error.schema
-    # An item's own words are less telling than those of its list.
+    # An item's own words say less than those of its list.
     if "expected" in option:
         return option["expected"]
     parent = error.parent

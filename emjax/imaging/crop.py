@@ -143,7 +143,7 @@ def _add_power(
     parts = spectra.view(np.real(spectra).dtype).reshape(len(spectra), -1)
     for g in np.unique(group):
         own = parts[group == g] if group.min() < group.max() else parts
-        total = np.einsum("mk,mk->k", own, own)  # real and imaginary parts in turns
+        total = np.einsum("mk,mk->k", own, own)  # real and imaginary parts alternate
         total = total[::2] + total[1::2]
         power[g, 1:] += np.add.reduceat(total[order], starts) / counts
 

@@ -97,11 +97,11 @@ def reconstruct(
     size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, np.bincount(half, minlength=3).max()))
     tables = [empty_table(grid) for _ in (1, 2)]
     noise = jnp.asarray(noise_power, jnp.float32)
-    # The half-sets take turns: JAX inserts one while the other is read.
+    # The half-sets alternate: JAX inserts one while the other is read.
     members = [np.flatnonzero(half == h) for h in (1, 2)]
-    turns = [[(h, part) for part in chunks(len(members[h]), size)] for h in (0, 1)]
+    parts = [[(h, part) for part in chunks(len(members[h]), size)] for h in (0, 1)]
     done = 0
-    for h, part in (turn for pair in zip_longest(*turns) for turn in pair if turn):
+    for h, part in (one for pair in zip_longest(*parts) for one in pair if one):
         # One compiled shape: the last chunk is filled up with particles of zero weight.
         rows = np.resize(members[h][part], size)
         images = np.zeros((size, box_size, box_size), np.float32)
@@ -199,7 +199,7 @@ def _shell_means(
 ) -> Float[np.ndarray, " s"]:
     n = int(shells.max()) + 1
     total, count = np.zeros(n), np.zeros(n)
-    # A plane at a time: bincount copies its arguments to eight bytes a voxel.
+    # A plane at a time: bincount copies its arguments to eight bytes per voxel.
     for plane, shell in zip(values, shells, strict=True):
         total += np.bincount(shell.ravel(), plane.ravel(), n)
         count += np.bincount(shell.ravel(), minlength=n)

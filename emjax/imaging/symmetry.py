@@ -115,7 +115,7 @@ def symmetrise_sums(
 ) -> tuple[Complex[Array, "*k v"], Float[Array, "*k v"]]:
     """Sums of back-projection as if every particle had been inserted at each of its poses.
 
-    Both are interpolated alike, so that their ratio stays a mean of measured values.
+    Both are interpolated the same way, so that their ratio stays a mean of measured values.
 
     Args:
         numerator: Σ w·Pᵀ F, Friedel mates added.

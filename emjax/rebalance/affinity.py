@@ -19,7 +19,7 @@ def volume_affinity(
 
     Args:
         volumes: Volumes in a common frame; they are not aligned here.
-        mask: Weight of each voxel, 0 to 1; None takes all voxels alike.
+        mask: Weight of each voxel, 0 to 1; None weighs all voxels equally.
 
     Returns:
         Symmetric matrix in 0..1 with diagonal 1; a constant volume has affinity 0 to all others.

@@ -107,7 +107,7 @@ def rebalance_classes(
     affinity: Float[np.ndarray, "k k"],
     options: RebalanceOptions | None = None,
 ) -> Rebalancing:
-    """Group alike classes into superclasses and exclude the excess of large ones.
+    """Group similar classes into superclasses and exclude the excess of large ones.
 
     Args:
         labels: class of each particle, from 0; -1 where it has none.

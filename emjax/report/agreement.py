@@ -85,10 +85,10 @@ def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> 
     own = np.array([k.get(name, 0) for name in names])
     method = np.array([methods.get(name, "") for name in names])
     seeded = np.array([name in seeds for name in names])
-    alike = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
+    comparable = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
     found = {}
     for n in np.unique(own[own > 0]):
-        pairs = matrix[alike & (own[:, None] == n) & (own == n)]
+        pairs = matrix[comparable & (own[:, None] == n) & (own == n)]
         if np.isfinite(pairs).any():
             found[int(n)] = float(np.nanmedian(pairs))
     if not found:

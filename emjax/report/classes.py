@@ -234,5 +234,5 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
         if q >= campaign.fdr:
             warnings.append("Not larger than chance would make it, at the chosen rate.")
     if row.get("representative") is not None and not alone:
-        facts.append(("Most alike input class", str(row["representative"])))
+        facts.append(("Most similar input class", str(row["representative"])))
     return f"{plural(int(size), 'particle')} ({percent(size, total)})", facts, warnings

@@ -85,7 +85,7 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
             "less of the images."
             if coarse
             else "Dips in the first iterations come from annealing, which starts with all "
-            "classes alike."
+            "classes equal."
         )
     return Figure(f"convergence-{short}", title, chart.svg(), reading, data)
 
@@ -100,7 +100,7 @@ def best_run(campaign: Campaign) -> str | None:
 
 
 def ess_figure(campaign: Campaign) -> Figure | None:
-    """Effective number of classes a particle is spread over, in the best-fitting run."""
+    """Effective number of classes that a particle is spread over, in the best-fitting run."""
     name = best_run(campaign)
     if name is None:
         return None

@@ -23,7 +23,7 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     pairs = np.where(np.eye(len(a), dtype=bool), np.nan, a)
     i, j = np.unravel_index(int(np.nanargmin(pairs)), a.shape)
     k, m = np.unravel_index(int(np.nanargmax(pairs)), a.shape)
-    title = f"Classes {k + 1} and {m + 1} are most alike ({a[k, m]:z.2f})"
+    title = f"Classes {k + 1} and {m + 1} are most similar ({a[k, m]:z.2f})"
     if len(a) > 2:
         title += f", {i + 1} and {j + 1} least ({a[i, j]:z.2f})"
     figures = [_matrix("affinity", title, a, names, None)]
@@ -32,7 +32,7 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
         # Superclass 0: excluded, so last.
         order = np.argsort(np.where(superclass > 0, superclass, np.inf), kind="stable")
         count = len(set(superclass[superclass > 0].tolist()))
-        title = "All classes are much alike: one superclass"
+        title = "All classes are similar: one superclass"
         if count > 1:
             title = f"The classes fall into {plural(count, 'superclass', 'superclasses')}"
             title += ", but not clearly" if campaign.rebalance.get("warning") else ""

@@ -200,8 +200,8 @@ def dendrogram_figure(campaign: Campaign) -> Figure | None:
         "particles as the classes in use do",
         chart.svg(),
         f"{left_out}Each leaf is a group of particles that every run put together; its bar is the "
-        "group's size. Groups join from the bottom up, the most alike first. Drag the dashed line, "
-        "or use the slider, to see other numbers of classes; the table follows.",
+        "group's size. Groups join from the bottom up, the most similar first. Drag the dashed "
+        "line, or use the slider, to see other numbers of classes; the table follows.",
         groups,
         wide=True,
     )

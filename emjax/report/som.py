@@ -44,11 +44,11 @@ def som_figures(campaign: Campaign) -> list[Figure]:
             campaign, name, nodes, "class_averages", "som-averages",
             f"{plural(len(nodes) - empty, 'node')} of {len(nodes)} hold particles in {name}",
             "The mean of the particles of each node, where the node lies on the map: neighbours "
-            "should look alike, and change gradually.",
+            "should look similar, and change gradually.",
         ),
         _pictures(
             campaign, name, nodes, "code_vectors", "som-code-vectors",
-            f"Neighbours on the map look alike: {percent(1 - error, 1)} of the particles have "
+            f"Neighbours on the map look similar: {percent(1 - error, 1)} of the particles have "
             "their two best nodes side by side",
             "What each node stands for: smoother than the averages, because neighbours help.",
         ),

@@ -16,7 +16,7 @@ def test_weaker_images_are_flagged_and_a_missing_part_is_not():
     scale = np.where(labels == 0, 1.05, 0.95) + 0.05 * rng.standard_normal(2000)
     known = {"optics group": np.ones(2000, dtype=int)}
     for maps, expected in (
-        # The same molecule, imaged weaker: its map comes out alike, its images do not.
+        # The same molecule, imaged weaker: its map comes out the same, its images do not.
         (np.stack([full, full]), True),
         # A part is missing, so that the images fit the mean map with a smaller scale.
         (np.stack([full / 1.05, (full - part) / 0.95]), False),

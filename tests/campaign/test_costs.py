@@ -24,7 +24,7 @@ def test_memory_is_bounded_and_time_grows_with_the_particles():
 def test_what_cannot_be_divided_is_asked_for():
     em3d_options = tiny_config()["runs"]["em3d"]
     config = complete(tiny_config(max_memory_gb=2))
-    # One tile of sixteen classes: 140 bytes a voxel and class.
+    # One tile of sixteen classes: 140 bytes per voxel and class.
     large = Facts(1000, 1024, 250)
     assert Em3d().cost_of_columns(large, config, 4).memory_mb > 16 * 140e-6 * large.voxels > 2048
     wide = complete(tiny_config(max_memory_gb=2, runs={"em3d": em3d_options | {"n_classes": [40]}}))

@@ -20,7 +20,7 @@ def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
     assert all(" GB" in line and line.endswith(" min") for line in lines)
     assert not any(" 0 min" in line for line in lines)
     assert total.startswith("one after the other") and "cluster" in note
-    assert head.split() == "job memory a pass in all asked for".split()
+    assert head.split() == "job memory per pass in all asked for".split()
 
 
 def test_short_times_are_in_seconds_and_long_ones_in_hours():

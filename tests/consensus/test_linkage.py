@@ -84,7 +84,7 @@ def test_cutting_follows_the_order_of_merging_where_heights_fall():
     assert cut_tree(np.zeros((0, 4)), 1).tolist() == [0]
 
 
-def test_representative_is_the_most_alike_input_class():
+def test_representative_is_the_most_similar_input_class():
     shared = np.array([[10.0, 4.0], [0.0, 6.0]])
     similarity = jaccard(shared, np.array([10.0, 6.0]), np.array([10.0, 10.0]))
     np.testing.assert_allclose(similarity, [[1.0, 0.25], [0.0, 0.6]])

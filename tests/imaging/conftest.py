@@ -27,7 +27,7 @@ def simulation(volume) -> Simulation:
 def prepare(
     simulation: Simulation, group: np.ndarray | None = None, scale=None, kind="optimal", **options
 ) -> Prepared:
-    """The simulated set prepared; half-sets take turns."""
+    """The simulated set prepared; half-sets alternate."""
     half = np.arange(len(simulation.states)) % 2 + 1
     images = replace(simulation.aligned(), half=half, group=group, scale=scale)
     return imaging.prepare(images, PrepareOptions(FILTER, kind, **options))

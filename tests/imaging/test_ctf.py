@@ -71,7 +71,7 @@ def test_underfocus_starts_positive_and_first_zero_is_where_it_should_be():
 
 
 def test_astigmatism_angle_turns_from_x_to_y():
-    """Along the angle the defocus is u, across it v; only y against −y tells the direction."""
+    """Along the angle the defocus is u, across it v; only y against −y shows the direction."""
     ctf, k = make_ctf(u=15_000.0, v=9_000.0, angle=0.5), 0.02
     for direction, defocus in ((0.5, 15_000.0), (0.5 + math.pi / 2, 9_000.0)):
         point = k * math.cos(direction), k * math.sin(direction)

@@ -27,7 +27,7 @@ def test_lowpass_keeps_what_lies_inside_the_radius(radius):
 
 
 @pytest.mark.parametrize("fsc_filter", [True, False])
-def test_alike_halves_give_back_their_map_where_it_was_measured(fsc_filter):
+def test_equal_halves_give_back_their_map_where_it_was_measured(fsc_filter):
     """Without noise the filter leaves all but the prior of a thousandth."""
     truth = to_fourier(jnp.asarray(white()), GRID)
     weight = jnp.full(len(GRID.kxyz), 3.0)

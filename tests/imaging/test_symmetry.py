@@ -178,7 +178,7 @@ def test_x64_symmetrise_is_exact_on_voxels():
             assert total[i] == pytest.approx(expected, abs=1e-10)
 
 
-def test_expanded_poses_see_a_symmetric_volume_alike():
+def test_expanded_poses_see_the_same_symmetric_volume():
     group = symmetry_rotations("C4")
     volume = np.mean([rotated(unsymmetric(), r) for r in group], 0).astype(np.float32)
     rotations = Rotation.random(2, random_state=0).as_matrix()

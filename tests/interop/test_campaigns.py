@@ -70,7 +70,7 @@ def test_cs_and_star_give_the_same_labels(project, from_star):
     from_cs = campaign(project, "cs", "data/particles.cs")
     for run in ("em3d-K02-s000", "em3d-K02-s001", "em3d-K02-s002"):
         star, cs = (read_labels(r / "runs" / run / "particles.star") for r in (from_star, from_cs))
-        # Poses and CTFs pass through float32, so single votes on the edge may turn.
+        # Poses and CTFs pass through float32, so single votes on the edge may change.
         assert np.mean(star[1] == cs[1]) >= 0.99, run
     cs = read_particles(project / "data" / "particles.cs", check_images=False)
     written = sorted(from_cs.rglob("consensus/particles*"))

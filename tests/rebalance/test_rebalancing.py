@@ -12,7 +12,7 @@ from emjax.errors import OptionError
 from emjax.rebalance.rebalancing import RebalanceOptions, rebalance_classes
 
 ROOT = Path(__file__).resolve().parents[2]
-# Classes 1 and 2 are alike, class 3 is another thing.
+# Classes 1 and 2 are similar, class 3 is another thing.
 AFFINITY = np.array([[1.0, 0.95, 0.1], [0.95, 1.0, 0.1], [0.1, 0.1, 1.0]])
 LABELS = np.repeat([0, 1, 2, -1], [60, 40, 50, 10])
 

@@ -1,4 +1,4 @@
-"""A batch of em3d runs, several seeds with every number of classes, in one pass an iteration."""
+"""A batch of em3d runs, several seeds with every number of classes, in one pass per iteration."""
 
 import numpy as np
 

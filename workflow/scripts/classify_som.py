@@ -1,4 +1,4 @@
-"""A batch of maps (KerDenSOM), all seeds in one pass an iteration."""
+"""A batch of maps (KerDenSOM), all seeds in one pass per iteration."""
 
 import time
 

@@ -98,7 +98,7 @@ class Em3d(Method):
                 " numbered before their sizes are known"
             )
         if (options["initial"] == "input") != bool(options["initial_maps"]):
-            yield "runs.em3d.initial_maps: goes with initial: input, and with nothing else"
+            yield "runs.em3d.initial_maps: needed with initial: input, and only there"
 
     def check(self, config: Config, n_particles: int) -> Iterator[InputError]:
         """More classes than particles, or another number of first maps than of classes."""

@@ -99,7 +99,7 @@ def coarsen_maps(
 
 
 def to_all_frequencies(states: Sequence[RunState], coarse: Setup, whole: Setup) -> list[RunState]:
-    """Runs that go on from the maps found without the finest frequencies, with the mean map's."""
+    """Runs continued from the maps found without the finest frequencies, with the mean map's."""
     mean = whole.scene.mean_map * whole.scene.solvent_mask
     finest = np.asarray(mean - _lowpass(mean, whole, coarse.engine.grid.radius))
     return [

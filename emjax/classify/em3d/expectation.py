@@ -36,7 +36,7 @@ def posteriors_of(
     Args:
         log_likelihood: ℓ_ik.
         class_weights: π_k.
-        similarity: β, 0 for the posterior as it is, 1 for all classes alike.
+        similarity: β, 0 for the posterior as it is, 1 for all classes equally.
     """
     log_weights = np.log(np.maximum(class_weights, 1e-12))
     tempered = (1 - np.float32(similarity)) * log_likelihood + log_weights
@@ -50,7 +50,7 @@ def _log_sum(values: Float[np.ndarray, "b k"]) -> Float[np.ndarray, " b"]:
 
 
 def effective_sample_size(posteriors: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-    """1 / Σ_k p_ik²: 1 for a particle sure of its class, K for one that fits all alike."""
+    """1 / Σ_k p_ik²: 1 for a particle sure of its class, K for one that fits all equally well."""
     return 1 / np.maximum((posteriors**2).sum(1), 1e-12)
 
 
@@ -141,7 +141,7 @@ def insert_columns(
     engine: Engine[Block, Tables, LaneSums],
     columns: Float[np.ndarray, "n c"] | Bool[np.ndarray, "n c"],
 ) -> Sums:
-    """Sums of all particles with given weights, one column a map."""
+    """Sums of all particles with given weights, one column per map."""
     accumulator = Accumulator(engine, columns.shape[1])
 
     def work(rows: BlockRows, block: Block) -> None:

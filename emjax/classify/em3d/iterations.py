@@ -55,7 +55,7 @@ def classify(
     on_iteration: Listener = lambda states: None,
     everyone: Engine | None = None,
 ) -> list[Classification]:
-    """Classify the engine's particles once for every run, all runs in one pass an iteration.
+    """Classify the engine's particles once for every run, all runs in one pass per iteration.
 
     Args:
         engine: the particles in blocks.
@@ -70,7 +70,7 @@ def classify(
             assigns these.
 
     Returns:
-        A result a run, in the order of `runs`; not converging is a result, not an error.
+        One result per run, in the order of `runs`; not converging is a result, not an error.
     """
     whole = Setup(engine, scene)
     states = list(resume or [])

@@ -62,14 +62,14 @@ def start_runs(
 def check_given(
     volumes: Float[np.ndarray, "k d d d"] | None, run: Run, scene: Scene
 ) -> Float[Array, "k d d d"]:
-    """Given first maps, of the right number and box, not all alike.
+    """Given first maps, of the right number and box, not all the same.
 
     Raises:
         OptionError: where they are not.
     """
     found = 0 if volumes is None else len(volumes)
     if volumes is None or found != run.n_classes:
-        raise OptionError("initial_maps", found, f"{run.n_classes}, one a class")
+        raise OptionError("initial_maps", found, f"{run.n_classes}, one per class")
     if volumes.shape[1:] != scene.mean_map.shape:
         raise OptionError(
             "initial_maps", f"a box of {volumes.shape[1:]}", str(scene.mean_map.shape)

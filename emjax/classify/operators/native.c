@@ -62,7 +62,7 @@ static pixels lay_out(float *room, int64_t p) {
     return q;
 }
 
-/* Poses that are no rotations stay inside the half ball's rows. */
+/* Matrices that are not rotations stay inside the half ball's rows. */
 static inline __attribute__((always_inline)) void locate(grid g, particles all, int64_t i,
                                                          pixels q) {
     const float *r = all.rotations + 9 * i, *weights = all.weights + g.p * i;

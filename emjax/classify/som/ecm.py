@@ -50,7 +50,7 @@ class Sums(eqx.Module):
 
 
 class Trace(eqx.Module):
-    """Convergence of one annealing step, a row an iteration."""
+    """Convergence of one annealing step, a row per iteration."""
 
     objective: Float[Array, "t r"]
     variance: Float[Array, "t r"]
@@ -77,7 +77,7 @@ def memberships(
 
 
 def expect(blocks: Blocks, codes: Codes) -> Sums:
-    """Sums of the memberships over all particles: two matrix products a block."""
+    """Sums of the memberships over all particles: two matrix products per block."""
     n_seeds, n_nodes, n_components = codes.vectors.shape
     dtype = codes.vectors.dtype
     start = Sums(

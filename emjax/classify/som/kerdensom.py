@@ -1,4 +1,4 @@
-"""KerDenSOM: classify aligned images on a map of nodes whose neighbours look alike.
+"""KerDenSOM: classify aligned images on a map of nodes whose neighbours look similar.
 
 Seeds differ in where the map starts; all seeds of a batch share every pass of the data.
 """
@@ -34,7 +34,7 @@ class SomOptions:
         mode: ecm, or xmipp to compute as the original does.
         regularisation: first and last ϑ; the first is larger.
         annealing_steps: number of ϑ from first to last, evenly spaced in the logarithm.
-        max_iterations: most iterations a step.
+        max_iterations: most iterations per step.
         tolerance: a step ends when the code vectors move by less than this share of the width.
         start: pca (on the leading plane) or random. xmipp always starts from random memberships.
         n_components: principal components of mode ecm; None: by held-out likelihood.
@@ -102,10 +102,10 @@ class SomRun:
 
     Attributes:
         seed: its seed.
-        code_vectors: one a node, in the space of the vectors.
+        code_vectors: one per node, in the space of the vectors.
         width: standard deviation of the kernel.
         posteriors: membership of each particle in each node; rows sum to 1.
-        table: convergence, a row an iteration.
+        table: convergence, a row per iteration.
         converged: whether the last annealing step converged.
         quality: errors and empty nodes, in the space where the map was trained.
     """
@@ -130,7 +130,7 @@ def train_maps(
     seeds: Sequence[int],
     low_pass: Callable[[float], Float[np.ndarray, "p m"]] | None = None,
 ) -> list[SomRun]:
-    """Train one map a seed.
+    """Train one map per seed.
 
     Args:
         vectors: masked images; may be memory-mapped in mode ecm.

@@ -78,7 +78,7 @@ def node_table(
     grid: MapGrid,
     properties: Mapping[str, Float[np.ndarray, " n"]],
 ) -> dict[str, np.ndarray]:
-    """Columns of one row a node: place, particles, distance to the neighbours, mean properties."""
+    """One row per node: place, particles, distance to the neighbours, mean properties."""
     labels = np.argmax(posteriors, axis=1)
     rows, columns = grid.coordinates.T
     y, x = grid.positions.T

@@ -27,7 +27,7 @@ class XmippMap(eqx.Module):
 
 
 class XmippTrace(eqx.Module):
-    """Convergence of one annealing step, a row an iteration."""
+    """Convergence of one annealing step, a row per iteration."""
 
     alpha: Float[Array, " t"]
     sigma: Float[Array, " t"]

@@ -140,7 +140,7 @@ def _pass(
     totals, likelihood = zero, 0.0
     for _, block in operators.blocks(folds):
         totals = _moments(block, table, c, total, totals)
-        # Sums of millions lose the digits that tell a gain from a fall; blocks add up in double.
+        # Sums of millions would round a small gain away; blocks add up in double.
         likelihood += float(totals.log_likelihood)
         totals = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
     gradient = add_friedel_mates(from_table(totals.gradient, c), setting.grid)

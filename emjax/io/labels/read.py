@@ -102,7 +102,7 @@ def _star_keys(table: StarTable, key: str | None) -> np.ndarray:
 
 
 def _from_xmipp(star: StarFile, key: str | None) -> Labels:
-    """Classes as Xmipp and Scipion write them: one block of images a class."""
+    """Classes as Xmipp and Scipion write them: one block of images per class."""
     keys, labels = [], []
     for table in star.tables:
         match = _XMIPP_CLASS.fullmatch(table.name)

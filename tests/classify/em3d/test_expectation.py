@@ -16,8 +16,8 @@ def test_posteriors_and_annealing():
     p, evidence = posteriors_of(ell, weights, np.float32(0))
     np.testing.assert_allclose(p, [[0.25, 0.75], [0.5, 0.5]], rtol=1e-5)
     np.testing.assert_allclose(evidence, np.log([2.0, 2.0]), rtol=1e-5)
-    alike, _ = posteriors_of(ell, weights, np.float32(1))
-    np.testing.assert_allclose(alike, 0.5, rtol=1e-6)
+    equal, _ = posteriors_of(ell, weights, np.float32(1))
+    np.testing.assert_allclose(equal, 0.5, rtol=1e-6)
 
 
 def test_tallies_agree_with_the_posteriors(engine, scene):

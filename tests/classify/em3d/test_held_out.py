@@ -88,7 +88,7 @@ def test_campaigns_with_little_to_judge(prepared, scene, n_classes, options):
 
 
 def test_classes_that_follow_the_poses_are_no_classes(prepared):
-    """Poses are off by turns about all axes, and two maps are turned about one, either way."""
+    """Poses are off by rotations about all axes, and two maps are rotated about one, either way."""
     particles, mean = prepared
     masked = np.asarray(mean.volume * mean.solvent_mask)
     error = np.random.default_rng(0).normal(0, 4, (particles.n, 3))

@@ -48,7 +48,7 @@ def test_a_seed_gives_the_same_bits_alone_and_in_a_batch(engine, scene, results)
 
 
 def test_little_memory_gives_the_same_bits(prepared, scene, results):
-    """Blocks are made in each pass, and the runs' columns take turns."""
+    """Blocks are made in each pass, and the runs' columns alternate."""
     runs, found, _ = results
     frugal = make_engine(prepared[0], 1e-6, block_pixels=15_000)
     assert len(list(frugal.portions([run.n_classes for run in runs]))) == 2

@@ -56,12 +56,12 @@ def test_a_short_halflife_calms_the_last_mini_batches(engine, scene):
     assert short[-1] < 0.5 * long[-1]
 
 
-def test_class_similarity_makes_the_first_classes_alike(engine, scene):
-    sure, alike = (
+def test_class_similarity_makes_the_first_classes_similar(engine, scene):
+    sure, similar = (
         found(engine, scene, online_epochs=0, class_similarity=b, anneal_until=5).history[0]
         for b in (0.0, 0.95)
     )
-    assert ambiguity(alike) > ambiguity(sure) + 0.2
+    assert ambiguity(similar) > ambiguity(sure) + 0.2
 
 
 def test_annealing_ends_where_it_should_and_nothing_converges_before(engine, scene):

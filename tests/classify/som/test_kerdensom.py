@@ -82,7 +82,7 @@ def test_memberships_sum_to_one_and_blocks_do_not_matter() -> None:
 
 @pytest.fixture(scope="module")
 def motion() -> tuple[np.ndarray, np.ndarray]:
-    """Masked vectors of a domain turning by 60 degrees, and the angles."""
+    """Masked vectors of a domain rotating by 60 degrees, and the angles."""
     images, angles = rotating_domain(600, 40, signal_to_noise=0.5, seed=2)
     pixels = MaskedPixels(circular_mask(40, 18.0))
     return pixels.vectors(images), angles

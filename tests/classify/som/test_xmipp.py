@@ -37,5 +37,5 @@ def test_random_start_is_seeded() -> None:
     first = xmipp.random_start(data, 4, key=jax.random.key(1))
     again = xmipp.random_start(data, 4, key=jax.random.key(1))
     np.testing.assert_array_equal(first.vectors, again.vectors)
-    # Code vectors near the mean: sigma is close to the variance a pixel.
+    # Code vectors near the mean: sigma is close to the variance per pixel.
     np.testing.assert_allclose(first.sigma, jnp.mean(jnp.var(data, 0)), rtol=0.1)

@@ -46,7 +46,7 @@ def test_coordinates_of_another_program_become_volumes(states):
     operators = make_pixel_operators(particles)
     found = components_from_coordinates(operators, values[0], 3 * z + 1, mask, 40)
     got, planted = (mask * to_maps(v, particles.grid)[0] for v in (found, values[1:]))
-    # The images tell no more than the grid's frequencies, and 90 views not all of these alike.
+    # The images hold no more than the grid's frequencies, and 90 views not all of these equally.
     assert np.corrcoef(got.ravel(), planted.ravel())[0, 1] > 0.95
     with pytest.raises(ValueError, match="component 1 has the spread 0"):
         components_from_coordinates(operators, values[0], 0 * z, mask)
