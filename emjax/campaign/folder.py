@@ -65,6 +65,7 @@ class PrepareFolder(Folder):
     particles = Particles()  # the input's rows with half-set and scale
     facts = File("prepare.json")  # numbers of particles, boxes, pixels: what decides the cost
     images = File("images.npy")
+    wide_images = File("images_full.npy")  # single precision, until they are narrowed to half
     mean_map = File("mean_map.mrc")
     solvent_mask = File("solvent_mask.mrc")
     noise = File("noise.tsv")  # power by optics group and shell

@@ -92,12 +92,13 @@ def select(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     """Say where to."""
     from emjax.campaign.folder import CampaignFolder
-    from emjax.io.export.results import export_results
     from emjax.io.particles.particle_set import read_particles
+    from emjax.jobs.export import export_consensus
 
+    folder = CampaignFolder(options.results)
     particles = read_particles(options.particles, options.image_root)
-    written = export_results(options.results, particles, tuple(options.formats))
-    print(f"{len(written)} files written to {CampaignFolder(options.results).export}")
+    written = export_consensus(folder, particles, tuple(options.formats))
+    print(f"{len(written)} files written to {folder.export}")
 
 
 def convert(options: argparse.Namespace) -> None:

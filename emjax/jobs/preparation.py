@@ -52,7 +52,7 @@ def images_file(
     """The array on disk that the prepared images go to; `float16` narrows it in the end."""
     grid = grid_for(table.box_size, table.pixel_size, filter_resolution)
     narrow = precision == "float16"
-    full = folder.path / "images_full.npy" if narrow else folder.images
+    full = folder.wide_images if narrow else folder.images
     with atomic_memmap(full, np.complex64, (table.n, len(grid.kx))) as images:
         yield images
     if narrow:

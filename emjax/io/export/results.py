@@ -1,4 +1,4 @@
-"""The consensus of a finished campaign, as files for other programs."""
+"""Classes of a finished campaign, as files for other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.export.classes import consensus_classes
+from emjax.io.export.classes import ExportedClass
 from emjax.io.export.programs import FORMATS, export_campaign
 from emjax.io.fields import label
 from emjax.io.particles.particle_set import ParticleSet
@@ -23,12 +23,18 @@ _COLUMNS = (
 
 
 def export_results(
-    results: str | Path, particles: ParticleSet, formats: tuple[str, ...] = FORMATS
+    target: Path,
+    labels: Path,
+    classes: list[ExportedClass],
+    particles: ParticleSet,
+    formats: tuple[str, ...] = FORMATS,
 ) -> list[Path]:
-    """Write `export/` of a campaign from its `consensus/`.
+    """Write the classes of a campaign and its particles for other programs.
 
     Args:
-        results: `results/<campaign>`.
+        target: folder to write to.
+        labels: STAR file with the class, posterior and stability of every particle.
+        classes: maps by number of the class.
         particles: the campaign's input, read with its images.
         formats: any of `FORMATS`.
 
@@ -36,10 +42,9 @@ def export_results(
         The files written.
 
     Raises:
-        InputError: when maps are missing or the consensus is one of other particles.
+        InputError: when a map is missing or the labels are those of other particles.
     """
-    consensus = Path(results) / "consensus"
-    table = read_star(consensus / "particles.star")["particles"]
+    table = read_star(labels)["particles"]
     if not np.array_equal(particle_keys(table), particles.identity):
         expected = f"those of {particles.source.file}"
         raise InputError(table.file, None, "other particles or another order", expected)
@@ -48,5 +53,4 @@ def export_results(
     for name in (label("class_number"), label("half")):
         if name in table:
             columns[name] = table.integers(name)
-    classes = consensus_classes(consensus)
-    return export_campaign(Path(results) / "export", particles, columns, classes, formats)
+    return export_campaign(target, particles, columns, classes, formats)

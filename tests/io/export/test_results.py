@@ -1,4 +1,4 @@
-"""A campaign's folder becomes files for other programs."""
+"""Classes and labels of a campaign become files for other programs."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
+from emjax.io.export.classes import find_class
 from emjax.io.export.results import export_results
 from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
@@ -21,18 +22,22 @@ def results(star_set, tmp_path):
     columns = {"rlnClassNumber": np.array([2, 0, 1, 2]), "emjaxStability": np.full(4, 0.5)}
     columns["rlnRandomSubset"] = np.array([2, 1, 1, 2])
     write_particles(folder / "consensus" / "particles.star", particles, columns)
-    volume = np.eye(8)[:, None] + np.eye(8)
+    volume, classes = np.eye(8)[:, None] + np.eye(8), []
     for k in (1, 2):
-        for part in ("", "_half1", "_half2"):
-            write_volume(folder / f"consensus/class_00{k}{part}.mrc", volume, 3.0)
+        maps = [folder / f"consensus/class_00{k}{part}.mrc" for part in ("", "_half1", "_half2")]
+        for path in maps:
+            write_volume(path, volume, 3.0)
         fsc = {"resolution": [24.0, 12.0, 8.0, 6.0], "fsc": [0.9, 0.5, 0.1, 0.3]}
-        write_tsv(folder / f"consensus/class_00{k}_fsc.tsv", pd.DataFrame(fsc))
-    return folder, particles
+        fsc_path = folder / f"consensus/class_00{k}_fsc.tsv"
+        write_tsv(fsc_path, pd.DataFrame(fsc))
+        classes.append(find_class(maps[0], (maps[1], maps[2]), fsc_path))
+    where = folder / "export", folder / "consensus" / "particles.star", classes
+    return folder, where, particles
 
 
 def test_everything_is_written(results):
-    folder, particles = results
-    written = export_results(folder, particles)
+    folder, where, particles = results
+    written = export_results(*where, particles)
     assert all(path.is_file() and folder / "export" in path.parents for path in written)
     model = read_lists(folder / "export" / "relion" / "run_it025_model.star")
     # The FSC falls from 0.5 in shell 2 to 0.1 in shell 3 of a box of 24 Å.
@@ -44,9 +49,9 @@ def test_everything_is_written(results):
 
 
 def test_half_sets_that_the_campaign_drew_are_exported(results):
-    folder, particles = results
+    folder, where, particles = results
     assert not particles.half.any()
-    export_results(folder, particles, ("relion", "cryosparc"))
+    export_results(*where, particles, ("relion", "cryosparc"))
     data = read_star(folder / "export/relion/run_it025_data.star")["particles"]
     assert data.integers("rlnRandomSubset").tolist() == [2, 1, 2]
     records = read_cs(folder / "export/cryosparc/particles.cs")
@@ -54,6 +59,6 @@ def test_half_sets_that_the_campaign_drew_are_exported(results):
 
 
 def test_other_particles_are_refused(results):
-    folder, particles = results
+    _, where, particles = results
     with pytest.raises(InputError, match="other particles or another order"):
-        export_results(folder, particles.select(np.array([1, 0, 2, 3])))
+        export_results(*where, particles.select(np.array([1, 0, 2, 3])))
