@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from subspace_bars import bars
 
 SETS = (
     "spliceosome", "jittered", "ligand", "ligand_jittered", "ligand_small", "five", "continuous",
     "contrast", "null", "em3d", "scaling", "relion",
 )  # fmt: skip
-RELION_CPU = 148.0  # seconds of one run of 25 iterations on the spliceosome, data README
 
 
 def say(*words) -> None:
@@ -95,6 +95,7 @@ def name_nuisance() -> dict:
     """Components named as following the poses where these are taken as exact, and the truth."""
     import subspace_data as data
     from scipy.spatial.transform import Rotation
+    from subspace_sets import draw_of
 
     from emjax.classify.operators.pixels import make_pixel_operators
     from emjax.classify.subspace.analysis import analyse
@@ -150,72 +151,14 @@ def judge_em3d(case, n_classes=(2, 3, 4, 5, 6), seeds: int = 2) -> dict:
     }
 
 
-def case_of(name: str, seed: int = 0):
-    """Prepared particles of a set; another seed, another draw of the continuous one."""
-    import subspace_data as data
-
-    if name in ("spliceosome", "jittered"):
-        star = "particles.star" if name == "spliceosome" else "particles_jittered.star"
-        return data.read_case("spliceosome", star)
-    if name == "ligand_small":
-        return data.read_case("ligand_small")
-    mask = data.read_volume(data.data_folder() / "spliceosome" / "solvent_mask.mrc")[0]
-    return data.prepare(draw_of(name, seed), mask)
-
-
-def draw_of(name: str, seed: int = 0):
-    """Images of a set that is drawn anew."""
-    import subspace_data as data
-
-    maps = data.true_maps()
-    full = maps["full"]
-    if name in ("ligand", "ligand_jittered"):
-        states = data.mixed_states([70, 30], 6000, 1)
-        draw = data.draw_particles(np.stack([full, maps["ligand"]]), states, 101)
-        return data.jitter(draw, 2.0, 1.5, 500) if name == "ligand_jittered" else draw
-    if name == "five":
-        names = ("full", "noU2Sm", "noLSm", "noSnu114", "ligand")
-        states = data.mixed_states([30, 25, 20, 15, 10], 10_000, 2)
-        return data.draw_particles(np.stack([maps[n] for n in names]), states, 102)
-    if name == "continuous":
-        return data.draw_particles(*moving_domain(maps, 4000), 103 + seed)
-    if name == "contrast":
-        return data.draw_particles(full[None], np.zeros(4000, int), 104, scale_sd=0.3)
-    raise ValueError(f"no set is called {name}")
-
-
-def null_cases(seed: int):
-    """One state with exact poses, and the same images with poses off by 2° and 0.25 px."""
-    import subspace_data as data
-
-    mask = data.read_volume(data.data_folder() / "spliceosome" / "solvent_mask.mrc")[0]
-    draw = data.draw_particles(data.true_maps()["full"][None], np.zeros(4000, int), 1000 + seed)
-    yield "exact", data.prepare(draw, mask)
-    yield "jittered", data.prepare(data.jitter(draw, 2.0, 1.5, 500 + seed), mask)
-
-
-def moving_domain(maps: dict, n: int, steps: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """A domain that swings ±12° about the particle's centre: 20 volumes, uniformly populated."""
-    from scipy.ndimage import affine_transform
-    from scipy.spatial.transform import Rotation
-
-    domain = maps["full"] - maps["noSnu114"]
-    centre = np.full(3, domain.shape[0] // 2)
-    volumes = []
-    for angle in np.linspace(-12, 12, steps):
-        rotation = Rotation.from_rotvec([np.deg2rad(angle), 0, 0]).as_matrix()
-        offset = centre - rotation @ centre
-        volumes.append(maps["noSnu114"] + affine_transform(domain, rotation, offset, order=1))
-    states = np.random.default_rng(9).integers(steps, size=n)
-    return np.stack(volumes).astype(np.float32), states
-
-
 def run_set(name: str, quick: bool) -> dict | None:
     """Everything measured on one set, in this process."""
     if name == "scaling":
         return scaling(quick)
     if name == "relion":
         return run_relion(quick)
+    from subspace_sets import case_of, null_cases
+
     if name == "em3d":
         cases = {name: case_of(name) for name in ("spliceosome", "jittered")}
         cases |= {f"one state, {poses} poses": case for poses, case in null_cases(0)}
@@ -300,54 +243,6 @@ def run_relion(quick: bool) -> dict | None:
     truth = data.read_case("spliceosome").truth
     ari = round(float(adjusted_rand_score(truth, labels)), 3)
     return {"ari": ari, "cpu": cpu * 25 / iterations}
-
-
-def bars(results: dict) -> list[tuple[str, str, bool]]:
-    """Each bar of the issue that was measured: what, the figure, whether it holds."""
-    rows = []
-
-    def add(what, figure, holds):
-        rows.append((what, str(figure), bool(holds)))
-
-    if "spliceosome" in results:
-        r = results["spliceosome"]
-        bar = (results.get("relion") or {}).get("cpu", RELION_CPU)
-        four, off = r["runs"]["4"], r.get("off", r)["runs"]["4"]
-        add(f"spliceosome: CPU s under one RELION run ({bar:.0f})", round(r["cpu"]), r["cpu"] < bar)
-        add("spliceosome: K = 4 chosen", r["discrete"], r["discrete"] == 4)
-        add("spliceosome: ARI ≥ 0.985", four["ari"], four["ari"] >= 0.985)
-        add("spliceosome: ≥ 80 % of seeds at it", four["at_optimum"], four["at_optimum"] >= 0.8)
-        gap = abs(four["ari"] - off["ari"])
-        add("spliceosome: auto within 0.005 of off", round(gap, 4), gap <= 0.005)
-    for name, k, bar in (("ligand", 2, 0.70), ("ligand_jittered", 2, 0.5), ("five", 5, 0.85)):
-        if name in results:
-            r = results[name]
-            ari = r["runs"][str(k)]["ari"]
-            add(f"{name}: K = {k} chosen", r["discrete"], r["discrete"] == k)
-            add(f"{name}: ARI ≥ {bar}", ari, ari >= bar)
-    if "poses_as_exact" in results.get("ligand_jittered", {}):
-        r = results["ligand_jittered"]["poses_as_exact"]
-        follow = [j for j, part in enumerate(r["explained_by_true_error"], 1) if part > 0.5]
-        add("ligand_jittered: components named follow the poses", r["named"], r["named"] == follow)
-    if "jittered" in results:
-        ari = results["jittered"]["runs"]["4"]["ari"]
-        add("jittered: ARI ≥ 0.88 with pose_error auto", ari, ari >= 0.88)
-        states = results["jittered"]["discrete"]
-        add("jittered: K = 4 chosen", states, states == 4)
-    if "em3d" in results:
-        for what, r in results["em3d"].items():
-            # With wrong poses the maps of em3d follow these, so they hold no states.
-            states = 4 if what == "spliceosome" else 1
-            add(f"em3d judged, {what}: K = {states}", r["chosen"], r["chosen"] == states)
-    if "continuous" in results:
-        r = results["continuous"]
-        states = [draw["discrete"] for draw in (r, *r["other_draws"])]
-        add("continuous: no discrete states", states, max(states) == 1)
-    for poses in ("exact", "jittered") if "null" in results else ():
-        chosen = results["null"][poses]
-        ones = sum(k == 1 for k in chosen)
-        add(f"null, {poses}: K = 1 in every draw", f"{ones} of {len(chosen)}", ones == len(chosen))
-    return rows
 
 
 def main() -> int:
