@@ -84,7 +84,7 @@ def init(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Doubts, one a line, and what was found."""
+    """Doubts, one per line, and what was found."""
     from emjax.campaign.folder import CampaignFolder
     from emjax.campaign.origin import other_particles
     from emjax.campaign.settings import read_config

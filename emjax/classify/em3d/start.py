@@ -92,7 +92,7 @@ def _state(run: Run, volumes: Array) -> RunState:
 def _subsets(
     engine: Engine, seed: tuple[int, int], size: int, number: int
 ) -> Bool[np.ndarray, "n c"]:
-    """Random subsets of `size` of the engine's particles, one a column.
+    """Random subsets of `size` of the engine's particles, one per column.
 
     Subsets are never more than half, or those of few particles would all be the same.
     """
