@@ -123,7 +123,8 @@ def computing(rule, cost):
             cost(read_size(input.facts[0])), attempt
         ),
     }
-    return asked | dict(workflow.resource_settings.overwrite_resources.get(rule, {}))
+    profile = workflow.resource_settings._parsed_overwrite_resources.get(rule, {})
+    return asked | {name: asked_for.raw for name, asked_for in profile.items()}
 
 
 def reading(mb_per_mb, minutes=30):

@@ -30,7 +30,6 @@ class Method:
     name: ClassVar[str]
     prefix: ClassVar[str]  # of its runs' names
     judged: ClassVar[str | None] = None  # what held-out particles judge, in words; None: nothing
-    compared: ClassVar[bool] = True  # whether its seeds are those of emjax's own likelihood
 
     def options(self, config: Config) -> Config:
         """Its section of the configuration; empty where it is not run."""

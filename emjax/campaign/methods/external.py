@@ -10,7 +10,7 @@ from emjax.campaign.names import EXTERNAL, RunName
 class External(Method):
     """Labels of other programs, joined to the particles row by row."""
 
-    name, prefix, compared = "external", EXTERNAL, False
+    name, prefix = "external", EXTERNAL
 
     def batches(self, config: Config) -> list[Batch]:
         """One per file."""
