@@ -17,7 +17,7 @@ _CLEAR_EIGENGAP_RATIO = 1.5
 _CLEAR_MEMBERSHIP = 0.95
 
 # References of one superclass correlate at least so well on average.
-_ALIKE = 0.6
+_SIMILAR = 0.6
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _doubt(
     count = labels.max() + 1
     if count == 1 < len(labels) and gap_ratio is not None:
         mean = (affinity.sum() - len(labels)) / (len(labels) * (len(labels) - 1))
-        if mean < _ALIKE:
+        if mean < _SIMILAR:
             return (
                 "the superclasses are not clear: no groups stand out, yet the references correlate "
                 f"by {mean:.2f} only on average"
