@@ -59,7 +59,12 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     expected |= {f"prepare/{file}" for file in prepare}
     expected |= {f"rebalance/{file}" for file in rebalance}
     expected |= {"runs/em3d/evidence.json", "runs/em3d/evidence.tsv"}
-    assert written(finished) == expected | {"runs.tsv", "report.html", "campaign.json"}
+    assert written(finished) == expected | {
+        "runs.tsv",
+        "report.html",
+        "verdict.json",
+        "campaign.json",
+    }
 
 
 def test_particle_files_keep_every_row_and_column(finished: Place):
