@@ -207,7 +207,7 @@ def test_a_seed_alone_gives_the_same_bits_as_in_a_batch(whole: Place, place: Pla
     assert_same_runs(place, whole, ["em3d-K02-s001", "em3d-K03-s001"])
 
 
-def test_a_killed_job_goes_on_and_gives_the_same_bits(whole: Place, place: Place):
+def test_a_killed_job_resumes_and_gives_the_same_bits(whole: Place, place: Place):
     command = place.command(long_config(2), "--until", "classify_em3d_s000")
     process = subprocess.Popen(
         command,
