@@ -11,10 +11,11 @@ zsh: emjax completion zsh > FOLDER/_emjax, with FOLDER in $fpath;
 fish: emjax completion fish > ~/.config/fish/completions/emjax.fish"""
 
 
-def add_commands(commands: Commands) -> None:
-    """Add the command to the parser."""
+def add_commands(commands: Commands, whole: argparse.ArgumentParser) -> None:
+    """Add the command to the whole parser, which it completes."""
     parser = add_command(commands, completion, "Print what completes the command in a shell.")
     parser.add_argument("shell", choices=SHELLS)
+    parser.set_defaults(whole=whole)
     parser.epilog = _HOW
 
 
@@ -22,11 +23,8 @@ def completion(options: argparse.Namespace) -> None:
     """For the shell asked for."""
     import shtab
 
-    from emjax.cli.program import build_parser
-
-    parser = build_parser()
-    _complete_files(parser, shtab.FILE)
-    print(shtab.complete(parser, options.shell))
+    _complete_files(options.whole, shtab.FILE)
+    print(shtab.complete(options.whole, options.shell))
 
 
 def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:

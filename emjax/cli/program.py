@@ -54,8 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     # The blanks keep a command and its meaning on one line; argparse counts two too few.
     metavar = "COMMAND".ljust(12)
     commands = parser.add_subparsers(title="commands", metavar=metavar, prog="emjax", required=True)
-    for module in (campaigns, files, completion):
-        module.add_commands(commands)
+    campaigns.add_commands(commands)
+    files.add_commands(commands)
+    completion.add_commands(commands, parser)
     return parser
 
 

@@ -96,7 +96,9 @@ def test_the_runs_are_listed_with_how_they_went(finished: Place):
 
 def test_nothing_is_left_to_do(finished: Place):
     done = finished.snakemake(tiny_config())
-    assert "Nothing to be done" in done.stdout
+    said = done.stdout.splitlines()[-3:]
+    assert said[0] == "nothing to be done"
+    assert said[2] == f"report: {finished.folder / 'results/tiny/report.html'}"
 
 
 def test_other_particles_do_not_replace_those_of_a_finished_campaign(finished: Place):
@@ -107,10 +109,9 @@ def test_other_particles_do_not_replace_those_of_a_finished_campaign(finished: P
     for name, found in (("other", "(checksum "), ("none", "(which is not there)")):
         done = finished.snakemake(tiny_config(particles=f"data/{name}.star"))
         assert done.returncode == 1 and written(finished) == before
-        lines = [line for line in done.stdout.splitlines() if "holds a campaign of" in line]
-        assert len(lines) == 1 and f"found data/{name}.star {found}" in lines[0]
-        assert "data/particles.star (300 particles" in lines[0]
-        assert "remove results/tiny" in lines[0]
+        line = done.stdout.splitlines()[-1]
+        assert line.startswith("error: ") and f"found data/{name}.star {found}" in line
+        assert "data/particles.star (300 particles" in line and "remove results/tiny" in line
     # The same file elsewhere is the same campaign.
     assert "check_input" in finished.jobs(tiny_config(particles="data/moved.star"))
 
@@ -118,15 +119,15 @@ def test_other_particles_do_not_replace_those_of_a_finished_campaign(finished: P
 def test_a_consensus_option_reruns_the_consensus_and_what_follows(finished: Place):
     jobs = finished.jobs(tiny_config(consensus={"metric": "euclidean"}))
     assert AFTER_CONSENSUS <= jobs
-    assert jobs <= AFTER_CONSENSUS | {"reconstruct_class", "record_campaign", "all"}
+    assert jobs <= AFTER_CONSENSUS | {"reconstruct_class", "record_campaign", "campaign"}
 
 
 def test_a_rebalance_option_reruns_no_map(finished: Place):
     jobs = finished.jobs(tiny_config(rebalance={"factor": 1.0}))
-    assert jobs == {"rebalance_classes", "record_campaign", "render_report", "all"}
+    assert jobs == {"rebalance_classes", "record_campaign", "render_report", "campaign"}
 
 
-def test_a_class_that_is_not_there_is_told_before_old_files_go(finished: Place):
+def test_a_class_that_is_not_there_is_reported_before_old_files_go(finished: Place):
     old = finished.folder / "results/tiny/rebalance/particles_kept.star"
     done = finished.snakemake(tiny_config(rebalance={"keep": [1, 99]}))
     assert done.returncode == 1

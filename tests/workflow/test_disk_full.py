@@ -47,7 +47,7 @@ def assert_told(done: subprocess.CompletedProcess[str]) -> None:
     assert "Traceback" not in done.stdout
 
 
-def assert_goes_on(place: Place, whole: Place) -> None:
+def assert_resumes(place: Place, whole: Place) -> None:
     done = place.snakemake(long_config(2), *CLASSIFY)
     assert done.returncode == 0, done.stdout
     assert_same_runs(place, whole, RUNS)
@@ -65,7 +65,7 @@ def test_full_while_images_and_maps_are_written(place: Place, whole: Place, smal
     assert results / "tiny/prepare/prepare.json" in before
     assert (results / "tiny/prepare/images.npy" in before) == (left > 1_000_000)
     filler.unlink()
-    assert_goes_on(place, whole)
+    assert_resumes(place, whole)
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
@@ -79,4 +79,4 @@ def test_full_while_a_checkpoint_is_written(place: Place, whole: Place, small_di
         ["tiny", "filler"],
     )
     filler.unlink()
-    assert_goes_on(place, whole)
+    assert_resumes(place, whole)

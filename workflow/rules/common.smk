@@ -154,6 +154,21 @@ def say_end():
         print(line, file=sys.stderr)
 
 
+def say_nothing_left():
+    """The end of a Snakemake that had nothing to do: it calls no handler of success."""
+    planned = workflow.scheduler is not None and not workflow.dryrun
+    if (
+        planned
+        and workflow.exec_mode == workflow.exec_mode.DEFAULT
+        and not workflow.dag
+    ):
+        print("nothing to be done", *outcome(FOLDER), sep="\n", file=sys.stderr)
+
+
+if workflow.modifier.is_main_snakefile():
+    atexit.register(say_nothing_left)
+
+
 def repeat_errors():
     """The last lines of the logs of jobs that failed or were interrupted since the start."""
     for line in last_errors(FOLDER):
