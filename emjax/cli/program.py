@@ -1,6 +1,7 @@
 """Reads the command line, calls one function of the library, and says wrong input in one line."""
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -23,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments, further = _divide(arguments)
     parser = build_parser()
     options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.passes_on:
+        arguments, apart = _set_apart(arguments, unknown)
+        options, unknown = parser.parse_known_args(arguments)
+        # What is left are targets, which Snakemake would take for the words of an option before.
+        unknown += apart
     if (unknown or further) and not options.passes_on:
         options.parser.error(f"unrecognized arguments: {' '.join([*unknown, *further])}")
     options.further = [*unknown, *further]
@@ -65,6 +71,24 @@ def _divide(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     at = arguments.index("--")
     return arguments[:at], arguments[at + 1 :]
+
+
+def _set_apart(arguments: list[str], unknown: list[str]) -> tuple[list[str], list[str]]:
+    """Ours, and Snakemake's options with their words: `2` of `--cores 2` is no file."""
+    from snakemake.cli import get_argument_parser
+
+    known = get_argument_parser()._option_string_actions
+    ours, theirs, room = list[str](), list[str](), 0.0
+    for word in arguments:
+        if word.startswith("-"):
+            apart = word in unknown
+            action = known.get(word) if apart else None
+            nargs = 0 if action is None else action.nargs
+            room = {None: 1, "?": 1, "+": math.inf, "*": math.inf}.get(nargs, nargs)
+        else:
+            apart, room = room > 0, room - 1
+        (theirs if apart else ours).append(word)
+    return ours, theirs
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

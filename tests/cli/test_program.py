@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
+from emjax.cli import main
 from tests.cli.conftest import Emjax
 
 COMMANDS = (
@@ -140,3 +142,38 @@ def test_completion_offers_commands_options_and_files(emjax: Emjax):
             ["bash", "-c", ask.format(words)], capture_output=True, text=True, check=True
         )
         assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run --cores 2 tiny.yaml report --forcerun build_consensus",
+        "run --forcerun build_consensus --cores 2 tiny.yaml report",
+        "run tiny.yaml report --cores 2 --forcerun build_consensus",
+    ],
+)
+def test_words_of_snakemakes_options_are_no_files_of_ours(
+    emjax: Emjax, tiny: str, monkeypatch: pytest.MonkeyPatch, words: str
+):
+    commands: list[list[str]] = []
+    monkeypatch.setattr("emjax.campaign.engine.run_snakemake", lambda it: commands.append(it))
+    assert emjax(*words.split()) == (0, "", "")
+    parsed = get_argument_parser().parse_args(commands[0][3:])
+    assert parsed.configfile == [Path(tiny)] and parsed.cores == 2
+    assert parsed.targets == {"report"} and parsed.forcerun == {"build_consensus"}
+
+
+def test_the_demo_of_make_is_simulated_in_this_folder(monkeypatch: pytest.MonkeyPatch):
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(
+        ["make", "-n", "demo", "CORES=2"], cwd=root, capture_output=True, text=True
+    )
+    words = next(line for line in said.stdout.splitlines() if " demo " in line).split()
+    calls: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        "emjax.campaign.demo.run_demo",
+        lambda _, say, further, **options: calls.append({"further": further, **options}),
+    )
+    monkeypatch.chdir(root)
+    assert main(words[words.index("demo") :]) == 0 and Path.cwd() == root
+    assert calls == [{"further": ["--cores", "2"], "config": Path("config.yaml"), "verbose": False}]
