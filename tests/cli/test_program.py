@@ -80,6 +80,8 @@ MALFORMED = {
     "no YAML": "campaign: [",
     "binary": b"\xff\xfe\x00",
     "unknown option": "campaign: a\nparticle: b.star\n",
+    "tab": "campaign: a\n\tparticles: b.star\n",
+    "method at top level": "campaign: a\nem3d: {n_classes: [4]}\n",
     "folder": None,
 }
 
@@ -180,3 +182,15 @@ def test_the_demo_of_make_is_simulated_in_this_folder(monkeypatch: pytest.Monkey
     monkeypatch.chdir(root)
     assert main(words[words.index("demo") :]) == 0 and Path.cwd() == root
     assert calls == [{"further": ["--cores", "2"], "config": Path("config.yaml"), "verbose": False}]
+
+
+def test_a_target_that_no_rule_makes_is_reported_in_one_line(emjax: Emjax, tiny: str):
+    said = emjax("run", tiny, "everything")
+    assert said.code == 1 and not said.out
+    assert said.err.count("\n") == 1 and "No rule to produce everything" in said.err
+
+
+@pytest.mark.parametrize("name", ["my.yaml", "class_1", "no.star"])
+def test_select_writes_particle_files_and_over_none_that_it_reads(emjax: Emjax, name: str):
+    said = emjax("select", "no.star", "--classes", "1", "-o", name)
+    assert said.code == 2 and f"-o: found {name}, " in said.err.splitlines()[-1]
