@@ -45,13 +45,13 @@ env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ##
 	@$(PYTHON) -c 'import jax; from emjax.classify.operators.backend import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
 
 demo: .venv/emjax-ready  ## simulate particles, run the demo campaign, say what was found
-	@$(EMJAX) demo --config config.yaml --cores $(CORES)
+	@$(EMJAX) demo --config config.yaml -- --cores $(CORES)
 
 status: .venv/emjax-ready  ## where a campaign stands: make status CONFIG=my.yaml
 	@$(EMJAX) status $(CONFIG)
 
 reproduce: .venv/emjax-ready  ## run a finished campaign again: make reproduce CAMPAIGN=results/demo/campaign.json
-	@$(EMJAX) reproduce $(CAMPAIGN) --cores $(CORES)
+	@$(EMJAX) reproduce $(CAMPAIGN) -- --cores $(CORES)
 
 report: .venv/emjax-ready  ## Snakemake's own report of a finished campaign: snakemake-report.zip, here
 	@$(EMJAX) report $(CONFIG) --snakemake

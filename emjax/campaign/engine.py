@@ -1,16 +1,20 @@
 """Snakemake with emjax's workflow, as a program of its own."""
 
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
+from emjax.campaign.lock import any_started
 from emjax.campaign.shipped import shipped
 from emjax.errors import InputError
 
+_REASON = re.compile(r"\w*(Error|Exception)\b")
 # What `quiet: all` of the shipped profiles keeps back.
 VERBOSE = ("--quiet", "host")
 
@@ -49,9 +53,11 @@ def run_snakemake(command: Sequence[str]) -> int:
 
     Ctrl-C reaches Snakemake by itself, SIGTERM is handed on; it stops its jobs, and is waited for.
     """
-    process = None
+    process, stopped, start = None, False, time.time()
 
     def hand_on(number: int, _: object) -> None:
+        nonlocal stopped
+        stopped = True
         # The keyboard's signal reaches everyone; raising here could lose the exit status.
         if process is not None and number == signal.SIGTERM:
             process.terminate()
@@ -63,7 +69,22 @@ def run_snakemake(command: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    silent = not {"--dry-run", "--dryrun", "-n", VERBOSE[1]} & set(command)
+    if code > 0 and silent and not stopped and not any_started(start):
+        if reason := _unsaid(command):
+            print(f"error: {reason}", file=sys.stderr)
     return code if code >= 0 else 128 - code
+
+
+def _unsaid(command: Sequence[str]) -> str:
+    """Why Snakemake plans nothing, in one line: under `quiet: all` only a dry run says so."""
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    lines = done.stderr.splitlines() + done.stdout.splitlines()
+    # What begins with error: was said the first time, by the workflow or by Snakemake's parser.
+    if done.returncode == 0 or any(re.search("(^| )error: ", line, re.I) for line in lines):
+        return ""
+    heads = [n for n, line in enumerate(lines) if _REASON.match(line)]
+    return " ".join(" ".join(lines[heads[-1] :]).split()) if heads else " ".join(lines[-1:])
 
 
 def _options(profile: Path) -> Iterator[str]:

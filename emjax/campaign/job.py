@@ -82,9 +82,9 @@ class Job:
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
         self.note(text)
 
-    def tick(self, text: str, last: bool = False) -> None:
+    def tick(self, text: str, last: bool = False, every: float = EVERY) -> None:
         """Progress: every line in the log, one every few seconds and the last on the terminal."""
-        if last or time.monotonic() - self._last > EVERY:
+        if last or time.monotonic() - self._last > every:
             self._last = time.monotonic()
             self.say(text)
         else:

@@ -35,6 +35,12 @@ def started(campaign: str) -> float:
     return path.stat().st_mtime if path.exists() else 0.0
 
 
+def any_started(since: float) -> bool:
+    """Whether a campaign of the current folder was locked after this time."""
+    locks = Path(".snakemake").glob("campaign-*.lock")
+    return any(path.stat().st_mtime >= since for path in locks)
+
+
 def lock_file(campaign: str) -> Path:
     """Beside Snakemake's own records."""
     return Path(".snakemake") / f"campaign-{campaign}.lock"

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -116,14 +117,23 @@ def estimate(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
     from emjax.campaign.engine import run_snakemake, snakemake_command
+    from emjax.campaign.folder import CampaignFolder
+    from emjax.campaign.lock import any_started
+    from emjax.campaign.outcome import outcome
     from emjax.campaign.settings import read_config
 
     # Wrong options are reported before Snakemake starts.
-    read_config(options.config)
+    campaign = read_config(options.config)["campaign"]
     command = snakemake_command(
         options.config, options.further, profile=options.profile, verbose=options.verbose
     )
-    return run_snakemake(command)
+    start = time.time()
+    code = run_snakemake(command)
+    # Snakemake has words of its own only for jobs; the end says the same where none is left.
+    if code == 0 and not {"-n", "--dry-run", "--dryrun"} & set(command) and not any_started(start):
+        for line in outcome(CampaignFolder.of(campaign)):
+            print(line, file=sys.stderr)
+    return code
 
 
 def status(options: argparse.Namespace) -> None:

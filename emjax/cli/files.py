@@ -75,15 +75,21 @@ def select(options: argparse.Namespace) -> None:
     from emjax.campaign.settings import read_config
 
     source, root, campaign = options.source, options.image_root, None
+    inputs = [source]
     if source.suffix in (".yaml", ".yml"):
         config = read_config(source)
         campaign, root = CampaignFolder.of(config["campaign"]), root or config["image_root"]
         source = consensus_file(campaign, options.output.suffix)
+        inputs += [source, Path(config["particles"])]
     wanted = Wanted(
         tuple(options.classes), options.min_stability, options.min_posterior, tuple(options.group)
     )
     if wanted == Wanted():
         options.parser.error("expected --classes, --min-stability, --min-posterior or --group")
+    if options.output.suffix not in (".star", ".cs"):
+        options.parser.error(f"-o: found {options.output}, expected a name with .star or .cs")
+    if options.output.resolve() in [path.resolve() for path in inputs]:
+        options.parser.error(f"-o: found {options.output}, which is read here; expected a new name")
     particles = select_particles(source, wanted, campaign, root)
     write_selection(options.output, particles)
     print(f"{particles.n} particles of {source} written to {options.output}")

@@ -1,6 +1,7 @@
 """Reads the command line, calls one function of the library, and says wrong input in one line."""
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from emjax.cli import campaigns, completion, files
 
@@ -17,12 +19,27 @@ real. A first campaign: emjax init PARTICLES, emjax check CONFIG, emjax run CONF
 start in the folder where the command runs, and results go there."""
 
 
+# The blanks keep a command and its meaning on one line; argparse counts two too few.
+_COMMAND = "COMMAND".ljust(12)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Without the blanks of the help."""
+        super().error(message.replace(_COMMAND, _COMMAND.strip()))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; wrong input ends in one line and exit status 1, a wrong command line in 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, further = _divide(arguments)
     parser = build_parser()
     options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.passes_on:
+        arguments, apart = _set_apart(arguments, unknown, options.parser)
+        options, unknown = parser.parse_known_args(arguments)
+        # What is left are targets, which Snakemake would take for the words of an option before.
+        unknown += apart
     if (unknown or further) and not options.passes_on:
         options.parser.error(f"unrecognized arguments: {' '.join([*unknown, *further])}")
     options.further = [*unknown, *further]
@@ -44,16 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command and its options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "emjax",
         description=DESCRIPTION,
         usage="emjax [-h] [--version] COMMAND ...",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"emjax {version('emjax')}")
-    # The blanks keep a command and its meaning on one line; argparse counts two too few.
-    metavar = "COMMAND".ljust(12)
-    commands = parser.add_subparsers(title="commands", metavar=metavar, prog="emjax", required=True)
+    commands = parser.add_subparsers(
+        title="commands",
+        metavar=_COMMAND,
+        prog="emjax",
+        required=True,
+        parser_class=argparse.ArgumentParser,
+    )
     campaigns.add_commands(commands)
     files.add_commands(commands)
     completion.add_commands(commands, parser)
@@ -66,6 +87,36 @@ def _divide(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     at = arguments.index("--")
     return arguments[:at], arguments[at + 1 :]
+
+
+def _set_apart(
+    arguments: list[str], unknown: list[str], parser: argparse.ArgumentParser
+) -> tuple[list[str], list[str]]:
+    """Ours, and Snakemake's options with their words: `2` of `--cores 2` is no file.
+
+    What neither knows is an error of our parser: Snakemake's usage fills screens.
+    """
+    from snakemake.cli import get_argument_parser
+    from snakemake.exceptions import CliException
+
+    snakemakes = get_argument_parser()
+    known = snakemakes._option_string_actions
+    ours, theirs, room = list[str](), list[str](), 0.0
+    for word in arguments:
+        if word.startswith("-"):
+            apart = word in unknown
+            action = known.get(word) if apart else None
+            nargs = 0 if action is None else action.nargs
+            room = {None: 1, "?": 1, "+": math.inf, "*": math.inf}.get(nargs, nargs)
+        else:
+            apart, room = room > 0, room - 1
+        (theirs if apart else ours).append(word)
+    snakemakes.error = parser.error  # type: ignore[method-assign]
+    try:
+        snakemakes.parse_args(theirs)
+    except CliException as error:
+        parser.error(str(error))
+    return ours, theirs
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

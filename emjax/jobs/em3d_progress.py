@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emjax.campaign.job import Clock, Job, duration
+from emjax.campaign.job import EVERY, Job, duration
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Stage
 from emjax.io.mrc.volume import write_volume
@@ -117,19 +117,27 @@ def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], N
     fits = 2 if params.options["initial"] in ("variability", "input") else 4
     stages = 2 if params.options["start_resolution"] else 1
     most = params.options["full_iterations"]
-    clock, at = Clock(), {"stage": 0, "done": most + 1}
+    at = {"stage": 0, "done": most + 1}
+    pace: list[float] = []  # seconds of each iteration but the first of a part: that one compiles
+    last = time.monotonic()
 
     def progress(states: Sequence[RunState]) -> None:
+        nonlocal last
         stage, done = stand(states)
-        if done < at["done"]:  # the next stage, or the next fit, has begun
+        now = time.monotonic()
+        begun = done < at["done"]  # the next stage, or the next fit
+        if begun:
             at["stage"] += 1
-        at["done"] = done
-        before = (at["stage"] - 1) * most
-        left = clock.left(before + done, fits * stages * most)
-        rest = "" if left is None else f", at most {duration(left)} left"
+        elif done > at["done"]:
+            pace.append((now - last) / (done - at["done"]))
+        at["done"], last = done, now
+        left = fits * stages * most - (at["stage"] - 1) * most - done
+        rest = f", at most {duration(float(np.mean(pace)) * left)} left" if pace else ""
         work.tick(
             f"half-sets alone, part {at['stage']} of at most {fits * stages}:"
-            f" {stage} iteration {done} of at most {most}{rest}"
+            f" {stage} iteration {done} of at most {most}{rest}",
+            # What follows may compile for a while.
+            every=2.0 if begun else EVERY,
         )
 
     return progress

@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
+from emjax.cli import main
 from tests.cli.conftest import Emjax
 
 COMMANDS = (
@@ -53,11 +55,14 @@ def test_every_command_has_help(emjax: Emjax, name: str):
         ["select", "a.star", "-o", "b.star", "--classes", "one"],
         ["select", "a.star", "-o", "b.star"],
         ["completion", "cmd"],
+        ["run", "a.yaml", "--corse", "2"],
+        ["run", "a.yaml", "--cores"],
     ],
 )
 def test_a_wrong_command_line_ends_with_status_2(emjax: Emjax, arguments: list[str]):
     said = emjax(*arguments)
     assert said.code == 2 and "error: " in said.err.splitlines()[-1] and not said.out
+    assert said.err.startswith("usage: emjax") and "  : " not in said.err
 
 
 @pytest.mark.parametrize("name", WITH_FILE)
@@ -75,6 +80,8 @@ MALFORMED = {
     "no YAML": "campaign: [",
     "binary": b"\xff\xfe\x00",
     "unknown option": "campaign: a\nparticle: b.star\n",
+    "tab": "campaign: a\n\tparticles: b.star\n",
+    "method at top level": "campaign: a\nem3d: {n_classes: [4]}\n",
     "folder": None,
 }
 
@@ -140,3 +147,50 @@ def test_completion_offers_commands_options_and_files(emjax: Emjax):
             ["bash", "-c", ask.format(words)], capture_output=True, text=True, check=True
         )
         assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run --cores 2 tiny.yaml report --forcerun build_consensus",
+        "run --forcerun build_consensus --cores 2 tiny.yaml report",
+        "run tiny.yaml report --cores 2 --forcerun build_consensus",
+    ],
+)
+def test_words_of_snakemakes_options_are_no_files_of_ours(
+    emjax: Emjax, tiny: str, monkeypatch: pytest.MonkeyPatch, words: str
+):
+    commands: list[list[str]] = []
+    monkeypatch.setattr("emjax.campaign.engine.run_snakemake", lambda it: commands.append(it) or 0)
+    assert emjax(*words.split()) == (0, "", "")
+    parsed = get_argument_parser().parse_args(commands[0][3:])
+    assert parsed.configfile == [Path(tiny)] and parsed.cores == 2
+    assert set(parsed.targets) == {"report"} and set(parsed.forcerun) == {"build_consensus"}
+
+
+def test_the_demo_of_make_is_simulated_in_this_folder(monkeypatch: pytest.MonkeyPatch):
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(
+        ["make", "-n", "demo", "CORES=2"], cwd=root, capture_output=True, text=True
+    )
+    words = next(line for line in said.stdout.splitlines() if " demo " in line).split()
+    calls: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        "emjax.campaign.demo.run_demo",
+        lambda _, say, further, **options: calls.append({"further": further, **options}) or 0,
+    )
+    monkeypatch.chdir(root)
+    assert main(words[words.index("demo") :]) == 0 and Path.cwd() == root
+    assert calls == [{"further": ["--cores", "2"], "config": Path("config.yaml"), "verbose": False}]
+
+
+def test_a_target_that_no_rule_makes_is_reported_in_one_line(emjax: Emjax, tiny: str):
+    said = emjax("run", tiny, "everything")
+    assert said.code == 1 and not said.out
+    assert said.err.count("\n") == 1 and "No rule to produce everything" in said.err
+
+
+@pytest.mark.parametrize("name", ["my.yaml", "class_1", "no.star"])
+def test_select_writes_particle_files_and_over_none_that_it_reads(emjax: Emjax, name: str):
+    said = emjax("select", "no.star", "--classes", "1", "-o", name)
+    assert said.code == 2 and f"-o: found {name}, " in said.err.splitlines()[-1]

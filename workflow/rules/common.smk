@@ -138,7 +138,11 @@ def reading(mb_per_mb, minutes=30):
 
 
 def lock_campaign():
-    """Refuse a second Snakemake on this campaign."""
+    """Refuse a second Snakemake on this campaign, and folders that cannot be written to."""
+    for folder in (FOLDER.path, FOLDER.logs, FOLDER.checkpoints):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            refuse(f"{there}: found no permission to write, expected a writable folder")
     try:
         lock(config["campaign"])
     except ValueError as error:
