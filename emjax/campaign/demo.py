@@ -47,5 +47,4 @@ def run_demo(
     folder = CampaignFolder.of(read_config(config)["campaign"])
     if folder.consensus.particles.star.exists() and folder.report.exists():
         say(compare_with_truth(PARTICLES.parent, folder.consensus.particles.star))
-        say(f"The report: {folder.report.absolute()}")
     return 0

@@ -15,8 +15,6 @@ from emjax.campaign.shipped import shipped
 from emjax.errors import InputError
 
 _REASON = re.compile(r"\w*(Error|Exception)\b")
-# What `quiet: all` of the shipped profiles keeps back.
-VERBOSE = ("--quiet", "host")
 
 
 def snakemake_command(
@@ -43,7 +41,8 @@ def snakemake_command(
         command += ["--workflow-profile", "none", *_options(shipped("profiles/default"))]
     if profile is not None:
         command += ["--profile", str(_profile(profile))]
-    command += VERBOSE if verbose else ()
+    # The workflow hushes Snakemake once it is read; this, what comes before.
+    command += [] if verbose else ["--quiet", "all"]
     # Last, since it takes one word: others would take a target that follows for their own.
     return [*command, "--snakefile", str(shipped("Snakefile")), *arguments]
 
@@ -69,7 +68,7 @@ def run_snakemake(command: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    silent = not {"--dry-run", "--dryrun", "-n", VERBOSE[1]} & set(command)
+    silent = "all" in command and not {"--dry-run", "--dryrun", "-n"} & set(command)
     if code > 0 and silent and not stopped and not any_started(start):
         if reason := _unsaid(command):
             print(f"error: {reason}", file=sys.stderr)

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -18,6 +19,7 @@ from emjax.campaign.settings import particle_suffixes
 from emjax.errors import OptionError
 
 EVERY = 5.0  # seconds between lines of progress
+SILENCE = 10.0  # seconds after which a job says that it is running
 
 
 def keep_compiled_code() -> None:
@@ -60,7 +62,8 @@ class Job:
         self.name, self.config = name, config
         self.rescues: list[Callable[[], None]] = []
         self._log = log
-        self._last, self._clock = 0.0, Clock()
+        self._last, self._ticked, self._clock = time.monotonic(), False, Clock()
+        self._spoken = time.monotonic()
 
     @property
     def folder(self) -> CampaignFolder:
@@ -79,13 +82,37 @@ class Job:
 
     def say(self, text: str) -> None:
         """One line for the terminal and the log."""
+        self._spoken = time.monotonic()
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
         self.note(text)
 
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Say on the terminal that the job is running, where nothing was said for a while."""
+        start, ended = time.monotonic(), threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(1):
+                if time.monotonic() - self._spoken > SILENCE:
+                    self._spoken = time.monotonic()
+                    since = duration(self._spoken - start)
+                    print(f"{self.name}: running for {since}", file=sys.stderr, flush=True)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
     def tick(self, text: str, last: bool = False, every: float = EVERY) -> None:
-        """Progress: every line in the log, one every few seconds and the last on the terminal."""
-        if last or time.monotonic() - self._last > every:
-            self._last = time.monotonic()
+        """Progress: every line in the log, one every few seconds on the terminal.
+
+        The last one is shown where others were: a short job has its result to say.
+        """
+        if time.monotonic() - self._last > every or (last and self._ticked):
+            self._last, self._ticked = time.monotonic(), True
             self.say(text)
         else:
             self.note(text)
@@ -121,7 +148,8 @@ def job(snakemake: Any) -> Iterator[Job]:
     finished = False
     warnings.showwarning = lambda message, *_, **__: work.say(f"warning: {message}")
     try:
-        yield work
+        with work.heartbeat():
+            yield work
         finished = True
     except KeyboardInterrupt:
         work.say("interrupted; run the same command again to resume")

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -117,23 +116,17 @@ def estimate(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
     from emjax.campaign.engine import run_snakemake, snakemake_command
-    from emjax.campaign.folder import CampaignFolder
-    from emjax.campaign.lock import any_started
-    from emjax.campaign.outcome import outcome
+    from emjax.campaign.quiet import VERBOSE
     from emjax.campaign.settings import read_config
 
+    if options.verbose:
+        os.environ[VERBOSE] = "1"
     # Wrong options are reported before Snakemake starts.
-    campaign = read_config(options.config)["campaign"]
+    read_config(options.config)
     command = snakemake_command(
         options.config, options.further, profile=options.profile, verbose=options.verbose
     )
-    start = time.time()
-    code = run_snakemake(command)
-    # Snakemake has words of its own only for jobs; the end says the same where none is left.
-    if code == 0 and not {"-n", "--dry-run", "--dryrun"} & set(command) and not any_started(start):
-        for line in outcome(CampaignFolder.of(campaign)):
-            print(line, file=sys.stderr)
-    return code
+    return run_snakemake(command)
 
 
 def status(options: argparse.Namespace) -> None:
@@ -189,7 +182,10 @@ def reproduce(options: argparse.Namespace) -> int:
 def demo(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
     from emjax.campaign.demo import run_demo
+    from emjax.campaign.quiet import VERBOSE
 
+    if options.verbose:
+        os.environ[VERBOSE] = "1"
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
         os.chdir(options.folder)

@@ -1,7 +1,8 @@
 """A batch of em3d runs: what it starts from, and what it found."""
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
+from emjax.classify.classification import Classification
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
@@ -37,6 +39,18 @@ def first_maps(
     if not paths:
         return None
     return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
+
+
+def shared_warnings(names: Sequence[RunName], results: Sequence[Classification]) -> Iterator[str]:
+    """One line per kind of warning, with the first run that has it and how many others do."""
+    kinds: dict[str, list[str]] = {}
+    for name, result in zip(names, results, strict=True):
+        for warning in result.warnings:
+            # The same but for its numbers.
+            kinds.setdefault(re.sub(r"[\d.]+", "0", warning), []).append(f"{name}: {warning}")
+    for first, *others in kinds.values():
+        more = f" (and {len(others)} more like it: metrics.json of the runs)" if others else ""
+        yield f"{first}{more}"
 
 
 class Em3dBatch:

@@ -94,7 +94,8 @@ class Rebalancing:
     def sentences(self) -> list[str]:
         """What was found, a line each."""
         found, kept, largest = self.superclasses, self.kept, self.options.max_superclass_size
-        lines = [f"{found.n_superclasses} superclasses; {kept.sum()} of {len(kept)} particles kept"]
+        groups = "superclass" if found.n_superclasses == 1 else "superclasses"
+        lines = [f"{found.n_superclasses} {groups}; {kept.sum()} of {len(kept)} particles kept"]
         if largest:
             lines.append(
                 f"at most {largest} per superclass, as with factor {self.equivalent_factor:g}"

@@ -44,7 +44,7 @@ def test_the_shipped_workflow_runs_as_its_profile_says():
     profile = yaml.safe_load((shipped("profiles/default") / "config.yaml").read_text())
     assert profile["cores"] == "all" and options.cores == os.cpu_count()
     assert profile["nolock"] is True and options.nolock
-    assert profile["quiet"] == "all" and options.quiet == {Quietness.ALL}
+    assert options.quiet == {Quietness.ALL}
     assert set(profile) == {"cores", "nolock", "quiet", "rerun-incomplete"}
     assert options.rerun_incomplete
 
@@ -73,11 +73,14 @@ def test_a_profile_of_the_users_own_is_a_folder(tmp_path: Path):
 def test_a_workflow_profile_of_the_users_own_replaces_the_shipped_one():
     for arguments in (["--workflow-profile", "mine"], ["--workflow-profile=mine"]):
         options = parsed(snakemake_command("my.yaml", arguments))
-        assert str(options.workflow_profile) == "mine" and options.quiet is None
+        assert str(options.workflow_profile) == "mine" and options.quiet == {Quietness.ALL}
 
 
 def test_verbose_lets_snakemake_speak():
-    assert parsed(snakemake_command("my.yaml", verbose=True)).quiet == {Quietness.HOST}
+    assert parsed(snakemake_command("my.yaml", verbose=True)).quiet == {
+        Quietness.HOST,
+        Quietness.REASON,
+    }
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])

@@ -12,13 +12,14 @@ from tests.campaigns import tiny_config
 
 def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
     config = complete(tiny_config(particles=str(particles / "particles.star")))
-    first, head, *lines, total, note = estimate(config)
+    first, head, *lines, start, total, note = estimate(config)
     assert "300 particles of 48 px, 12 Fourier shells" in first
     names = [name for name, _ in long_jobs(Facts(300, 48, 12), config)]
     assert [line[:24].strip() for line in lines] == names
     assert {"prepare_particles", "classify_em3d_s000", "build_consensus"} <= set(names)
     assert all(" GB" in line and line.endswith(" min") for line in lines)
     assert not any(" 0 min" in line for line in lines)
+    assert start.startswith("starting 15 jobs") and start.endswith("48 s")
     assert total.startswith("one after the other") and "cluster" in note
     assert head.split() == "job memory per pass in all asked for".split()
 

@@ -13,6 +13,7 @@ from emjax.campaign.lock import lock_campaign as lock
 from emjax.campaign.methods import METHODS, all_runs
 from emjax.campaign.origin import other_particles
 from emjax.campaign.outcome import last_errors, outcome
+from emjax.campaign.quiet import hush
 from emjax.campaign.settings import complete, particle_suffixes
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
@@ -37,6 +38,9 @@ try:
     config.update(complete(config, CONFIG_FILES))
 except ValueError as error:
     refuse(str(error))
+
+if workflow.modifier.is_main_snakefile():
+    hush(logger)
 
 # Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
 # the cores of the machine it runs on itself.

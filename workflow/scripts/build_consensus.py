@@ -24,6 +24,7 @@ with job(snakemake) as work:
     )
     write_consensus(folder.consensus, found, read_table(folder.prepare), work.suffixes)
     sizes = found.classes["size"]
-    work.say(f"{len(sizes)} consensus classes of {', '.join(map(str, sizes))} particles")
+    classes = "class" if len(sizes) == 1 else "classes"
+    work.say(f"{len(sizes)} consensus {classes} of {', '.join(map(str, sizes))} particles")
     best, why = found.number.recommended, found.number.why
     work.say(why if best == found.number.chosen else f"{best} would be recommended: {why}")

@@ -7,7 +7,7 @@ from emjax.campaign.names import RunName
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.operators.backend import describe_backend
 from emjax.io.mrc.volume import write_volume
-from emjax.jobs.em3d import Em3dBatch
+from emjax.jobs.em3d import Em3dBatch, shared_warnings
 from emjax.jobs.prepared import read_prepared
 from emjax.jobs.run_files import run_context, write_run
 
@@ -37,5 +37,7 @@ with job(snakemake) as work:
         batch.deliver_iterations(name)
         write_run(folder, result, context)
         for warning in result.warnings:
-            work.say(f"{name}: {warning}")
+            work.note(f"{name}: {warning}")
+    for line in shared_warnings(batch.names, results):
+        work.say(line)
     batch.close()

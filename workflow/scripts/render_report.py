@@ -14,4 +14,5 @@ with job(snakemake) as work:
     verdict = judge(Campaign(work.folder, config))
     write_json(work.folder.verdict, dataclasses.asdict(verdict))
     write_figures(work.folder, config)
+    work.say(f"{verdict.badge}: {verdict.headline}")
     work.say(f"{page} ({page.stat().st_size / 1e6:.1f} MB) opens in any browser, also offline")
