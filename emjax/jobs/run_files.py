@@ -1,6 +1,8 @@
 """The files of a run, the same for every method: labels, posteriors, maps and, last, its record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +11,7 @@ import pandas as pd
 
 from emjax.campaign.folder import RunFolder
 from emjax.campaign.job import Job
+from emjax.campaign.names import RunName
 from emjax.classify.classification import Classification
 from emjax.io.files import write_json, write_npy, write_tsv
 from emjax.io.mrc.references import write_averages
@@ -26,6 +29,11 @@ class RunContext:
     voxel_size: float = 0.0  # Å, of maps and images
     extent: float = 0.0  # Å, length of the box
     record: dict[str, Any] = field(default_factory=dict)  # version, options, checksum, devices
+
+
+def runs_of(metrics: Sequence[str]) -> list[RunName]:
+    """The runs of a job, from their records: parameters would rerun those that change batches."""
+    return [RunFolder(Path(path).parent).name for path in metrics]
 
 
 def run_context(work: Job, prepared: Prepared, params: Any, **record: Any) -> RunContext:

@@ -104,7 +104,9 @@ def test_an_option_of_the_maps_reruns_only_what_follows(mapped: Place):
 def test_a_map_larger_than_the_data_is_told(mapped: Place):
     done = mapped.snakemake(maps_config(map=[20, 20]))
     assert done.returncode != 0
-    assert "som: map: found 20 x 20 = 400 nodes, expected at most one per particle" in done.stdout
+    assert (
+        "runs.som.map: found 20 x 20 = 400 nodes, expected at most one per particle" in done.stdout
+    )
 
 
 def test_given_classes_are_rebalanced_alone(mapped: Place):

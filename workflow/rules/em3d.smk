@@ -54,7 +54,6 @@ for batch in EM3D.batches(config):
             emjax=EMJAX_VERSION,
             focus=config["masks"]["focus"],
             options=EM3D_SETTINGS,
-            runs=list(map(str, batch.runs)),
         message:
             f"Classifying {len(batch.runs)} runs in one pass over the data"
         script:

@@ -40,8 +40,6 @@ for batch in SOM.batches(config):
         params:
             emjax=EMJAX_VERSION,
             options={k: v for k, v in SOM.options(config).items() if k != "seeds"},
-            seeds=batch.seeds,
-            runs=list(map(str, batch.runs)),
         message:
             f"Training {len(batch.runs)} maps in one pass over the data"
         script:

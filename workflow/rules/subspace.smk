@@ -76,7 +76,6 @@ if SUBSPACE_BATCH:
             emjax=EMJAX_VERSION,
             focus=config["masks"]["focus"],
             options=SUBSPACE_OPTIONS,
-            runs=list(map(str, SUBSPACE_BATCH.runs)),
         message:
             "Running every seed and number of classes inside the subspace"
         script:

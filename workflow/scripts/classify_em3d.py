@@ -3,18 +3,17 @@
 import numpy as np
 
 from emjax.campaign.job import job
-from emjax.campaign.names import RunName
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.operators.backend import describe_backend
 from emjax.io.mrc.volume import write_volume
 from emjax.jobs.em3d import Em3dBatch, shared_warnings
 from emjax.jobs.prepared import read_prepared
-from emjax.jobs.run_files import run_context, write_run
+from emjax.jobs.run_files import run_context, runs_of, write_run
 
 with job(snakemake) as work:
     params = snakemake.params
     prepared = read_prepared(work.folder.prepare)
-    batch = Em3dBatch(work, prepared, list(map(RunName.parse, params.runs)), params)
+    batch = Em3dBatch(work, prepared, runs_of(snakemake.output.metrics), params)
     work.say(f"{len(batch.runs)} runs in one pass over the data; engine: {describe_backend()}")
     results = classify(
         batch.engine,

@@ -6,7 +6,7 @@ from emjax.campaign.job import job
 from emjax.classify.som.runs import classify_images
 from emjax.imaging.inplane import upright_images
 from emjax.jobs.prepared import read_prepared
-from emjax.jobs.run_files import run_context, write_run
+from emjax.jobs.run_files import run_context, runs_of, write_run
 from emjax.jobs.som import mask_of, properties_of, som_options
 
 with job(snakemake) as work:
@@ -16,10 +16,12 @@ with job(snakemake) as work:
     mask = mask_of(params.options, particles, prepared.facts.pixel_size)
     images = upright_images(particles, params.options["ctf"] == "phase_flip")
     work.say(f"{particles.n} images of {int((mask > 0).sum())} pixels inside the mask")
-    found = classify_images(images, mask, som_options(params.options), params.seeds, properties)
+    runs, options = runs_of(snakemake.output.metrics), som_options(params.options)
+    seeds = [run.seed for run in runs if run.seed is not None]
+    found = classify_images(images, mask, options, seeds, properties)
     seconds = (time.monotonic() - start) / len(found)
     context = run_context(work, prepared, params, seconds=seconds)
-    for name, trained in zip(params.runs, found, strict=True):
+    for name, trained in zip(runs, found, strict=True):
         write_run(work.folder.run(name), trained, context)
         work.say(
             f"{name}: {trained.iterations} iterations, topographic error"

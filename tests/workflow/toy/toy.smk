@@ -18,6 +18,5 @@ for batch in TOY.batches(config):
         params:
             emjax=EMJAX_VERSION,
             options=TOY.options(config),
-            runs=list(map(str, batch.runs)),
         script:
             "../scripts/classify_toy.py"
