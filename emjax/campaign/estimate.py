@@ -50,6 +50,6 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
     yield f"{start:46}{duration(STARTING * jobs):>12}"
     yield f"{'one after the other':46}{duration(total / CORES + STARTING * jobs):>12}"
     yield (
-        f"Times are those of {CORES} cores with compiled code at hand: the first campaign on a"
-        " machine compiles it. A cluster is asked for the memory and the last time."
+        f"Times are those of {CORES} cores; starting includes compiling, which the first job of a"
+        " kind does. A cluster is asked for the memory and the last time."
     )
