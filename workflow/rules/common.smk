@@ -108,6 +108,18 @@ def maps_to_rebalance(wildcards):
     return maps
 
 
+def estimated(cost):
+    """Memory and time of a job, from what it costs for the prepared particles' size."""
+    return {
+        "mem_mb": lambda wildcards, input, attempt: costs.memory_mb(
+            cost(read_size(input.facts[0])), attempt
+        ),
+        "runtime": lambda wildcards, input, attempt: costs.minutes(
+            cost(read_size(input.facts[0])), attempt
+        ),
+    }
+
+
 def computing(rule, cost):
     """Resources of a job on all particles, from what it costs.
 
@@ -117,16 +129,7 @@ def computing(rule, cost):
         rule: the name for `set-resources` of a profile.
         cost: function of the prepared particles' size.
     """
-    asked = {
-        "cpus_per_task": CPUS,
-        "gpu": config["gpus_per_job"],
-        "mem_mb": lambda wildcards, input, attempt: costs.memory_mb(
-            cost(read_size(input.facts[0])), attempt
-        ),
-        "runtime": lambda wildcards, input, attempt: costs.minutes(
-            cost(read_size(input.facts[0])), attempt
-        ),
-    }
+    asked = {"cpus_per_task": CPUS, "gpu": config["gpus_per_job"]} | estimated(cost)
     profile = workflow.resource_settings._parsed_overwrite_resources.get(rule, {})
     return asked | {name: asked_for.raw for name, asked_for in profile.items()}
 

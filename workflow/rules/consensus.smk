@@ -48,12 +48,7 @@ checkpoint build_consensus:
     conda:
         "../envs/emjax.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: costs.memory_mb(
-            costs.consensus(read_size(input.facts[0]), len(RUNS)), attempt
-        ),
-        runtime=lambda wildcards, input, attempt: costs.minutes(
-            costs.consensus(read_size(input.facts[0]), len(RUNS)), attempt
-        ),
+        **estimated(lambda size: costs.consensus(size, len(RUNS))),
     params:
         emjax=EMJAX_VERSION,
         options=config["consensus"],
