@@ -40,7 +40,7 @@ except ValueError as error:
     refuse(str(error))
 
 if workflow.modifier.is_main_snakefile():
-    hush(logger)
+    hush(logger, on_cluster=lambda: not workflow.local_exec)
 
 # Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
 # the cores of the machine it runs on itself.
