@@ -41,8 +41,8 @@ def snakemake_command(
         command += ["--workflow-profile", "none", *_options(shipped("profiles/default"))]
     if profile is not None:
         command += ["--profile", str(_profile(profile))]
-    # The workflow hushes Snakemake once it is read; this, what comes before. A profile may send jobs
-    # to a cluster, where Snakemake's lines are all there is to see.
+    # The workflow hushes Snakemake once it is read; this, what comes before. A profile may send
+    # jobs to a cluster, where Snakemake's lines are all there is to see.
     command += [] if verbose or profile is not None else ["--quiet", "all"]
     # Last, since it takes one word: others would take a target that follows for their own.
     return [*command, "--snakefile", str(shipped("Snakefile")), *arguments]

@@ -116,8 +116,8 @@ def test_a_new_user_types_the_commands_in_an_empty_folder(
     assert used.stdout.startswith(str(installed)), used.stderr
     said = emjax("demo", "--particles", "400").splitlines()
     report = folder / "results/demo/report.html"
-    assert said[-1] == f"The report: {report}" and report.stat().st_size > 100_000
-    assert said[-2].startswith("Simulated were 4 states; the campaign found ")
+    assert said[-1].startswith("Simulated were 4 states; the campaign found ")
+    assert report.stat().st_size > 100_000
 
     particles = "data/demo/particles.star"
     assert "400 particles of 48 px" in emjax("init", particles, "-o", "mine.yaml")
