@@ -68,7 +68,7 @@ lint: .venv/emjax-dev-ready  ## formatting, style, types, import contract, workf
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(PYTHON) -m snakemake --lint
+	EMJAX_VERBOSE=1 $(PYTHON) -m snakemake --lint
 	$(PYTHON) -m snakemake --dry-run --quiet all
 
 format: .venv/emjax-dev-ready  ## format Python and Snakemake files

@@ -90,6 +90,16 @@ def benchmark_of(name):
     return FOLDER.benchmarks / f"{name}.tsv"
 
 
+def files_of_runs(runs):
+    """Labels, posteriors and record of runs, which every method writes."""
+    folders = list(map(FOLDER.run, runs))
+    return {
+        "labels": [path for run in folders for path in run.particles.all(SUFFIXES)],
+        "posteriors": [run.posteriors for run in folders],
+        "metrics": [run.metrics for run in folders],
+    }
+
+
 def consensus_files(path_of):
     """A file of every consensus class, once the consensus has found how many there are."""
     table = checkpoints.build_consensus.get().output.stability

@@ -77,13 +77,3 @@ PREPARED_FILES = {
     "noise": rules.prepare_particles.output.noise,
     "focus": user_files(config["masks"]["focus"]),
 }
-
-
-def files_of_runs(runs):
-    """Labels, posteriors and record of runs, which every method writes."""
-    folders = list(map(FOLDER.run, runs))
-    return {
-        "labels": [path for run in folders for path in run.particles.all(SUFFIXES)],
-        "posteriors": [run.posteriors for run in folders],
-        "metrics": [run.metrics for run in folders],
-    }
