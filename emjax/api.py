@@ -19,6 +19,7 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
+from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
 from emjax.classify.som.runs import classify_images
 from emjax.classify.subspace.analysis import analyse
@@ -34,6 +35,7 @@ from emjax.imaging.inplane import upright_images
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.prepare import Prepared, PrepareOptions
 from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.jobs.consensus import class_columns
 from emjax.jobs.preparation import aligned_images
 
 Progress = Callable[[int, int], None]
@@ -144,8 +146,6 @@ def classify_som(
         mask: on the cropped box, 1 where images are compared; a circle where None.
         phase_flip: whether phases are flipped where the CTF is negative.
     """
-    from emjax.classify.som.images import circular_mask
-
     box_size = prepared.particles.box_size
     inside = circular_mask(box_size, box_size / 2 - 2) if mask is None else mask
     images = upright_images(prepared.particles, phase_flip)
@@ -233,10 +233,4 @@ def write_classes(path: str | Path, particles: ParticleSet, found: Consensus) ->
         particles: all of them.
         found: their consensus.
     """
-    columns = {
-        "rlnClassNumber": found.labels + 1,
-        "rlnMaxValueProbDistribution": found.class_posterior,
-        "emjaxStability": found.stability,
-        "emjaxClassPosterior": found.class_posterior,
-    }
-    write_particles(Path(path), particles, columns)
+    write_particles(Path(path), particles, class_columns(found))

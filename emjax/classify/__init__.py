@@ -1,1 +1,1 @@
-"""Classifications of aligned particles: em3d with the engine under it, subspace, som."""
+"""Classifications of aligned particles: em3d, subspace and som, and what they share."""

@@ -1,1 +1,1 @@
-"""What many classifications say together: intersections, significance, consensus, rebalancing."""
+"""What many classifications say together: intersections, significance, number of classes."""

@@ -1,1 +1,1 @@
-"""Files in and out: STAR, .cs, image stacks, maps, labels, checkpoints."""
+"""Files in and out: STAR, .cs, image stacks, maps, labels, exports; knows no JAX."""

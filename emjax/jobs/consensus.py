@@ -67,14 +67,19 @@ def write_consensus(
     write_tsv(folder.stability, classes)
     write_tsv(folder.agreement, pd.DataFrame(agreement))
     write_tsv(folder.matching, matching)
-    columns = {
+    columns = class_columns(found)
+    for path in folder.particles.all(suffixes):
+        write_particles(path, table, columns)
+
+
+def class_columns(found: Consensus) -> dict[str, np.ndarray]:
+    """What a consensus adds to a particle file."""
+    return {
         "rlnClassNumber": found.labels + 1,
         "rlnMaxValueProbDistribution": found.class_posterior,
         "emjaxStability": found.stability,
         "emjaxClassPosterior": found.class_posterior,
     }
-    for path in folder.particles.all(suffixes):
-        write_particles(path, table, columns)
 
 
 def tabulate_runs(folder: CampaignFolder, names: Sequence[str]) -> pd.DataFrame:
