@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.errors import InputError
 from emjax.imaging.fsc import (
     flat_precision,
     fourier_shell_correlation,
@@ -29,21 +30,31 @@ from emjax.resolution import lowpass_weights
 def back_project(
     particles: Particles, grid: FourierGrid, point_group: str = "C1"
 ) -> tuple[Complex[Array, "2 v"], Float[Array, "2 v"]]:
-    """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added."""
+    """Numerator Σ w·Pᵀ F and denominator Σ w² PᵀP of each half-set (diagonal), mates added.
+
+    Particles enter with their `weight`; of weight 0 not even the image is read.
+
+    Raises:
+        InputError: where a half-set holds no particle of weight above 0.
+    """
     sums = []
     for h in (1, 2):
-        members = np.flatnonzero(particles.half == h)
+        members = np.flatnonzero((particles.half == h) & (particles.weight > 0))
+        if not len(members):
+            found = "no particle of weight above 0"
+            raise InputError(place=f"half-set {h}", found=found, expected="at least one image")
         table = empty_table(grid)
         size = min(CHUNK, len(members))
         for rows in chunks(len(members), size):
             # The last chunk is filled up with particles of zero weight.
             part = particles.take(members[np.resize(rows, size)])
-            real = jnp.asarray(np.arange(size) < len(rows))[:, None]
-            weights = weights_of(part, grid) * real
+            # Numerator and denominator are both linear in the weight.
+            root = jnp.asarray(np.sqrt(part.weight) * (np.arange(size) < len(rows)))[:, None]
+            weights = weights_of(part, grid) * root
             rotations = jnp.asarray(part.rotations, jnp.float32)
             # Not before the last chunk is in: JAX would make room for all at once.
             table = insert_images(
-                table.block_until_ready(), jnp.asarray(part.images), weights, rotations, grid
+                table.block_until_ready(), jnp.asarray(part.images) * root, weights, rotations, grid
             )
         sums.append(table_rows(table, grid))
     numerator, denominator = (jnp.stack(half) for half in zip(*sums, strict=True))

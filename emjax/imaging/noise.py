@@ -25,17 +25,24 @@ def steady_power(
 
 
 def shrink_scale(
-    amplitude: Float[np.ndarray, " n"], variance: Float[np.ndarray, " n"]
+    amplitude: Float[np.ndarray, " n"],
+    variance: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
     """Per-particle scale of mean 1, pulled to 1 by how much of its spread is estimation noise.
 
     Args:
         amplitude: least-squares scale of each particle.
         variance: its sampling variance.
+        weight: of each particle in mean and spread, 0 … 1; of all zero the scale is 1.
 
     Source: James & Stein (1961); the spread that is left once the noise is subtracted.
     """
-    mean = np.average(amplitude, weights=1 / variance)
+    used = weight > 0
+    if not used.any():
+        return np.ones(len(amplitude), np.float32)
+    mean = np.average(amplitude[used], weights=weight[used] / variance[used])
     relative, noise = amplitude / mean, variance / mean**2
-    spread = max(np.average((relative - 1) ** 2 - noise, weights=1 / noise), 0.0)
+    excess = (relative - 1) ** 2 - noise
+    spread = max(np.average(excess[used], weights=weight[used] / noise[used]), 0.0)
     return np.clip(1 + (relative - 1) * spread / (spread + noise), 0.1, 4.0).astype(np.float32)

@@ -32,6 +32,7 @@ class Particles:
     scale: Float[np.ndarray, " n"]
     group: Int[np.ndarray, " n"]  # row of noise_power, 0-based
     half: Int[np.ndarray, " n"]  # 1 or 2
+    weight: Float[np.ndarray, " n"]  # 0 … 1, of what feeds maps, noise and scales
     noise_power: Float[np.ndarray, "g s"]
     box_size: int  # of the cropped volumes
     voxel_size: float  # Å, of the cropped volumes
@@ -66,6 +67,7 @@ class Particles:
             scale=self.scale[rows],
             group=self.group[rows],
             half=self.half[rows],
+            weight=self.weight[rows],
         )
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "Particles":
@@ -169,6 +171,7 @@ def cropped_particles(
     radius: int,
     scale: Float[np.ndarray, " n"] | None = None,
     noise_power: Float[np.ndarray, "g s"] | None = None,
+    weight: Float[np.ndarray, " n"] | None = None,
 ) -> Particles:
     """Particles around an array of cropped images.
 
@@ -183,6 +186,7 @@ def cropped_particles(
         radius: the highest frequency kept, in Fourier pixels.
         scale: of each particle; 1 where None.
         noise_power: by group and shell; 1 where None.
+        weight: of each particle in maps, noise and scales, 0 … 1; 1 where None.
     """
     size = cropped_box_size(radius)
     n = len(rotations)
@@ -193,6 +197,7 @@ def cropped_particles(
         scale=np.ones(n, np.float32) if scale is None else np.asarray(scale, np.float32),
         group=np.asarray(group, np.int32),
         half=np.asarray(half, np.int8),
+        weight=np.ones(n, np.float32) if weight is None else np.asarray(weight, np.float32),
         noise_power=np.ones((int(group.max()) + 1, radius + 3), np.float32)
         if noise_power is None
         else np.asarray(noise_power, np.float32),

@@ -155,6 +155,7 @@ def estimate(
     The first guess of the noise is the power of the images; each round makes the mean map and takes
     the noise from what it leaves unexplained (maximum likelihood). The noise is settled here, not
     while classes are sought, because it stands in every weight of the classification's operators.
+    Particles count by their `weight`: those of weight 0 change nothing but their own scale.
 
     Args:
         particles: with `images` as `crop_images` leaves them; whitened in place.
@@ -177,7 +178,8 @@ def estimate(
         volume = np.asarray(_mean_map(particles, grid, options, support)[0])
         amplitude, variance, residual = _measure(particles, volume * support, grid)
         if options.scale == "optimal":
-            relative = shrink_scale(amplitude * particles.scale, variance * particles.scale**2)
+            scale = particles.scale
+            relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
             particles = replace(particles, scale=relative)
         if not options.static_noise:
             # Whitened residuals have power 2 where the noise was right.
@@ -240,14 +242,16 @@ def _measure(
         cross, power, sums = (np.asarray(a, np.float64)[: len(rows)] for a in compared)
         amplitude[rows] = cross / np.maximum(power, 1e-12)
         variance[rows] = 1 / np.maximum(power, 1e-12)
-        np.add.at(residual, particles.group[rows], sums)
+        used = part.weight[: len(rows)] > 0
+        weighted = part.weight[: len(rows), None][used] * sums[used]
+        np.add.at(residual, particles.group[rows[used]], weighted)
     counts = _pixel_counts(particles, grid)
     return amplitude, variance, steady_power(residual / np.maximum(counts, 1), counts)
 
 
 def _pixel_counts(particles: Particles, grid: FourierGrid) -> Float[np.ndarray, "g s"]:
-    """Pixels of each group in each shell."""
-    members = np.bincount(particles.group, minlength=len(particles.noise_power))
+    """Pixels of each group in each shell, by the weight of their particles."""
+    members = np.bincount(particles.group, particles.weight, len(particles.noise_power))
     shells = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
     return np.outer(members, shells).astype(np.float64)
 

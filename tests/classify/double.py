@@ -31,6 +31,7 @@ def make_data(kind: str) -> tuple[Particles, np.ndarray, np.ndarray]:
         scale=rng.uniform(0.5, 1.5, N) if kind == "scaled" else one,
         group=np.zeros(N, np.int32),
         half=np.arange(N, dtype=np.int8) % 2 + 1,
+        weight=np.ones(N),
         noise_power=np.full((1, grid.n_shells), 20.0),
         box_size=BOX,
         stack_box_size=BOX,

@@ -33,7 +33,7 @@ def particles(request, tmp_path):
     if request.param != "memory":
         np.save(tmp_path / "images.npy", images)
         images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    return replace(made, images=images, scale=1.0 + number)
+    return replace(made, images=images, scale=1.0 + number, weight=number / N)
 
 
 @pytest.mark.parametrize("coarse", [False, True])
@@ -44,7 +44,7 @@ def test_a_subset_of_a_subset_holds_the_right_particles(particles, coarse):
     assert part.images is particles.images and part.n == 4
     wanted, found = particles.take(first[second][rows]), part.take(rows)
     assert found.rows is None and found.images.dtype == np.complex64
-    for name in ("images", "rotations", "scale", "group", "half"):
+    for name in ("images", "rotations", "scale", "group", "half", "weight"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
     assert np.array_equal(found.ctf.defocus_u, wanted.ctf.defocus_u)
     fetch_pages(part, rows)

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emjax.errors import OptionError
+from emjax.errors import InputError, OptionError
 from emjax.imaging.crop import crop_images, filter_radius, grid_for
+from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import cropped_box_size, resample
 from emjax.imaging.maps import back_project, slicing_values
 from emjax.imaging.masks import resample_mask
-from emjax.imaging.particles import split_halves, weights_of
-from emjax.imaging.prepare import PrepareOptions
+from emjax.imaging.particles import cropped_particles, split_halves, weights_of
+from emjax.imaging.prepare import PrepareOptions, estimate
 from emjax.imaging.prepare import prepare as prepare_images
 from emjax.imaging.projector import make_slices, slice_volume
 from emjax.simulate.particles import coloured_noise
@@ -201,6 +202,57 @@ def test_mates_of_the_plane_are_added(prepared):
     mates = [row[tuple((-kxyz[i]).tolist())] for i in plane]
     np.testing.assert_allclose(numerator[:, plane], numerator[:, mates].conj(), rtol=1e-5)
     np.testing.assert_allclose(denominator[:, plane], denominator[:, mates], rtol=1e-5)
+
+
+def cropped(simulation, rows, weight):
+    """Some of the images as `estimate` takes them, and their power."""
+    grid = grid_for(BOX, PIXEL, FILTER)
+    out = np.empty((len(rows), len(grid.kx)), np.complex64)
+    group = (rows % 3).astype(np.int32)
+    read, ctf = (lambda m: simulation.images[rows[m]]), vars(simulation.ctf)
+    power = crop_images(read, simulation.shifts[rows], group, PIXEL, grid, out)
+    particles = cropped_particles(
+        out,
+        simulation.rotations[rows],
+        CTF(**{name: np.asarray(value)[rows] for name, value in ctf.items()}),
+        rows % 2 + 1,
+        group,
+        BOX,
+        PIXEL,
+        grid.radius,
+        weight=weight,
+    )
+    return particles, power
+
+
+def test_a_particle_of_weight_zero_is_as_if_it_were_not_there(simulation):
+    weight = np.where(np.arange(700) % 5, np.where(np.arange(700) % 4, 1, 0.3), 0)
+    everyone, power = cropped(simulation, np.arange(700), weight)
+    used = np.flatnonzero(weight)
+    alone, _ = cropped(simulation, used, weight[used])
+    everyone.images[weight == 0] *= 1e4
+    options = PrepareOptions(FILTER)
+    (first, mean), (second, without) = (estimate(p, power, options) for p in (everyone, alone))
+    np.testing.assert_array_equal(first.noise_power, second.noise_power)
+    np.testing.assert_array_equal(first.scale[used], second.scale)
+    np.testing.assert_array_equal(first.images[used], second.images)
+    np.testing.assert_array_equal(mean.volume, without.volume)
+    np.testing.assert_array_equal(mean.half_maps, without.half_maps)
+
+
+def test_two_of_half_the_weight_are_one(simulation):
+    rows = np.arange(600)
+    once, _ = cropped(simulation, rows, np.ones(600))
+    twice, _ = cropped(simulation, np.concatenate([rows, rows]), np.full(1200, 0.5))
+    for one, two in zip(*(back_project(p, p.grid) for p in (once, twice)), strict=True):
+        # Sums in another order, in float32.
+        np.testing.assert_allclose(two, one, atol=1e-5 * np.abs(one).max())
+
+
+def test_a_half_set_of_no_weight_is_reported(simulation):
+    particles, _ = cropped(simulation, np.arange(20), np.arange(20) % 2.0)
+    with pytest.raises(InputError, match="half-set 1: found no particle of weight above 0"):
+        back_project(particles, particles.grid)
 
 
 @pytest.mark.parametrize(
