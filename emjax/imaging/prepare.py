@@ -175,25 +175,62 @@ def estimate(
     support = sphere(particles.box_size) if mask is None else mask
     _whiten(particles, np.sqrt(2 / noise))
     for _ in range(options.rounds):
-        volume = np.asarray(_mean_map(particles, grid, options, support)[0])
-        amplitude, variance, residual = _measure(particles, volume * support, grid)
-        if options.scale == "optimal":
-            scale = particles.scale
-            relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
-            particles = replace(particles, scale=relative)
-        if not options.static_noise:
-            # Whitened residuals have power 2 where the noise was right.
-            correction = np.where(residual > 0, residual / 2, 1)
-            _whiten(particles, 1 / np.sqrt(correction))
-            power = (particles.noise_power * correction).astype(np.float32)
-            particles = replace(particles, noise_power=power)
-        if mask is None:
-            support = solvent_mask(
-                volume, particles.voxel_size, options.threshold, options.near, options.far
-            )
-    volume, halves, fsc = _mean_map(particles, grid, options, support)
+        particles, support = _improve(particles, options, support, mask)
+    return particles, _mean(particles, options, support)
+
+
+def reweigh(
+    prepared: Prepared,
+    weight: Float[np.ndarray, " n"],
+    options: PrepareOptions,
+    mask: Float[np.ndarray, "d d d"] | None = None,
+) -> Prepared:
+    """Noise, scale and mean map once more, with other weights of the particles.
+
+    Args:
+        prepared: what `prepare` found; its images are whitened anew in place.
+        weight: of each particle, 0 … 1.
+        options: as `prepare` had them.
+        mask: solvent mask on the cropped box; made from the mean map where None.
+    """
+    particles = replace(prepared.particles, weight=np.asarray(weight, np.float32))
+    support = prepared.mean.solvent_mask if mask is None else mask
+    particles, support = _improve(particles, options, support, mask)
+    return replace(prepared, particles=particles, mean=_mean(particles, options, support))
+
+
+def _improve(
+    particles: Particles,
+    options: PrepareOptions,
+    support: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"] | None,
+) -> tuple[Particles, Float[np.ndarray, "d d d"]]:
+    """One round of scale and noise, and the solvent mask of the mean map they were found with."""
+    grid = particles.grid
+    volume = np.asarray(_mean_map(particles, grid, options, support)[0])
+    amplitude, variance, residual = _measure(particles, volume * support, grid)
+    if options.scale == "optimal":
+        scale = particles.scale
+        relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
+        particles = replace(particles, scale=relative)
+    if not options.static_noise:
+        # Whitened residuals have power 2 where the noise was right.
+        correction = np.where(residual > 0, residual / 2, 1)
+        _whiten(particles, 1 / np.sqrt(correction))
+        power = (particles.noise_power * correction).astype(np.float32)
+        particles = replace(particles, noise_power=power)
+    if mask is None:
+        lengths = options.threshold, options.near, options.far
+        support = solvent_mask(volume, particles.voxel_size, *lengths)
+    return particles, support
+
+
+def _mean(
+    particles: Particles, options: PrepareOptions, support: Float[np.ndarray, "d d d"]
+) -> MeanMap:
+    volume, halves, fsc = _mean_map(particles, particles.grid, options, support)
     half1, half2 = np.asarray(halves)
-    return particles, MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
+    return MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
 
 
 def _mean_map(
