@@ -1,0 +1,140 @@
+"""Particles that fit no map: images without a particle, and particles at a wrong pose.
+
+Each image is compared with every volume at its pose and at the poses near it (`fit`), the scores
+are calibrated by decoys (`calibration`), and what most likely fits nothing is searched over all
+poses (`pose_search`): a particle that is found elsewhere had a wrong pose, the others hold none.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from emjax.classify.calibration import Calibration, calibrate, exceed_rate
+from emjax.classify.fit import Fit, Target, fit_particles, make_target
+from emjax.classify.pose_search import Poses, search_poses
+from emjax.errors import OptionError
+from emjax.imaging.particles import Particles
+
+JUNK, POSE = "junk", "pose"  # no particle; a particle, not at this pose
+AUTO_RATE = 0.05
+SEARCHED_PART = 1 / 16  # of the box, the largest shift in a search of poses
+DECOYS = 20_000  # scores of images at other particles' poses
+NOISE_IMAGES = 300  # without a particle, searched to calibrate the search
+
+
+@dataclass(frozen=True)
+class OutlierOptions:
+    """Which particles are set aside.
+
+    Attributes:
+        rate: of the particles set aside, the expected fraction that fit; 0 sets none aside.
+        poses: what becomes of particles found at another pose: set_aside, or recover.
+        seed: of the decoys.
+
+    Raises:
+        OptionError: where a value is none of these.
+    """
+
+    rate: float = AUTO_RATE
+    poses: str = "set_aside"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if not 0 <= self.rate < 1:
+            raise OptionError("outliers.junk", f"{self.rate:g}", "a rate from 0 to below 1")
+        if self.poses not in ("set_aside", "recover"):
+            raise OptionError("outliers.poses", repr(self.poses), "one of set_aside, recover")
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """How well every particle fits, and which are set aside."""
+
+    fit: Fit
+    probability: Float[np.ndarray, " n"]  # that the particle fits at its pose
+    reason: np.ndarray  # (n,) of str: junk, pose, or empty
+    calibration: Calibration
+    rows: Int[np.ndarray, " m"]  # that were searched
+    found: Poses  # of these
+    certain: np.ndarray  # (m,) of bool: whether the pose found is one
+
+    @property
+    def recovered(self) -> Int[np.ndarray, " r"]:
+        """Rows of particles with a better pose."""
+        return self.rows[self.certain]
+
+    def record(self) -> dict[str, Any]:
+        """What outliers.json holds."""
+        names, counts = np.unique(self.reason, return_counts=True)
+        return {
+            "calibration": asdict(self.calibration) | {"separated": self.calibration.separated},
+            "searched": len(self.rows),
+            "found": int(self.certain.sum()),
+            "set_aside": {str(n): int(c) for n, c in zip(names, counts, strict=True) if n},
+        }
+
+
+def find_outliers(
+    particles: Particles,
+    volumes: Float[np.ndarray, "k d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    options: OutlierOptions = OutlierOptions(),
+) -> Outliers:
+    """Particles that fit none of some volumes, and poses at which they do.
+
+    Args:
+        particles: prepared ones.
+        volumes: of the classes, or the mean map, on the cropped box.
+        mask: solvent mask.
+        options: rate, and the seed of the decoys.
+    """
+    target = make_target(volumes, mask, particles)
+    fit = fit_particles(particles, target)
+    decoys = decoy_scores(particles, target, options.seed)
+    calibration = calibrate(fit.best, decoys)
+    probability = calibration.probability(fit.best)
+    rows = np.flatnonzero(exceed_rate(probability, options.rate))
+    found, certain = _search(particles, volumes.mean(0), mask, calibration, rows, options)
+    reason = np.full(particles.n, "", "U4")
+    reason[rows] = np.where(certain, POSE, JUNK)
+    return Outliers(fit, probability, reason, calibration, rows, found, certain)
+
+
+def decoy_scores(particles: Particles, target: Target, seed: int) -> Float[np.ndarray, " m"]:
+    """Best scores of images at the poses of other particles."""
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.integers(particles.n, size=DECOYS))
+    others = rng.integers(particles.n, size=DECOYS)
+    decoys = replace(particles.subset(rows), rotations=particles.rotations[others])
+    return fit_particles(decoys, target).best
+
+
+def _search(
+    particles: Particles,
+    volume: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"],
+    calibration: Calibration,
+    rows: Int[np.ndarray, " m"],
+    options: OutlierOptions,
+) -> tuple[Poses, np.ndarray]:
+    """Poses of doubted particles, and which of them are wrong with a probability below the rate."""
+    max_shift = particles.extent * SEARCHED_PART
+    if not len(rows):
+        return Poses.none(), np.zeros(0, bool)
+    doubted = particles.subset(rows)
+    found = search_poses(doubted, volume, mask, max_shift)
+    noise = search_poses(without_particle(doubted, options.seed), volume, mask, max_shift)
+    again = calibrate(found.score, noise.score, calibration.fit)
+    certain = again.probability(found.score) > 1 - options.rate
+    return found, certain & again.separated
+
+
+def without_particle(particles: Particles, seed: int) -> Particles:
+    """Some images with random phases: the same spectrum, and nothing in it."""
+    rng = np.random.default_rng(seed)
+    part = particles.take(np.sort(rng.integers(particles.n, size=NOISE_IMAGES)))
+    angles = rng.uniform(0, 2 * np.pi, part.images.shape)
+    return replace(part, images=(part.images * np.exp(1j * angles)).astype(np.complex64))
