@@ -10,8 +10,8 @@ Source: empirical null and local false-discovery rate: Efron, Stat. Sci. 23 (200
 Ashman, Bird & Zepf, Astron. J. 108 (1994) 2348.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -39,7 +39,7 @@ class Normal:
 
     def separation(self, other: "Normal") -> float:
         """Ashman's D: distance of the means over the root mean square of the widths."""
-        return abs(self.mean - other.mean) / np.sqrt((self.sd**2 + other.sd**2) / 2)
+        return float(abs(self.mean - other.mean) / np.sqrt((self.sd**2 + other.sd**2) / 2))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ class Calibration:
     @property
     def separated(self) -> bool:
         """Whether particles that fit nothing can be told from those that fit."""
-        return self.separation >= SEPARATED
+        return bool(self.separation >= SEPARATED)
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers, as JSON holds them."""
+        return asdict(self) | {"separated": self.separated}
 
     def probability(self, score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """That a particle fits; 1 for all where the two cannot be told apart."""

@@ -93,7 +93,7 @@ def fit_particles(
         images = jnp.asarray(part.images)
         if moves is not None:
             images = images * shift_phases(
-                jnp.asarray(moves[filled], jnp.float32), grid, np.float32(particles.extent)
+                jnp.asarray(moves[filled], jnp.float32), grid, particles.extent
             )
         fitted = _fit(
             images,

@@ -5,9 +5,10 @@ are calibrated by decoys (`calibration`), and what most likely fits nothing is s
 poses (`pose_search`): a particle that is found elsewhere had a wrong pose, the others hold none.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -15,7 +16,9 @@ from emjax.classify.calibration import Calibration, calibrate, exceed_rate
 from emjax.classify.fit import Fit, Target, fit_particles, make_target
 from emjax.classify.pose_search import Poses, search_poses
 from emjax.errors import OptionError
-from emjax.imaging.particles import Particles
+from emjax.imaging.particles import CHUNK, Particles, chunks
+from emjax.imaging.phases import shift_phases
+from emjax.imaging.prepare import Prepared, PrepareOptions, reweigh
 
 JUNK, POSE = "junk", "pose"  # no particle; a particle, not at this pose
 AUTO_RATE = 0.05
@@ -70,7 +73,7 @@ class Outliers:
         """What outliers.json holds."""
         names, counts = np.unique(self.reason, return_counts=True)
         return {
-            "calibration": asdict(self.calibration) | {"separated": self.calibration.separated},
+            "calibration": self.calibration.record(),
             "searched": len(self.rows),
             "found": int(self.certain.sum()),
             "set_aside": {str(n): int(c) for n, c in zip(names, counts, strict=True) if n},
@@ -82,25 +85,82 @@ def find_outliers(
     volumes: Float[np.ndarray, "k d d d"],
     mask: Float[np.ndarray, "d d d"],
     options: OutlierOptions = OutlierOptions(),
+    search: bool = True,
 ) -> Outliers:
     """Particles that fit none of some volumes, and poses at which they do.
 
     Args:
-        particles: prepared ones.
+        particles: prepared ones; those of weight 0 are not judged.
         volumes: of the classes, or the mean map, on the cropped box.
         mask: solvent mask.
         options: rate, and the seed of the decoys.
+        search: whether poses of the doubted ones are searched; without, all of them are junk.
     """
     target = make_target(volumes, mask, particles)
+    used = np.flatnonzero(particles.weight > 0)
     fit = fit_particles(particles, target)
-    decoys = decoy_scores(particles, target, options.seed)
-    calibration = calibrate(fit.best, decoys)
+    calibration = calibrate(
+        fit.best[used], decoy_scores(particles.subset(used), target, options.seed)
+    )
     probability = calibration.probability(fit.best)
-    rows = np.flatnonzero(exceed_rate(probability, options.rate))
-    found, certain = _search(particles, volumes.mean(0), mask, calibration, rows, options)
+    rows = used[exceed_rate(probability[used], options.rate)]
+    found, certain = Poses.none(), np.zeros(len(rows), bool)
+    if search and len(rows):
+        found, certain = _search(particles, volumes.mean(0), mask, calibration, rows, options)
     reason = np.full(particles.n, "", "U4")
     reason[rows] = np.where(certain, POSE, JUNK)
     return Outliers(fit, probability, reason, calibration, rows, found, certain)
+
+
+def leave_out(
+    prepared: Prepared,
+    options: OutlierOptions,
+    preparation: PrepareOptions,
+    mask: Float[np.ndarray, "d d d"] | None = None,
+) -> tuple[Prepared, Outliers]:
+    """Outliers against the mean map, which is made again without them.
+
+    Particles enter the second mean map by the probability that they fit; only what fits neither
+    map is set aside. Particles of weight 0 stay out of everything.
+
+    Args:
+        prepared: what `prepare` found; its images are whitened anew in place.
+        options: which particles to set aside.
+        preparation: options that `prepare` had.
+        mask: solvent mask on the cropped box, where `prepare` had one.
+
+    Returns:
+        The particles with weight 0 where they are set aside, and at their new poses where these are
+        recovered, and what was found.
+    """
+    given = prepared.particles.weight
+    first = _against_mean(prepared, options, search=False)
+    if not len(first.rows):
+        return prepared, first
+    prepared = reweigh(prepared, given * first.probability, preparation, mask)
+    found = _against_mean(prepared, options)
+    if options.poses == "recover":
+        found = replace(found, reason=np.where(found.reason == POSE, "", found.reason))
+        prepared = replace(prepared, particles=_recovered(prepared.particles, found))
+    kept = given * (found.reason == "")
+    return reweigh(prepared, kept, preparation, mask), found
+
+
+def _against_mean(prepared: Prepared, options: OutlierOptions, search: bool = True) -> Outliers:
+    mean, volumes = prepared.mean, prepared.mean.volume[None]
+    return find_outliers(prepared.particles, volumes, mean.solvent_mask, options, search)
+
+
+def _recovered(particles: Particles, found: Outliers) -> Particles:
+    """Particles at the poses found for them; their images are centred anew in place."""
+    rows, poses = found.recovered, found.found.take(found.certain)
+    rotations = particles.rotations.copy()
+    rotations[rows] = poses.rotations
+    extent = particles.extent
+    for part in chunks(len(rows), CHUNK):
+        phases = shift_phases(jnp.asarray(poses.moves[part]), particles.grid, extent)
+        particles.images[rows[part]] *= np.asarray(phases)
+    return replace(particles, rotations=rotations)
 
 
 def decoy_scores(particles: Particles, target: Target, seed: int) -> Float[np.ndarray, " m"]:
@@ -122,8 +182,6 @@ def _search(
 ) -> tuple[Poses, np.ndarray]:
     """Poses of doubted particles, and which of them are wrong with a probability below the rate."""
     max_shift = particles.extent * SEARCHED_PART
-    if not len(rows):
-        return Poses.none(), np.zeros(0, bool)
     doubted = particles.subset(rows)
     found = search_poses(doubted, volume, mask, max_shift)
     noise = search_poses(without_particle(doubted, options.seed), volume, mask, max_shift)

@@ -40,6 +40,10 @@ class Poses:
     moves: Float[np.ndarray, "n 2"]  # Å, to add to the origins
     score: Float[np.ndarray, " n"]  # as of `fit.Fit`
 
+    def take(self, which: np.ndarray) -> "Poses":
+        """Those of some of the particles."""
+        return Poses(self.rotations[which], self.moves[which], self.score[which])
+
     @classmethod
     def none(cls) -> "Poses":
         """Of no particle."""
@@ -105,7 +109,7 @@ def _exhaustive(
     values = _cropped_values(volume, grid)
     table = _projections(values, jnp.asarray(turned), grid)
     shifts = disc(max_shift, coarse.extent / radius / 4)
-    phases = shift_phases(jnp.asarray(shifts), grid, np.float32(coarse.extent))
+    phases = shift_phases(jnp.asarray(shifts), grid, coarse.extent)
     keep = min(CANDIDATES, len(turned))
     rotations = np.empty((particles.n, keep, 3, 3), np.float32)
     moves = np.empty((particles.n, keep, 2), np.float32)
