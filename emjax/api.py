@@ -56,7 +56,7 @@ def prepare(
         progress: called with particles read and in all.
 
     Raises:
-        InputError: where images or options cannot be used.
+        InputError: where options cannot be used, or too many images would spoil the rest.
     """
     given = isinstance(filter_resolution, PrepareOptions)
     options = filter_resolution if given else PrepareOptions(float(filter_resolution))
@@ -202,11 +202,13 @@ def reconstruct(
     Args:
         particles: all of them, with their images.
         prepared: what `prepare` made of them.
-        members: rows of those that belong to the map.
+        members: rows of those that belong to the map; those of weight 0 are left out.
         symmetry: point group in RELION's axes.
         progress: called with particles read and in all.
     """
-    chosen, made = particles.select(members), prepared.particles
+    made = prepared.particles
+    members = members[made.weight[members] > 0]
+    chosen = particles.select(members)
     images = aligned_images(chosen)
     return reconstruction.reconstruct(
         images.read,

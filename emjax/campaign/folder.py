@@ -62,13 +62,14 @@ class Particles:
 class PrepareFolder(Folder):
     """`prepare/`: whitened and cropped images and what was estimated from them."""
 
-    particles = Particles()  # the input's rows with half-set and scale
+    particles = Particles()  # the input's rows with half-set, scale and whether the image is bad
     facts = File("prepare.json")  # numbers of particles, boxes, pixels: what decides the cost
     images = File("images.npy")
     wide_images = File("images_full.npy")  # single precision, until they are narrowed to half
     mean_map = File("mean_map.mrc")
     solvent_mask = File("solvent_mask.mrc")
     noise = File("noise.tsv")  # power by optics group and shell
+    bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property
     def half_maps(self) -> tuple[Path, Path]:

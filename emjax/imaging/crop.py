@@ -9,14 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from emjax.errors import InputError, OptionError
+from emjax.errors import OptionError
+from emjax.imaging.bad_images import BadImages, Census
 from emjax.imaging.grids import (
     FourierGrid,
     cropped_box_size,
     half_plane,
-    half_spectra,
     make_grid,
+    real_transforms,
     spectra_to_pixels,
+    without_mean,
 )
 from emjax.imaging.particles import chunks
 from emjax.imaging.phases import shift_phases
@@ -62,8 +64,8 @@ def crop_images(
     grid: FourierGrid,
     out: Complex[np.ndarray, "n p"],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Float[np.ndarray, "g s"]:
-    """Fill `out` with the centred Fourier pixels of all images, in one pass.
+) -> tuple[Float[np.ndarray, "g s"], BadImages]:
+    """Fill `out` with the centred Fourier pixels of all images, in one pass; bad ones become 0.
 
     Args:
         read: returns the real images of given rows.
@@ -75,27 +77,22 @@ def crop_images(
         progress: called with particles done and in all.
 
     Returns:
-        Mean power of the images of each group in each shell up to Nyquist.
-
-    Raises:
-        InputError: where an image holds NaN or infinity, or nothing but one value.
+        Mean power of the good images of each group in each shell up to Nyquist, and the bad ones.
+        A group of bad images only has the mean power of all others.
     """
     n = len(shifts)
     box_size = read(np.arange(1)).shape[-1]
     size = min(n, max(8, READ_PIXELS // box_size**2))
     power = np.zeros((int(group.max()) + 1, box_size // 2))
+    census, counted = Census(group, box_size), np.zeros(n, bool)
     for rows, images in read_ahead(read, list(chunks(n, size))):
-        low, high = images.min((1, 2)), images.max((1, 2))
-        finite = np.isfinite(low) & np.isfinite(high)
-        bad = np.flatnonzero(~finite | (low == high))
-        if bad.size:
-            raise InputError(
-                place=f"image of particle {rows[bad[0]] + 1}",
-                found="only one value" if finite[bad[0]] else "NaN or infinity",
-                expected="finite, varying pixels",
-            )
-        spectra = half_spectra(images)
-        _add_power(power, spectra, group[rows])
+        images, broken = _centred(images)
+        good = census.add(rows, images, broken)
+        counted[rows] = good
+        spectra = real_transforms(images)
+        if good.any():
+            kept = spectra if good.all() else spectra[good]
+            _add_power(power, kept, group[rows[good]])
         pixels = spectra_to_pixels(spectra, grid.kx, grid.ky)
         # The last chunk is filled up, so that one compiled program serves all.
         pixels = _centre(
@@ -106,7 +103,18 @@ def crop_images(
         )
         out[rows] = np.asarray(pixels)[: len(rows)]
         progress(int(rows[-1]) + 1, n)
-    return power / np.maximum(np.bincount(group, minlength=len(power)), 1)[:, None]
+    bad = census.bad_images()
+    good = np.ones(n, bool)
+    good[bad.rows] = False
+    out[bad.rows] = 0
+    # The few that were judged before enough was known, and are judged otherwise now.
+    for sign, rows in ((-1, np.flatnonzero(counted & ~good)), (1, np.flatnonzero(good & ~counted))):
+        for part in chunks(len(rows), size):
+            spectra = real_transforms(_centred(read(rows[part]))[0])
+            _add_power(power, spectra, group[rows[part]], sign)
+    members = np.bincount(group, good, len(power))
+    power[members == 0] = power.sum(0) / max(members.sum(), 1)
+    return power / np.maximum(members, 1)[:, None], bad
 
 
 def read_ahead(
@@ -123,6 +131,20 @@ def read_ahead(
             yield rows, images
 
 
+def _centred(
+    images: Float[np.ndarray, "m d d"],
+) -> tuple[Float[np.ndarray, "m d d"], Int[np.ndarray, " m"]]:
+    """Images without their means, 0 where a pixel is not finite; and how many are not."""
+    broken = np.zeros(len(images), int)
+    # A sum of finite pixels is finite, unless they are beyond all sense.
+    with np.errstate(over="ignore", invalid="ignore"):
+        doubtful = ~np.isfinite(images.sum((1, 2)))
+    if doubtful.any():
+        broken[doubtful] = np.maximum(np.sum(~np.isfinite(images[doubtful]), (1, 2)), 1)
+        images = np.where(broken[:, None, None] > 0, np.float32(0), images)
+    return without_mean(images), broken
+
+
 @jax.jit
 def _centre(
     pixels: Complex[Array, "m p"],
@@ -137,6 +159,7 @@ def _add_power(
     power: Float[np.ndarray, "g s"],
     spectra: Complex[np.ndarray, "m d h"],
     group: Int[np.ndarray, " m"],
+    sign: int = 1,
 ) -> None:
     """Add the images' mean power in the shells below Nyquist to that of their groups."""
     order, starts, counts = _by_shell(spectra.shape[1])
@@ -145,7 +168,7 @@ def _add_power(
         own = parts[group == g] if group.min() < group.max() else parts
         total = np.einsum("mk,mk->k", own, own)  # real and imaginary parts alternate
         total = total[::2] + total[1::2]
-        power[g, 1:] += np.add.reduceat(total[order], starts) / counts
+        power[g, 1:] += sign * np.add.reduceat(total[order], starts) / counts
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from emjax.errors import OptionError
+from emjax.imaging.bad_images import BadImages, check_number
 from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import FourierGrid
@@ -41,6 +42,7 @@ class AlignedImages:
     half: Int[np.ndarray, " n"] | None = None  # 1 or 2, 0 where unknown; None, all unknown
     identity: np.ndarray | None = None  # keys of what stays in one half-set; None, each particle
     scale: Float[np.ndarray, " n"] | None = None  # for `scale: input`
+    name: Callable[[int], str] = lambda row: f"image of particle {row + 1}"  # for messages
 
     @property
     def n(self) -> int:
@@ -65,12 +67,15 @@ class PrepareOptions:
     far: float = 20.0
     split_seed: int = 0  # of half-sets that are not given
     rounds: int = 2  # of mean map and noise
+    bad_images: str = "drop"  # or error: what becomes of images that would spoil the rest
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         parse_point_group(self.symmetry)
         if self.scale not in ("optimal", "input", "none"):
             raise OptionError("scale", repr(self.scale), "one of optimal, input, none")
+        if self.bad_images not in ("drop", "error"):
+            raise OptionError("bad_images", repr(self.bad_images), "drop or error")
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Prepared:
     particles: Particles
     mean: MeanMap
     image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
+    bad_images: BadImages  # left out: of weight 0, their pixels zero
 
     @property
     def noise_power(self) -> Float[np.ndarray, "g s"]:
@@ -117,7 +123,8 @@ def prepare(
 
     Raises:
         OptionError: where an option does not fit the images.
-        InputError: where an image is not finite or constant, or a half-set empty.
+        InputError: where too many images are bad (any, with `bad_images: error`), or a half-set
+            is empty.
     """
     n, box_size, pixel_size = images.n, images.box_size, images.pixel_size
     grid = grid_for(box_size, pixel_size, options.filter_resolution)
@@ -128,7 +135,10 @@ def prepare(
         options.split_seed,
     )
     out = np.empty((n, len(grid.kx)), np.complex64) if out is None else out
-    power = crop_images(images.read, images.shifts, group, pixel_size, grid, out, progress)
+    power, bad = crop_images(images.read, images.shifts, group, pixel_size, grid, out, progress)
+    check_number(bad, n, images.name, options.bad_images)
+    weight = np.ones(n, np.float32)
+    weight[bad.rows] = 0
     cropped = cropped_particles(
         out,
         images.rotations,
@@ -139,9 +149,12 @@ def prepare(
         pixel_size,
         grid.radius,
         images.scale,
+        weight=weight,
     )
     support = None if mask is None else resample_mask(mask, grid.box_size)
-    return Prepared(*estimate(cropped, power, options, support), power)
+    particles, mean = estimate(cropped, power, options, support)
+    particles = replace(particles, scale=np.where(weight > 0, particles.scale, np.float32(1)))
+    return Prepared(particles, mean, power, bad)
 
 
 def estimate(

@@ -203,6 +203,10 @@ MICROGRAPH_NAME, MICROGRAPH_PATH = "rlnMicrographName", "location/micrograph_pat
 UID = "emjaxUid"
 ORIGINAL_NAME = "emjaxImageName"
 """The image's name in the input, where the written one had to change."""
+SET_ASIDE = "emjaxSetAside"
+"""Why a particle takes no part in the classes: one of the words below."""
+SET_ASIDE_REASONS = ("none", "image", "junk", "pose", "between", "pruned")
+"""It does · its image is bad · no particle · not at this pose · fits two classes · pruned."""
 CS_CLASS_NUMBER = "emjax/class_number"
 """From 1; CryoSPARC itself knows no unassigned particles."""
 ALIGNMENT_PIXEL_SIZE = "alignments3D/psize_A"

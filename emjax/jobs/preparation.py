@@ -1,6 +1,6 @@
 """Particles as the preparation takes them, and the files that it leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import PrepareFolder
+from emjax.imaging.bad_images import MEASURES, BadImages
 from emjax.imaging.crop import grid_for
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
+from emjax.io.fields import SET_ASIDE
 from emjax.io.files import atomic_memmap, write_half_precision, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
@@ -26,13 +28,15 @@ def prepare_options(params: Any) -> PrepareOptions:
         params.symmetry,
         **{name: params.masks[name] for name in ("threshold", "near", "far")},
         split_seed=params.split_seed,
+        bad_images=params.bad_images,
     )
 
 
 def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
     """A particle set's images, poses and CTFs; its own scale where that is to be kept."""
     return AlignedImages(
-        ImageStacks(table).read,
+        # Preparation finds NaN itself, and goes without those images.
+        ImageStacks(table, any_pixels=True).read,
         table.rotations,
         table.shifts,
         ctf_of(table),
@@ -42,6 +46,7 @@ def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImag
         table.half,
         table.image,
         read_scale(table) if given_scale else None,
+        table.image_name,
     )
 
 
@@ -63,17 +68,38 @@ def images_file(
 def write_prepared(
     folder: PrepareFolder, found: Prepared, table: ParticleSet, suffixes: tuple[str, ...]
 ) -> None:
-    """Write noise, mean map, masks and, last, the particles with half-sets and scales."""
-    particles, mean = found.particles, found.mean
+    """Write noise, mean map, masks, bad images and, last, the particles with what was found."""
+    particles, mean, bad = found.particles, found.mean, found.bad_images
     groups = np.unique(table.optics_group)
     write_tsv(folder.noise, noise_table(found.noise_power, groups, particles.extent, mean.fsc))
     write_volume(folder.mean_map, mean.volume, particles.voxel_size)
     write_volume(folder.solvent_mask, mean.solvent_mask, particles.voxel_size)
     for path, volume in zip(folder.half_maps, mean.half_maps, strict=True):
         write_volume(path, volume, particles.voxel_size)
-    columns = {"rlnRandomSubset": particles.half, "emjaxScale": particles.scale}
+    write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
+    reason = np.full(table.n, "none", "U5")
+    reason[bad.rows] = "image"
+    columns = {
+        "rlnRandomSubset": particles.half,
+        "emjaxScale": particles.scale,
+        SET_ASIDE: reason,
+    }
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)
+
+
+def bad_images_table(bad: BadImages, name: Callable[[int], str]) -> pd.DataFrame:
+    """One row per image that is left out: its particle (from 1), name, reason and measure."""
+    return pd.DataFrame(
+        {
+            "particle": bad.rows + 1,
+            "image": [name(row) for row in bad.rows.tolist()],
+            "reason": bad.reasons,
+            "measure": [MEASURES[reason] for reason in bad.reasons],
+            "value": bad.values.round(6),
+            "limit": bad.limits.round(6),
+        }
+    )
 
 
 def noise_table(

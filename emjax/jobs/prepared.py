@@ -14,6 +14,7 @@ from emjax.imaging.particles import Particles, cropped_particles
 from emjax.imaging.prepare import MeanMap
 from emjax.io.files import read_tsv
 from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 
@@ -85,6 +86,7 @@ def read_prepared(folder: PrepareFolder) -> Prepared:
         facts.radius,
         read_scale(table),
         read_noise(folder)[:, : facts.radius + 3],
+        (set_aside(table.source) == "none").astype(np.float32),
     )
     return Prepared(folder, facts, table, particles)
 

@@ -50,7 +50,7 @@ def test_noise_is_that_of_the_simulation(prepared, simulation):
     nothing = np.zeros((800, 2)), np.zeros(800, np.int32)
     grid = grid_for(BOX, PIXEL, FILTER)
     out = np.empty((800, len(grid.kx)), np.complex64)
-    pure = crop_images(lambda rows: noise[rows], *nothing, PIXEL, grid, out)
+    pure, _ = crop_images(lambda rows: noise[rows], *nothing, PIXEL, grid, out)
     # The images hold signal too; a third of the particles' worth of shells has few pixels.
     ratio = particles.noise_power[0, first:last] / pure[0, first:last]
     assert ratio.mean() == pytest.approx(1, abs=0.05)
@@ -136,7 +136,7 @@ def test_half_sets_that_are_not_given_are_drawn_by_image(simulation):
     assert not np.array_equal(*halves)
 
 
-@pytest.mark.parametrize("changes", [{"scale": "best"}, {"symmetry": "Q"}])
+@pytest.mark.parametrize("changes", [{"scale": "best"}, {"symmetry": "Q"}, {"bad_images": "mend"}])
 def test_unknown_options_are_refused(changes):
     (name,) = changes
     with pytest.raises(OptionError, match=f"^{name}: found '{changes[name]}', expected"):
@@ -175,7 +175,7 @@ def test_a_large_offset_costs_no_digits(simulation):
 
     def crop(images):
         out = np.empty((50, len(grid.kx)), np.complex64)
-        power = crop_images(
+        power, _ = crop_images(
             lambda rows: images[rows],
             simulation.shifts[:50],
             np.zeros(50, np.int32),
@@ -210,7 +210,7 @@ def cropped(simulation, rows, weight):
     out = np.empty((len(rows), len(grid.kx)), np.complex64)
     group = (rows % 3).astype(np.int32)
     read, ctf = (lambda m: simulation.images[rows[m]]), vars(simulation.ctf)
-    power = crop_images(read, simulation.shifts[rows], group, PIXEL, grid, out)
+    power, _ = crop_images(read, simulation.shifts[rows], group, PIXEL, grid, out)
     particles = cropped_particles(
         out,
         simulation.rotations[rows],
@@ -255,28 +255,57 @@ def test_a_half_set_of_no_weight_is_reported(simulation):
         back_project(particles, particles.grid)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (np.nan, r"image of particle 34: found NaN or infinity"),
-        (np.inf, r"image of particle 34: found NaN or infinity"),
-        (0.0, r"image of particle 34: found only one value"),
-    ],
-)
-def test_bad_images_are_reported_by_number(simulation, spoil, message):
-    images = simulation.images[:60].copy()
-    images[33] *= spoil
-    grid = grid_for(BOX, PIXEL, FILTER)
-    out = np.empty((60, len(grid.kx)), np.complex64)
-    with pytest.raises(ValueError, match=message):
-        crop_images(
-            lambda rows: images[rows],
-            simulation.shifts[:60],
-            np.zeros(60, np.int32),
-            PIXEL,
-            grid,
-            out,
-        )
+def test_bad_images_are_as_if_they_were_not_there(simulation):
+    bad = np.arange(3, 800, 40)
+    images = simulation.images.copy()
+    images[bad[:5]] *= 1000
+    images[bad[5:10]] = np.nan
+    images[bad[10:15]] = 0
+    images[bad[15:], 20, 7] = 500
+    used = np.delete(np.arange(800), bad)
+    whole = dataclasses.replace(simulation.aligned(), half=np.arange(800) // 3 % 2 + 1)
+    ctf = CTF(**{name: np.asarray(value)[used] for name, value in vars(whole.ctf).items()})
+    part = dataclasses.replace(
+        whole,
+        read=lambda rows: simulation.images[used[rows]],
+        rotations=whole.rotations[used],
+        shifts=whole.shifts[used],
+        ctf=ctf,
+        half=whole.half[used],
+    )
+    spoiled = dataclasses.replace(whole, read=lambda rows: images[rows])
+    found, without = (prepare_images(one, PrepareOptions(FILTER)) for one in (spoiled, part))
+    assert found.bad_images.rows.tolist() == bad.tolist()
+    assert len(without.bad_images) == 0
+    np.testing.assert_array_equal(found.particles.weight, ~np.isin(np.arange(800), bad))
+    np.testing.assert_array_equal(found.particles.half, whole.half)
+    np.testing.assert_array_equal(found.particles.images[bad], 0)
+    np.testing.assert_array_equal(found.particles.scale[bad], 1)
+    # Sums of chunks of other lengths, in float32.
+    for one, other in (
+        (found.image_power, without.image_power),
+        (found.noise_power, without.noise_power),
+        (found.particles.images[used], without.particles.images),
+        (found.particles.scale[used], without.particles.scale),
+        (found.mean.volume, without.mean.volume),
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+def test_bad_images_can_be_refused(simulation):
+    images = simulation.images.copy()
+    images[33] = np.nan
+    spoiled = dataclasses.replace(simulation.aligned(), read=lambda rows: images[rows])
+    with pytest.raises(InputError, match=r"1 of 800 .*: image of particle 34 \(not finite\)"):
+        prepare_images(spoiled, PrepareOptions(FILTER, bad_images="error"))
+
+
+def test_many_bad_images_are_refused(simulation):
+    images = simulation.images.copy()
+    images[:60] *= 100
+    spoiled = dataclasses.replace(simulation.aligned(), read=lambda rows: images[rows])
+    with pytest.raises(InputError, match=r"60 of 800 .* expected at most 40"):
+        prepare_images(spoiled, PrepareOptions(FILTER))
 
 
 def test_filter_resolution_must_fit():

@@ -41,6 +41,7 @@ rule prepare_particles:
         half_maps=PREPARED.half_maps,
         solvent_mask=PREPARED.solvent_mask,
         noise=PREPARED.noise,
+        bad_images=PREPARED.bad_images,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -60,6 +61,7 @@ rule prepare_particles:
         symmetry=config["symmetry"],
         on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],
+        bad_images=config["check"]["bad_images"],
         masks={k: v for k, v in config["masks"].items() if k != "focus"},
     message:
         "Preparing the particles at {params.filter_resolution} Å"

@@ -1,6 +1,7 @@
 """Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
 
 from emjax.campaign.job import job
+from emjax.imaging.bad_images import say_bad_images
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
@@ -19,6 +20,9 @@ with job(snakemake) as work:
         aligned = aligned_images(table, params.scale == "input")
         found = prepare(aligned, options, mask, images, work.progress)
     write_prepared(folder, found, table, work.suffixes)
+    if bad := found.bad_images:
+        said = say_bad_images(bad, table.image_name)
+        work.say(f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}")
     if missing := int((table.half == 0).sum()):
         work.say(
             f"half-sets of {missing} particles drawn at random (split_seed {params.split_seed}):"

@@ -15,9 +15,9 @@ from emjax.io.particles.particle_set import ParticleSet
 class ImageStacks:
     """The images of a particle set."""
 
-    def __init__(self, particles: ParticleSet) -> None:
-        """Opens no file yet."""
-        self._particles = particles
+    def __init__(self, particles: ParticleSet, any_pixels: bool = False) -> None:
+        """Opens no file yet; with `any_pixels` NaN and infinities are for the caller to find."""
+        self._particles, self._any_pixels = particles, any_pixels
         self._open = lru_cache(maxsize=64)(lambda k: read_header(particles.stack_paths[k]).open())
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -30,7 +30,8 @@ class ImageStacks:
             float32 `[m, d, d]`, resampled to the common pixel and box size where groups differ.
 
         Raises:
-            InputError: for an image with NaN or infinite pixels, or a stack that went away.
+            InputError: for an image with NaN or infinite pixels unless any may be there, or a stack
+                that went away.
         """
         particles = self._particles
         rows = np.asarray(rows)
@@ -40,7 +41,8 @@ class ImageStacks:
             here = here[np.argsort(particles.index_in_stack[rows[here]], kind="stable")]
             data = self._open(int(stack))
             found = np.asarray(data[_as_slice(particles.index_in_stack[rows[here]])], np.float32)
-            self._check(found, rows[here])
+            if not self._any_pixels:
+                self._check(found, rows[here])
             images[here] = self._common(found, rows[here])
         sign = particles.contrast[rows]
         if (sign < 0).any():
@@ -67,7 +69,8 @@ class ImageStacks:
         for size in np.unique(sizes):
             these = sizes == size
             m = resampling_matrix(images.shape[-1], float(size), d, particles.pixel_size)
-            out[these] = m @ images[these] @ m.T
+            with np.errstate(invalid="ignore"):  # infinities of both signs make NaN
+                out[these] = m @ images[these] @ m.T
         return out
 
 

@@ -14,6 +14,8 @@ from emjax.io.fields import (
     ALIGNMENT_PIXEL_SIZE,
     IMAGE_NAME,
     ORIGINAL_NAME,
+    SET_ASIDE,
+    SET_ASIDE_REASONS,
     UID,
     cs_column,
     label,
@@ -28,6 +30,22 @@ def has_poses(source: StarParticles | CsParticles) -> bool:
         return all(column in source.particles for column in star_columns("rotations").labels)
     pose = cs_column("rotations").name
     return pose in source or pose.replace("/", "_multi/") in source
+
+
+def set_aside(source: StarParticles | CsParticles) -> np.ndarray:
+    """Why each particle takes no part in the classes, `none` where it does.
+
+    Raises:
+        InputError: where the file does not say, or says something else.
+    """
+    if isinstance(source, CsParticles):
+        reasons = np.char.decode(source[_field_name(SET_ASIDE)], "utf-8")
+    else:
+        reasons = np.array(source.particles.text(SET_ASIDE))
+    unknown = sorted(set(reasons.tolist()) - set(SET_ASIDE_REASONS))
+    if unknown:
+        raise InputError(source.file, SET_ASIDE, unknown[0], " or ".join(SET_ASIDE_REASONS))
+    return reasons
 
 
 def as_bytes(text: np.ndarray) -> np.ndarray:

@@ -79,6 +79,10 @@ class ParticleSet:
         pairs = np.stack([self.stack_of.astype(np.int64), self.index_in_stack])
         return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
 
+    def image_name(self, row: int) -> str:
+        """Of a particle's image, as RELION writes it: number from 1 @ stack as written."""
+        return f"{self.index_in_stack[row] + 1:06d}@{self.stack_names[self.stack_of[row]]}"
+
     def select(self, rows: np.ndarray) -> ParticleSet:
         """The given particles (indices or a mask), in their order."""
         rows = np.asarray(rows)

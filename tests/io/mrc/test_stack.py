@@ -34,6 +34,7 @@ def test_nan_pixels_are_reported_with_their_image(star_set, files, tmp_path):
     assert ImageStacks(particles).read(np.array([0, 1])).shape == (2, 8, 8)
     with pytest.raises(InputError, match="image 3: found NaN"):
         ImageStacks(particles).read(np.arange(4))
+    np.testing.assert_array_equal(ImageStacks(particles, any_pixels=True).read(np.arange(4)), data)
 
 
 def test_groups_of_two_pixel_sizes_show_the_same_object(star_set, files, tmp_path):
@@ -51,3 +52,8 @@ def test_groups_of_two_pixel_sizes_show_the_same_object(star_set, files, tmp_pat
     assert images.shape == (4, 32, 32)
     # The blob's spectrum beyond 1/6 per Å is e^-44 of its peak; float32 remains.
     np.testing.assert_allclose(images[2], images[0], atol=1e-5)
+    with mrcfile.mmap(tmp_path / "b.mrcs", "r+") as mrc:
+        mrc.data[1, 3, 4], mrc.data[1, 5, 6] = np.inf, -np.inf
+    again = ImageStacks(particles, any_pixels=True).read(np.arange(4))
+    np.testing.assert_array_equal(again[:3], images[:3])
+    assert not np.isfinite(again[3]).any()

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from emjax.errors import InputError
+from emjax.io.fields import SET_ASIDE
 from emjax.io.labels.read import read_labels
+from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.star.tables import read_star
 from tests.io.particles.same import assert_same_particles
@@ -47,3 +50,14 @@ def test_star_keeps_rows_columns_and_optics(files, star_set, tmp_path, monkeypat
     assert new["particles"].labels == (*old["particles"].labels, "rlnClassNumber")
     for label in old["particles"].labels:
         assert new["particles"].text(label) == old["particles"].text(label)
+
+
+@pytest.mark.parametrize("suffix", [".cs", ".star"])
+def test_why_a_particle_takes_no_part_comes_back(files, cs_set, tmp_path, suffix):
+    particles, path = read_particles(cs_set(files.records())), tmp_path / f"out{suffix}"
+    reasons = ["none", "image", "junk", "none"]
+    write_particles(path, particles, {SET_ASIDE: np.array(reasons)})
+    assert set_aside(read_particles(path).source).tolist() == reasons
+    write_particles(path, particles, {SET_ASIDE: np.array(["none", "image", "odd", "none"])})
+    with pytest.raises(InputError, match="emjaxSetAside: found odd, expected none or image or"):
+        set_aside(read_particles(path).source)
