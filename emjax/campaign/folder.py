@@ -69,6 +69,7 @@ class PrepareFolder(Folder):
     mean_map = File("mean_map.mrc")
     solvent_mask = File("solvent_mask.mrc")
     noise = File("noise.tsv")  # power by optics group and shell
+    outliers = File("outliers.json")  # how many fit no map, and what their scores mean
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property

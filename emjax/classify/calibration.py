@@ -165,8 +165,10 @@ def exceed_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.nd
 
     Args:
         probability: that a particle fits.
-        rate: false-discovery rate.
+        rate: false-discovery rate; none for 0.
     """
+    if rate == 0:
+        return np.zeros(len(probability), bool)
     order = np.argsort(probability, kind="stable")
     expected = np.cumsum(probability[order]) / np.arange(1, len(order) + 1)
     chosen = np.zeros(len(order), bool)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.classify.calibration import Calibration, calibrate, exceed_rate
-from emjax.classify.fit import Fit, Target, fit_particles, make_target
+from emjax.classify.calibration import SEPARATED, Calibration, calibrate, exceed_rate
+from emjax.classify.fit import Target, fit_particles, make_target
 from emjax.classify.pose_search import Poses, search_poses
 from emjax.errors import OptionError
 from emjax.imaging.particles import CHUNK, Particles, chunks
@@ -56,18 +56,14 @@ class OutlierOptions:
 class Outliers:
     """How well every particle fits, and which are set aside."""
 
-    fit: Fit
+    log_likelihood_ratio: Float[np.ndarray, " n"]  # against no particle, in nats
     probability: Float[np.ndarray, " n"]  # that the particle fits at its pose
     reason: np.ndarray  # (n,) of str: junk, pose, or empty
     calibration: Calibration
-    rows: Int[np.ndarray, " m"]  # that were searched
+    rows: Int[np.ndarray, " m"]  # that fit nothing
     found: Poses  # of these
     certain: np.ndarray  # (m,) of bool: whether the pose found is one
-
-    @property
-    def recovered(self) -> Int[np.ndarray, " r"]:
-        """Rows of particles with a better pose."""
-        return self.rows[self.certain]
+    recovered: Int[np.ndarray, " r"]  # rows that take part at the pose found
 
     def record(self) -> dict[str, Any]:
         """What outliers.json holds."""
@@ -76,6 +72,7 @@ class Outliers:
             "calibration": self.calibration.record(),
             "searched": len(self.rows),
             "found": int(self.certain.sum()),
+            "recovered": len(self.recovered),
             "set_aside": {str(n): int(c) for n, c in zip(names, counts, strict=True) if n},
         }
 
@@ -109,14 +106,15 @@ def find_outliers(
         found, certain = _search(particles, volumes.mean(0), mask, calibration, rows, options)
     reason = np.full(particles.n, "", "U4")
     reason[rows] = np.where(certain, POSE, JUNK)
-    return Outliers(fit, probability, reason, calibration, rows, found, certain)
+    nobody = np.zeros(0, int)
+    ratio = fit.log_likelihood_ratio
+    return Outliers(ratio, probability, reason, calibration, rows, found, certain, nobody)
 
 
 def leave_out(
     prepared: Prepared,
     options: OutlierOptions,
     preparation: PrepareOptions,
-    mask: Float[np.ndarray, "d d d"] | None = None,
 ) -> tuple[Prepared, Outliers]:
     """Outliers against the mean map, which is made again without them.
 
@@ -127,7 +125,6 @@ def leave_out(
         prepared: what `prepare` found; its images are whitened anew in place.
         options: which particles to set aside.
         preparation: options that `prepare` had.
-        mask: solvent mask on the cropped box, where `prepare` had one.
 
     Returns:
         The particles with weight 0 where they are set aside, and at their new poses where these are
@@ -137,13 +134,31 @@ def leave_out(
     first = _against_mean(prepared, options, search=False)
     if not len(first.rows):
         return prepared, first
-    prepared = reweigh(prepared, given * first.probability, preparation, mask)
+    prepared = reweigh(prepared, given * first.probability, preparation)
     found = _against_mean(prepared, options)
     if options.poses == "recover":
-        found = replace(found, reason=np.where(found.reason == POSE, "", found.reason))
-        prepared = replace(prepared, particles=_recovered(prepared.particles, found))
+        prepared, found = _recover(prepared, found)
     kept = given * (found.reason == "")
-    return reweigh(prepared, kept, preparation, mask), found
+    return reweigh(prepared, kept, preparation), found
+
+
+def describe_outliers(found: Outliers) -> list[str]:
+    """What became of the particles, a sentence for each thing that there is to say."""
+    n, calibration = len(found.reason), found.calibration
+    if not calibration.separated:
+        return [
+            f"particles that fit nothing score like the others (separation"
+            f" {calibration.separation:.1f}, at least {SEPARATED:g} expected): none is set aside"
+        ]
+    said = []
+    junk, pose = (int(np.sum(found.reason == reason)) for reason in (JUNK, POSE))
+    if junk + pose:
+        kinds = [(junk, "no particle in the image (junk)"), (pose, "a particle at another pose")]
+        parts = ", ".join(f"{count} {what}" for count, what in kinds if count)
+        said.append(f"{junk + pose} of {n} particles fit no map and are set aside: {parts}")
+    if recovered := len(found.recovered):
+        said.append(f"{recovered} of {n} particles fit at another pose only and are used there")
+    return said
 
 
 def _against_mean(prepared: Prepared, options: OutlierOptions, search: bool = True) -> Outliers:
@@ -151,16 +166,22 @@ def _against_mean(prepared: Prepared, options: OutlierOptions, search: bool = Tr
     return find_outliers(prepared.particles, volumes, mean.solvent_mask, options, search)
 
 
-def _recovered(particles: Particles, found: Outliers) -> Particles:
+def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
     """Particles at the poses found for them; their images are centred anew in place."""
-    rows, poses = found.recovered, found.found.take(found.certain)
-    rotations = particles.rotations.copy()
-    rotations[rows] = poses.rotations
-    extent = particles.extent
+    particles, poses = prepared.particles, found.found.take(found.certain)
+    rows = found.rows[found.certain]
+    rotations, reason = particles.rotations.copy(), found.reason.copy()
+    ratio = found.log_likelihood_ratio.copy()
+    rotations[rows], reason[rows], ratio[rows] = poses.rotations, "", poses.score**2 / 2
     for part in chunks(len(rows), CHUNK):
-        phases = shift_phases(jnp.asarray(poses.moves[part]), particles.grid, extent)
+        moves = jnp.asarray(poses.moves[part])
+        phases = shift_phases(moves, particles.grid, particles.extent)
         particles.images[rows[part]] *= np.asarray(phases)
-    return replace(particles, rotations=rotations)
+    shifts = prepared.shifts.copy()
+    shifts[rows] += poses.moves
+    particles = replace(particles, rotations=rotations)
+    prepared = replace(prepared, particles=particles, shifts=shifts)
+    return prepared, replace(found, reason=reason, log_likelihood_ratio=ratio, recovered=rows)
 
 
 def decoy_scores(particles: Particles, target: Target, seed: int) -> Float[np.ndarray, " m"]:

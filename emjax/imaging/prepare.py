@@ -94,8 +94,10 @@ class Prepared:
 
     particles: Particles
     mean: MeanMap
+    shifts: Float[np.ndarray, "n 2"]  # origins in Å, by which the images are centred
     image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
     bad_images: BadImages  # left out: of weight 0, their pixels zero
+    mask_given: bool = False  # whether the solvent mask stays as it is
 
     @property
     def noise_power(self) -> Float[np.ndarray, "g s"]:
@@ -154,7 +156,7 @@ def prepare(
     support = None if mask is None else resample_mask(mask, grid.box_size)
     particles, mean = estimate(cropped, power, options, support)
     particles = replace(particles, scale=np.where(weight > 0, particles.scale, np.float32(1)))
-    return Prepared(particles, mean, power, bad)
+    return Prepared(particles, mean, images.shifts, power, bad, support is not None)
 
 
 def estimate(
@@ -193,10 +195,7 @@ def estimate(
 
 
 def reweigh(
-    prepared: Prepared,
-    weight: Float[np.ndarray, " n"],
-    options: PrepareOptions,
-    mask: Float[np.ndarray, "d d d"] | None = None,
+    prepared: Prepared, weight: Float[np.ndarray, " n"], options: PrepareOptions
 ) -> Prepared:
     """Noise, scale and mean map once more, with other weights of the particles.
 
@@ -204,11 +203,11 @@ def reweigh(
         prepared: what `prepare` found; its images are whitened anew in place.
         weight: of each particle, 0 … 1.
         options: as `prepare` had them.
-        mask: solvent mask on the cropped box; made from the mean map where None.
     """
     particles = replace(prepared.particles, weight=np.asarray(weight, np.float32))
-    support = prepared.mean.solvent_mask if mask is None else mask
-    particles, support = _improve(particles, options, support, mask)
+    support = prepared.mean.solvent_mask
+    given = support if prepared.mask_given else None
+    particles, support = _improve(particles, options, support, given)
     return replace(prepared, particles=particles, mean=_mean(particles, options, support))
 
 
