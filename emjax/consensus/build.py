@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from emjax.consensus.assign import (
+    BETWEEN,
     Assigned,
     assign_by_linkage,
     assign_by_run,
@@ -180,8 +181,7 @@ def build_consensus(
         assigned = assign_particles(runs, crossed, kept, model, options.min_posterior)
     assigned, model = order_by_size(prune_unstable(assigned, options.min_stability), model)
     if not len(model.weights):
-        best = f"at most {assigned.stability.max():.2f}, the largest stability there is"
-        raise OptionError("consensus.min_stability", options.min_stability, best)
+        _refuse_nobody(options, assigned)
     ari, ami = compare_runs(given.labels, rng)
     counted = np.isin(np.arange(len(given.names)), given.counted_with)
     return Consensus(
@@ -211,6 +211,15 @@ def _keep(crossed: Intersections, min_class_size: int) -> Bool[np.ndarray, " m"]
         expected = f"at most {crossed.sizes[0]}, the particles of the largest intersection"
         raise OptionError("consensus.min_class_size", min_class_size, expected)
     return kept
+
+
+def _refuse_nobody(options: ConsensusOptions, assigned: Assigned) -> None:
+    """Name the option that leaves no particle in any class."""
+    if (assigned.set_aside == BETWEEN).all():
+        expected = f"at most {assigned.own.max():.2f}, the largest posterior there is"
+        raise OptionError("consensus.min_posterior", options.min_posterior, expected)
+    expected = f"at most {assigned.stability.max():.2f}, the largest stability there is"
+    raise OptionError("consensus.min_stability", options.min_stability, expected)
 
 
 def _wanted_number(options: ConsensusOptions, choice: Choice, elbows: Elbows, n_groups: int) -> int:

@@ -73,7 +73,7 @@ def support_pairs(
     count only where fewer than two have enough.
     """
     g = len(model.weights)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     able = weights * (votes.n_classes >= g)
     if (able > 0).sum() >= 2:
         weights = able
@@ -89,7 +89,7 @@ def support_pairs(
 def _weakest_pair(votes: Votes, model: LatentClasses) -> tuple[int, int] | None:
     """The pair least supported, if it is supported too little to be two states."""
     fraction, number, distance = support_pairs(votes, model)
-    needed = min(2, int((informative_runs(votes, model) > 0).sum()))
+    needed = min(2, int((informative_runs(votes) > 0).sum()))
     g, h = np.triu_indices(len(model.weights), 1)
     weak = (fraction[g, h] < _MIN_SUPPORT) | (number[g, h] < needed)
     if not weak.any():
@@ -106,7 +106,7 @@ def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
     are one mixture of the others' in all runs; a state has labels of its own in most runs.
     """
     g = len(model.weights)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     weights = weights / max(weights.sum(), 1e-12)
     distance = np.abs(model.rates[:, None] - model.rates[None])
     best = 0.5 * np.moveaxis(sum_runs(distance, votes.n_classes), -1, 0).max(axis=(1, 2))
@@ -227,7 +227,7 @@ def choose_number(
     limit = max_classes_supported
     path = fit_path(votes, max_classes, rng)
     full, scores = best_by_bic(votes, path)
-    informative = np.flatnonzero(informative_runs(votes, full) > 0)
+    informative = np.flatnonzero(informative_runs(votes) > 0)
     if len(informative) == 1 and limit != 1:
         run = int(informative[0])
         start = int(votes.n_classes[:run].sum())

@@ -223,6 +223,8 @@ def test_what_leaves_no_particle_is_refused(planted):
         build(planted.labels, min_class_size=1500)
     with pytest.raises(OptionError, match="consensus.min_stability: found 1.5, expected at most"):
         build(planted.labels, min_stability=1.5)
+    with pytest.raises(OptionError, match="consensus.min_posterior: found 1.5, expected at most"):
+        build(planted.labels, min_posterior=1.5)
 
 
 def test_a_particle_without_a_class_says_why(planted):
