@@ -185,13 +185,16 @@ def build_consensus(
         max_classes_supported: largest number of classes that held-out particles support.
     """
     likelihood = [np.nan if run.log_likelihood is None else run.log_likelihood for run in runs]
+    names, groups = run_names(runs), [f"{run.method} {run.n_classes}" for run in runs]
+    vary = [METHODS[run.method].seeds_vary for run in runs]
     return build.build_consensus(
         np.stack([run.labels for run in runs], 1),
-        run_names(runs),
+        names,
         [run.posteriors for run in runs],
         options,
         log_likelihood=np.array(likelihood, float),
-        run_groups=[f"{run.method} {run.n_classes}" for run in runs],
+        run_groups=groups,
+        starts=[n if v else g for n, g, v in zip(names, groups, vary, strict=True)],
         max_classes_supported=max_classes_supported,
     )
 

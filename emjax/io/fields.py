@@ -189,6 +189,12 @@ FIELDS: dict[str, Field] = {
             tolerance=1e-6, absent=1.0, optional=True,
         ),
         Field(
+            "intersection", "id in intersections.tsv, 0 in none",
+            StarColumns(("emjaxIntersection",), dtype="i8", required=False),
+            CsColumn("emjax/intersection", "<u4", required=False),
+            "i8", tolerance=0.0, absent=0.0, optional=True,
+        ),
+        Field(
             "contrast", "−1 for dark particles",
             StarColumns(("emjaxContrastSign",), SIGN, dtype="i8", required=False),
             CsColumn("blob/sign", codec=SIGN, required=False),

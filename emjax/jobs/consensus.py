@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder
+from emjax.campaign.methods import METHODS
 from emjax.consensus.build import Consensus
+from emjax.io.fields import label
 from emjax.io.files import read_json, read_npy, write_json, write_npy, write_tsv
 from emjax.io.labels.read import read_labels
 from emjax.io.particles.particle_set import ParticleSet, write_particles
@@ -25,6 +27,7 @@ class Runs:
     posteriors: list[np.ndarray]
     log_likelihood: np.ndarray  # (r,)
     groups: list[str]  # method and number of classes, which likelihoods are compared within
+    starts: list[str]  # equal for runs that cannot end differently
 
 
 def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) -> Runs:
@@ -37,7 +40,11 @@ def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) ->
     known = [record.get("log_likelihood") or np.nan for record in metrics]
     posteriors = [read_npy(run.posteriors) for run in folders]
     groups = [f"{record['method']} {record['n_classes']}" for record in metrics]
-    return Runs(list(names), labels, posteriors, np.array(known, float), groups)
+    starts = [
+        name if METHODS[record["method"]].seeds_vary else group
+        for name, record, group in zip(names, metrics, groups, strict=True)
+    ]
+    return Runs(list(names), labels, posteriors, np.array(known, float), groups, starts)
 
 
 def write_consensus(
@@ -60,6 +67,7 @@ def write_consensus(
         "other": names[second],
         "ari": found.ari[first, second],
         "ami": found.ami[first, second],
+        "one_run": found.counted_with[first] == found.counted_with[second],
     }
     write_tsv(folder.intersections, intersections)
     write_npy(folder.linkage, found.linkage)
@@ -79,6 +87,7 @@ def class_columns(found: Consensus) -> dict[str, np.ndarray]:
         "rlnMaxValueProbDistribution": found.class_posterior,
         "emjaxStability": found.stability,
         "emjaxClassPosterior": found.class_posterior,
+        label("intersection"): found.intersection,
     }
 
 

@@ -20,6 +20,7 @@ with job(snakemake) as work:
         ConsensusOptions(**{k: v for k, v in options.items() if k in known}),
         log_likelihood=runs.log_likelihood,
         run_groups=runs.groups,
+        starts=runs.starts,
         max_classes_supported=max(judged, default=None),
     )
     write_consensus(folder.consensus, found, read_table(folder.prepare), work.suffixes)
