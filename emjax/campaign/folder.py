@@ -127,6 +127,14 @@ class MethodFolder(Folder):
 
 
 @dataclass(frozen=True)
+class OutliersFolder(Folder):
+    """`outliers/`: how well every particle fits the classes that the runs found."""
+
+    fits = File("fits.tsv")  # one row per particle
+    record = File("outliers.json")  # how many fit none, and what their scores mean
+
+
+@dataclass(frozen=True)
 class ConsensusFolder(Folder):
     """`consensus/`: what all runs say together."""
 
@@ -217,6 +225,11 @@ class CampaignFolder(Folder):
     def method(self, method: str) -> MethodFolder:
         """What the runs of a method share."""
         return MethodFolder(self.path / "runs" / method)
+
+    @property
+    def outliers(self) -> OutliersFolder:
+        """Fit of the particles to the runs' classes."""
+        return OutliersFolder(self.path / "outliers")
 
     @property
     def consensus(self) -> ConsensusFolder:

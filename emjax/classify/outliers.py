@@ -64,6 +64,7 @@ class Outliers:
     found: Poses  # of these
     certain: np.ndarray  # (m,) of bool: whether the pose found is one
     recovered: Int[np.ndarray, " r"]  # rows that take part at the pose found
+    best: Int[np.ndarray, " n"]  # volume that fits best
 
     def record(self) -> dict[str, Any]:
         """What outliers.json holds."""
@@ -82,7 +83,7 @@ def find_outliers(
     volumes: Float[np.ndarray, "k d d d"],
     mask: Float[np.ndarray, "d d d"],
     options: OutlierOptions = OutlierOptions(),
-    search: bool = True,
+    search: Float[np.ndarray, "d d d"] | None = None,
 ) -> Outliers:
     """Particles that fit none of some volumes, and poses at which they do.
 
@@ -91,7 +92,8 @@ def find_outliers(
         volumes: of the classes, or the mean map, on the cropped box.
         mask: solvent mask.
         options: rate, and the seed of the decoys.
-        search: whether poses of the doubted ones are searched; without, all of them are junk.
+        search: volume at whose projections the doubted ones are looked for; without it all of
+            them are junk.
     """
     target = make_target(volumes, mask, particles)
     used = np.flatnonzero(particles.weight > 0)
@@ -102,13 +104,14 @@ def find_outliers(
     probability = calibration.probability(fit.best)
     rows = used[exceed_rate(probability[used], options.rate)]
     found, certain = Poses.none(), np.zeros(len(rows), bool)
-    if search and len(rows):
-        found, certain = _search(particles, volumes.mean(0), mask, calibration, rows, options)
+    if search is not None and len(rows):
+        found, certain = _search(particles, search, mask, calibration, rows, options)
     reason = np.full(particles.n, "", "U4")
     reason[rows] = np.where(certain, POSE, JUNK)
     nobody = np.zeros(0, int)
     ratio = fit.log_likelihood_ratio
-    return Outliers(ratio, probability, reason, calibration, rows, found, certain, nobody)
+    best = fit.score.argmax(1)
+    return Outliers(ratio, probability, reason, calibration, rows, found, certain, nobody, best)
 
 
 def leave_out(
@@ -131,11 +134,13 @@ def leave_out(
         recovered, and what was found.
     """
     given = prepared.particles.weight
-    first = _against_mean(prepared, options, search=False)
+    mask, mean = prepared.mean.solvent_mask, prepared.mean.volume
+    first = find_outliers(prepared.particles, mean[None], mask, options)
     if not len(first.rows):
         return prepared, first
     prepared = reweigh(prepared, given * first.probability, preparation)
-    found = _against_mean(prepared, options)
+    mask, mean = prepared.mean.solvent_mask, prepared.mean.volume
+    found = find_outliers(prepared.particles, mean[None], mask, options, mean)
     if options.poses == "recover":
         prepared, found = _recover(prepared, found)
     kept = given * (found.reason == "")
@@ -159,11 +164,6 @@ def describe_outliers(found: Outliers) -> list[str]:
     if recovered := len(found.recovered):
         said.append(f"{recovered} of {n} particles fit at another pose only and are used there")
     return said
-
-
-def _against_mean(prepared: Prepared, options: OutlierOptions, search: bool = True) -> Outliers:
-    mean, volumes = prepared.mean, prepared.mean.volume[None]
-    return find_outliers(prepared.particles, volumes, mean.solvent_mask, options, search)
 
 
 def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:

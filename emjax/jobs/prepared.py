@@ -63,36 +63,42 @@ class Prepared:
         return self.solvent_mask if inside is None else self.solvent_mask * inside
 
 
-def read_prepared(folder: PrepareFolder) -> Prepared:
-    """The particles that are not set aside; images stay on disk until they are asked for.
+def read_prepared(folder: PrepareFolder, everyone: bool = False) -> Prepared:
+    """The particles that take part; images stay on disk until they are asked for.
+
+    Args:
+        folder: of the preparation.
+        everyone: those set aside too, with weight 0.
 
     Raises:
         InputError: where table and images are not of the same number of particles.
     """
-    facts, everyone = PreparedFacts.read(folder.facts), read_table(folder)
+    facts, table = PreparedFacts.read(folder.facts), read_table(folder)
     images = np.load(folder.images, mmap_mode="r", allow_pickle=False)
-    if len(images) != everyone.n:
+    if len(images) != table.n:
         raise InputError(
             place=str(folder.images),
             found=f"{len(images)} images",
-            expected=f"{everyone.n}, as particles.star beside it; remove the folder",
+            expected=f"{table.n}, as particles.star beside it; remove the folder",
         )
+    takes_part = set_aside(table.source) == "none"
     particles = cropped_particles(
         images,
-        poses_of(everyone)[0],
-        ctf_of(everyone),
-        everyone.half,
-        groups_of(everyone),
+        poses_of(table)[0],
+        ctf_of(table),
+        table.half,
+        groups_of(table),
         facts.box_size,
         facts.pixel_size,
         facts.radius,
-        read_scale(everyone),
+        read_scale(table),
         read_noise(folder)[:, : facts.radius + 3],
+        takes_part.astype(np.float32),
     )
-    rows = np.flatnonzero(set_aside(everyone.source) == "none")
-    if len(rows) == everyone.n:
-        return Prepared(folder, facts, everyone, rows, everyone, particles)
-    return Prepared(folder, facts, everyone, rows, everyone.select(rows), particles.subset(rows))
+    rows = np.arange(table.n) if everyone else np.flatnonzero(takes_part)
+    if len(rows) == table.n:
+        return Prepared(folder, facts, table, rows, table, particles)
+    return Prepared(folder, facts, table, rows, table.select(rows), particles.subset(rows))
 
 
 def poses_of(particles: ParticleSet) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ with job(snakemake) as work:
         starts=runs.starts,
         max_classes_supported=max(judged, default=None),
     )
-    write_consensus(folder.consensus, found, read_table(folder.prepare), work.suffixes)
+    write_consensus(folder, found, read_table(folder.prepare), work.suffixes)
     sizes = found.classes["size"]
     classes = "class" if len(sizes) == 1 else "classes"
     work.say(f"{len(sizes)} consensus {classes} of {', '.join(map(str, sizes))} particles")
