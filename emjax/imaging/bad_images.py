@@ -3,7 +3,7 @@
 Four things are looked for while a set is read: pixels that are NaN or infinite; nothing but one
 value; single pixels that hold much of the image's power; and a norm far from that of the others.
 The harm counts, not the oddity: an X-ray hit of ten standard deviations in a box of 256 pixels adds
-a thousandth to the noise of its image, which is as good as any.
+0.2 % to the noise of its image, which is as good as any.
 """
 
 from collections.abc import Callable
@@ -76,13 +76,17 @@ def check_number(bad: BadImages, n: int, name: Callable[[int], str], option: str
     most = most_bad_images(n) if option == "drop" else 0
     if len(bad) <= most:
         return
-    remedy = "mend or remove them" if most else "or check.bad_images: drop, which leaves them out"
-    if most and bad.reasons.count(NORM) > most:
-        remedy = "normalise the images (relion_preprocess --norm), or remove them"
+    remedy = "mend or remove them (the log lists all)"
+    if option == "error":
+        remedy = "or check.bad_images: drop, which leaves them out"
+    elif bad.reasons.count(NORM) > most:
+        remedy = (
+            "normalise the images (relion_preprocess --norm) or remove these (the log lists all)"
+        )
     error = InputError(
         place="images",
         found=f"{len(bad)} of {n} that would spoil the rest: {say_bad_images(bad, name)}",
-        expected=f"at most {most}; {remedy}" if most else f"none; {remedy}",
+        expected=f"{f'at most {most}' if most else 'none'}; {remedy}",
     )
     listed = zip(bad.rows.tolist(), bad.reasons, bad.values, bad.limits, strict=True)
     for row, reason, value, limit in listed:

@@ -272,7 +272,7 @@ def test_many_are_refused_and_all_of_them_noted():
     assert str(caught.value) == (
         "images: found 16 of 300 that would spoil the rest: 000001@a.mrcs (constant),"
         " 000003@a.mrcs (constant), 000005@a.mrcs (constant), …, expected at most 15;"
-        " mend or remove them"
+        " mend or remove them (the log lists all)"
     )
     notes = caught.value.__notes__
     assert len(notes) == 16 and notes[-1].startswith("000031@a.mrcs: constant (standard deviation")
