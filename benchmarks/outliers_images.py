@@ -172,6 +172,7 @@ def free_rows() -> Iterator[Row]:
             continue
         table = read_particles(path)
         aligned = aligned_images(table)
+        assert table.micrograph is not None
         micrograph = np.unique(table.micrograph, return_inverse=True)[1]
         gain = np.exp(np.random.default_rng(0).normal(0, 0.7, micrograph.max() + 1))
         for what, factor in (
