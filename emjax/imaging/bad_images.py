@@ -38,8 +38,8 @@ NORM_FACTOR = 5.0
 NORM_SPREAD = 6.0
 # The median of fewer images may be an outlier itself.
 GROUP_SIZE = 10
-# Pixels nearest to the median that tell the standard deviation: those beyond may be hot.
-CORE = 0.95
+# Of the pixels, from which the noise's standard deviation is taken: the extremes may be hot.
+CORE = 0.8
 
 
 @dataclass(frozen=True)
@@ -248,14 +248,13 @@ def _sharpness(image: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
 def _noise_of(
     images: Float[np.ndarray, "m d d"],
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Median and standard deviation of the noise, from a thousand pixels and without the extremes.
+    """Mean and standard deviation of the noise, from a thousand pixels without the extremes.
 
-    The median of the deviations would be 0 in images of few bits.
+    A median absolute deviation would be 0 in images of few bits.
     """
     step = max(1, images.shape[1] // 32)
-    sample = images[:, ::step, ::step].reshape(len(images), -1)
-    centre = np.median(sample, axis=1)
-    last = int(CORE * sample.shape[1])
-    core = np.partition(np.abs(sample - centre[:, None]), last, axis=1)[:, : last + 1].mean(1)
+    sample = np.sort(images[:, ::step, ::step].reshape(len(images), -1), axis=1)
+    left_out = round((1 - CORE) / 2 * sample.shape[1])
+    core = sample[:, left_out : sample.shape[1] - left_out]
     edge = norm.isf((1 - CORE) / 2)
-    return centre, core * CORE / (2 * (norm.pdf(0) - norm.pdf(edge)))
+    return core.mean(1), core.std(1) / np.sqrt(1 - 2 * edge * norm.pdf(edge) / CORE)

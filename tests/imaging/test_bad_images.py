@@ -199,7 +199,14 @@ def test_a_mask_of_zeros_is_no_fault(simulation, volume):
 
 @pytest.mark.parametrize(
     ("dtype", "gain", "zero"),
-    [(np.int8, 4, 0), (np.uint8, 20, 128), (np.int8, 0.6, 0), (np.int8, 60, 0), (np.float16, 1, 0)],
+    [
+        (np.int8, 4, 0),
+        (np.uint8, 20, 128),
+        (np.int8, 0.6, 0),
+        (np.int8, 0.35, 0),
+        (np.int8, 60, 0),
+        (np.float16, 1, 0),
+    ],
 )
 def test_few_bits_are_no_fault(dtype, gain, zero):
     info = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.finfo(dtype)
