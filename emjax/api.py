@@ -19,6 +19,7 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
+from emjax.classify.outliers import OutlierOptions, leave_out
 from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
 from emjax.classify.som.runs import classify_images
@@ -33,6 +34,7 @@ from emjax.imaging import prepare as preparation
 from emjax.imaging import reconstruct as reconstruction
 from emjax.imaging.inplane import upright_images
 from emjax.imaging.masks import resample_mask
+from emjax.imaging.particles import Particles
 from emjax.imaging.prepare import Prepared, PrepareOptions
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.consensus import class_columns
@@ -46,14 +48,18 @@ def prepare(
     filter_resolution: int | float | PrepareOptions,
     mask: Float[np.ndarray, "d d d"] | None = None,
     progress: Progress = lambda done, total: None,
+    outliers: OutlierOptions | None = None,
 ) -> Prepared:
     """Whitened, cropped images in memory, with the mean map, solvent mask and noise.
+
+    Particles that are set aside have weight 0: no classification uses them.
 
     Args:
         particles: with poses and CTFs.
         filter_resolution: Å, or all options of the preparation.
         mask: solvent mask on the particles' box; made from the mean map where None.
         progress: called with particles read and in all.
+        outliers: which particles to set aside; as a campaign does where None.
 
     Raises:
         InputError: where options cannot be used, or too many images would spoil the rest.
@@ -61,7 +67,8 @@ def prepare(
     given = isinstance(filter_resolution, PrepareOptions)
     options = filter_resolution if given else PrepareOptions(float(filter_resolution))
     images = aligned_images(particles, options.scale == "input")
-    return preparation.prepare(images, options, mask, progress=progress)
+    prepared = preparation.prepare(images, options, mask, progress=progress)
+    return leave_out(prepared, outliers or OutlierOptions(), options)[0]
 
 
 def classify_em3d(
@@ -83,7 +90,8 @@ def classify_em3d(
         max_memory_gb: what may be kept between iterations.
     """
     options = options or Em3dOptions()
-    particles, mean = prepared.particles, prepared.mean
+    rows, particles = taking_part(prepared)
+    mean = prepared.mean
     focus = None if focus_mask is None else resample_mask(focus_mask, particles.box_size)
     scene = make_scene(mean.volume, mean.solvent_mask, focus)
     numbers = [n_classes] if isinstance(n_classes, int) else n_classes
@@ -91,7 +99,8 @@ def classify_em3d(
     highpass, limit = options.highpass_resolution, options.particle_limit
     everyone = make_engine(particles, max_memory_gb, 0, highpass) if limit else None
     engine = make_engine(particles, max_memory_gb, 0, highpass, limit)
-    return classify(engine, scene, runs, options, everyone=everyone)
+    found = classify(engine, scene, runs, options, everyone=everyone)
+    return [run.spread(rows, prepared.particles.n) for run in found]
 
 
 def classify_subspace(
@@ -117,17 +126,19 @@ def classify_subspace(
         max_memory_gb: what may be kept between iterations.
     """
     options = options or SubspaceOptions(n_classes=tuple(n_classes))
-    particles, mask = prepared.particles, prepared.mean.solvent_mask
+    rows, particles = taking_part(prepared)
+    mask = prepared.mean.solvent_mask
     if focus_mask is not None:
         mask = mask * resample_mask(focus_mask, particles.box_size)
     operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
-    found = analyse(operators, prepared.mean, mask, options, micrographs)
+    blocks = None if micrographs is None else micrographs[rows]
+    found = analyse(operators, prepared.mean, mask, options, blocks)
     metric, kept = information(found.statistics), []
     for k in n_classes:
         fits = fit_seeds(found.statistics, k, seed_list(seeds))
         optima = distinct_optima(fits, metric)
         kept += keep_optima(found.basis, found.statistics, fits, optima, keep, particles.grid)
-    return [run.found for run in kept]
+    return [run.found.spread(rows, prepared.particles.n) for run in kept]
 
 
 def classify_som(
@@ -146,10 +157,19 @@ def classify_som(
         mask: on the cropped box, 1 where images are compared; a circle where None.
         phase_flip: whether phases are flipped where the CTF is negative.
     """
-    box_size = prepared.particles.box_size
+    rows, particles = taking_part(prepared)
+    box_size = particles.box_size
     inside = circular_mask(box_size, box_size / 2 - 2) if mask is None else mask
-    images = upright_images(prepared.particles, phase_flip)
-    return classify_images(images, inside, options or SomOptions(), seed_list(seeds))
+    images = upright_images(particles, phase_flip)
+    found = classify_images(images, inside, options or SomOptions(), seed_list(seeds))
+    return [run.spread(rows, prepared.particles.n) for run in found]
+
+
+def taking_part(prepared: Prepared) -> tuple[Int[np.ndarray, " m"], Particles]:
+    """Rows of the particles that are not set aside, and these."""
+    particles = prepared.particles
+    rows = np.flatnonzero(particles.weight > 0)
+    return rows, particles if len(rows) == particles.n else particles.subset(rows)
 
 
 def build_consensus(
@@ -165,13 +185,16 @@ def build_consensus(
         max_classes_supported: largest number of classes that held-out particles support.
     """
     likelihood = [np.nan if run.log_likelihood is None else run.log_likelihood for run in runs]
+    names, groups = run_names(runs), [f"{run.method} {run.n_classes}" for run in runs]
+    vary = [METHODS[run.method].seeds_vary for run in runs]
     return build.build_consensus(
         np.stack([run.labels for run in runs], 1),
-        run_names(runs),
+        names,
         [run.posteriors for run in runs],
         options,
         log_likelihood=np.array(likelihood, float),
-        run_groups=[f"{run.method} {run.n_classes}" for run in runs],
+        run_groups=groups,
+        starts=[n if v else g for n, g, v in zip(names, groups, vary, strict=True)],
         max_classes_supported=max_classes_supported,
     )
 
@@ -212,8 +235,8 @@ def reconstruct(
     images = aligned_images(chosen)
     return reconstruction.reconstruct(
         images.read,
-        images.rotations,
-        images.shifts,
+        made.rotations[members],
+        prepared.shifts[members],
         images.ctf,
         made.scale[members],
         made.group[members],

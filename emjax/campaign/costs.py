@@ -74,6 +74,13 @@ def prepare(facts: Facts) -> Cost:
     return Cost(memory, seconds, seconds)
 
 
+def outliers(facts: Facts) -> Cost:
+    """Slices of some thirty maps and their derivatives, and a search of every tenth particle."""
+    seconds = facts.n * facts.pixels * 1e-6
+    memory = facts.always_mb + 512 * 1e-3 * facts.pixels + 3e-3 * facts.map_voxels
+    return Cost(memory, seconds, seconds + 20)
+
+
 def pixel_operators(facts: Facts, config: dict[str, Any]) -> Cost:
     """Fitting a basis, its recipes and held-out folds; operators are kept pixel by pixel."""
     operators = min(17 * facts.images_mb, 1024 * config["max_memory_gb"])

@@ -69,6 +69,7 @@ class PrepareFolder(Folder):
     mean_map = File("mean_map.mrc")
     solvent_mask = File("solvent_mask.mrc")
     noise = File("noise.tsv")  # power by optics group and shell
+    outliers = File("outliers.json")  # how many fit no map, and what their scores mean
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property
@@ -123,6 +124,14 @@ class MethodFolder(Folder):
     likelihood = File("likelihood.tsv")  # of every seed
     seeds = File("seeds.npy")  # where every seed ended
     optima = File("optima.tsv")  # distinct answers that were kept
+
+
+@dataclass(frozen=True)
+class OutliersFolder(Folder):
+    """`outliers/`: how well every particle fits the classes that the runs found."""
+
+    fits = File("fits.tsv")  # one row per particle
+    record = File("outliers.json")  # how many fit none, and what their scores mean
 
 
 @dataclass(frozen=True)
@@ -216,6 +225,11 @@ class CampaignFolder(Folder):
     def method(self, method: str) -> MethodFolder:
         """What the runs of a method share."""
         return MethodFolder(self.path / "runs" / method)
+
+    @property
+    def outliers(self) -> OutliersFolder:
+        """Fit of the particles to the runs' classes."""
+        return OutliersFolder(self.path / "outliers")
 
     @property
     def consensus(self) -> ConsensusFolder:

@@ -7,12 +7,12 @@ import numpy as np
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.errors import InputError
-from emjax.io.files import read_tsv
+from emjax.io.fields import cs_column, label
 from emjax.io.labels.read import read_labels
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
 from emjax.io.star.relion import StarParticles
 
-CLASS, STABILITY = "rlnClassNumber", "emjaxStability"
+CLASS, STABILITY, GROUP = "rlnClassNumber", "emjaxStability", label("intersection")
 # That of the consensus class, else that of a run's class.
 POSTERIORS = ("emjaxClassPosterior", "rlnMaxValueProbDistribution")
 # What a CryoSPARC file calls them.
@@ -20,6 +20,7 @@ _FIELDS = {
     STABILITY: "emjax/stability",
     POSTERIORS[0]: "emjax/class_posterior",
     POSTERIORS[1]: "alignments3D/class_posterior",
+    GROUP: cs_column("intersection").name,
 }
 
 
@@ -32,21 +33,15 @@ class Wanted:
     min_stability: float | None = None
     min_posterior: float | None = None
     groups: tuple[int, ...] = ()
-    """Ids in a campaign's `intersections.tsv`: particles that all runs keep together."""
+    """Ids in a consensus's `intersections.tsv`: particles that all runs keep together."""
 
 
-def select_particles(
-    source: Path,
-    wanted: Wanted,
-    campaign: CampaignFolder | None = None,
-    image_root: str | None = None,
-) -> ParticleSet:
+def select_particles(source: Path, wanted: Wanted, image_root: str | None = None) -> ParticleSet:
     """The particles of a file that are wanted, in their order, with all columns.
 
     Args:
         source: particle file of a consensus or of a run, or of another program.
         wanted: which.
-        campaign: whose runs say what is in a group.
         image_root: where relative image paths start.
 
     Raises:
@@ -61,9 +56,7 @@ def select_particles(
     if wanted.min_posterior is not None:
         keep &= _column(particles, *POSTERIORS) >= wanted.min_posterior
     if wanted.groups:
-        if campaign is None:
-            raise InputError(source, "--group", "a particle file", "the campaign's configuration")
-        keep &= np.logical_or.reduce([_in_group(campaign, group) for group in wanted.groups])
+        keep &= _in_groups(particles, wanted.groups)
     if not keep.any():
         raise InputError(source, None, f"none of {particles.n} such particles", "at least one")
     return particles.select(keep)
@@ -95,11 +88,12 @@ def write_selection(path: Path, particles: ParticleSet) -> None:
         raise InputError(path, "-o", "the file that is read", "another one")
     columns = {}
     if isinstance(source, StarParticles) and path.suffix == ".cs":
-        for label in (STABILITY, *POSTERIORS):
-            if label in source.particles:
-                columns[label] = source.particles.numbers(label)
-        if CLASS in source.particles:
-            columns[CLASS] = source.particles.integers(CLASS)
+        for name in (STABILITY, *POSTERIORS):
+            if name in source.particles:
+                columns[name] = source.particles.numbers(name)
+        for name in (CLASS, GROUP):
+            if name in source.particles:
+                columns[name] = source.particles.integers(name)
     write_particles(path, particles, columns)
 
 
@@ -113,28 +107,23 @@ def _in_classes(source: Path, classes: tuple[int, ...]) -> np.ndarray:
     return np.isin(numbers, classes)
 
 
-def _in_group(campaign: CampaignFolder, group: int) -> np.ndarray:
-    """Whether each particle of a campaign is where all runs agree on a group."""
-    path = campaign.consensus.intersections
-    table = read_tsv(path).set_index("id")
-    if group not in table.index:
-        raise InputError(path, "--group", group, f"an id of 1 to {table.index.max()}")
-    inside = []
-    for part in str(table.loc[group, "trace"]).split(" & "):
-        run, _, number = part.rpartition(".")
-        inside.append(read_labels(campaign.run(run).particles.star)[1] == int(number) - 1)
-    return np.logical_and.reduce(inside)
+def _in_groups(particles: ParticleSet, groups: tuple[int, ...]) -> np.ndarray:
+    """Whether all runs keep each particle in one of the groups."""
+    ids = _column(particles, GROUP)
+    for group in groups:
+        if group < 1 or not (ids == group).any():
+            expected = f"an id of 1 to {ids.max():.0f}, as in intersections.tsv"
+            raise InputError(particles.source.file, "--group", group, expected)
+    return np.isin(ids, groups)
 
 
-def _column(particles: ParticleSet, *labels: str) -> np.ndarray:
+def _column(particles: ParticleSet, *names: str) -> np.ndarray:
     """The first of the columns that is there."""
     source = particles.source
-    for label in labels:
+    for name in names:
         if isinstance(source, StarParticles):
-            if label in source.particles:
-                return source.particles.numbers(label)
-        elif _FIELDS[label] in source:
-            return source.numbers(_FIELDS[label])
-    raise InputError(
-        source.file, None, f"no column {labels[0]}", "a file of a campaign's consensus"
-    )
+            if name in source.particles:
+                return source.particles.numbers(name)
+        elif _FIELDS[name] in source:
+            return source.numbers(_FIELDS[name])
+    raise InputError(source.file, None, f"no column {names[0]}", "a file of a campaign's consensus")

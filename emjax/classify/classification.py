@@ -4,7 +4,7 @@ Nothing here needs JAX, so that files of a run can be written and read without i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -52,6 +52,18 @@ class Classification:
     def class_sizes(self) -> Int[np.ndarray, " k"]:
         """Particles in each class."""
         return np.bincount(self.labels[self.labels >= 0], minlength=self.n_classes)
+
+    def spread(self, rows: Int[np.ndarray, " n"], n: int) -> "Classification":
+        """The same for a larger set, of which these are some of the particles.
+
+        Args:
+            rows: of these particles in the set; the others have no class.
+            n: particles of the set.
+        """
+        labels = np.full(n, -1, self.labels.dtype)
+        posteriors = np.zeros((n, self.n_classes), self.posteriors.dtype)
+        labels[rows], posteriors[rows] = self.labels, self.posteriors
+        return replace(self, labels=labels, posteriors=posteriors)
 
     def record(self) -> dict[str, Any]:
         """Plain numbers and words, as metrics.json holds them."""

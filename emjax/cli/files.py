@@ -74,7 +74,7 @@ def select(options: argparse.Namespace) -> None:
     from emjax.campaign.select import Wanted, consensus_file, select_particles, write_selection
     from emjax.campaign.settings import read_config
 
-    source, root, campaign = options.source, options.image_root, None
+    source, root = options.source, options.image_root
     inputs = [source]
     if source.suffix in (".yaml", ".yml"):
         config = read_config(source)
@@ -90,7 +90,7 @@ def select(options: argparse.Namespace) -> None:
         options.parser.error(f"-o: found {options.output}, expected a name with .star or .cs")
     if options.output.resolve() in [path.resolve() for path in inputs]:
         options.parser.error(f"-o: found {options.output}, which is read here; expected a new name")
-    particles = select_particles(source, wanted, campaign, root)
+    particles = select_particles(source, wanted, root)
     write_selection(options.output, particles)
     print(f"{particles.n} particles of {source} written to {options.output}")
 

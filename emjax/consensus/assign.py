@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from emjax.consensus.intersections import Intersections, count_contingency
 from emjax.consensus.latent import (
@@ -21,6 +21,7 @@ from emjax.consensus.runs import Runs, gather_votes
 from emjax.consensus.stability import score_stability
 
 _CHUNK = 50_000
+BETWEEN, PRUNED = "between", "pruned"
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,25 @@ class Assigned:
 
     Attributes:
         own: posterior of the particle's best class, also where it stays unassigned.
+        set_aside: why a particle that some run assigned stays unassigned, else empty: `between`
+            classes, or `pruned` because its group is small or its stability low.
     """
 
     labels: Int[np.ndarray, " n"]
     own: Float[np.ndarray, " n"]
     posteriors: Float[np.ndarray, "n g"]
     stability: Float[np.ndarray, " n"]
+    set_aside: Shaped[np.ndarray, " n"]
 
 
 def assign_particles(
     runs: Runs,
     crossed: Intersections,
+    kept: Bool[np.ndarray, " m"],
     model: LatentClasses,
     min_posterior: float = 0.5,
-    min_stability: float = 0.0,
 ) -> Assigned:
-    """Class, posterior and stability of every particle, in chunks.
+    """Class, posterior and stability of every particle by the latent classes, in chunks.
 
     Without posteriors of the runs the particles of an intersection are equal and computed once.
     With them the class sizes are left out: the runs' posteriors hold them already, and counted
@@ -58,39 +62,77 @@ def assign_particles(
     for rows, votes in _read_votes(runs, crossed):
         posteriors[rows], _ = assign_posterior(votes, level)
         stability[rows] = score_stability(votes, model, posteriors[rows].argmax(axis=1))
-    labels, own = posteriors.argmax(axis=1), posteriors.max(axis=1)
-    labels[(own < min_posterior) | (stability < min_stability)] = -1
-    labels[-1] = -1
     of = _rows_of_particles(runs, crossed)
-    return Assigned(labels[of], own[of], posteriors[of], stability[of])
+    posteriors, stability = posteriors[of], stability[of]
+    labels, own = posteriors.argmax(axis=1), posteriors.max(axis=1)
+    set_aside = np.where(own < min_posterior, BETWEEN, "")
+    set_aside[~np.append(kept, True)[crossed.of_particle]] = PRUNED
+    set_aside[crossed.of_particle < 0] = ""
+    labels[(set_aside != "") | (crossed.of_particle < 0)] = -1
+    return Assigned(labels, own, posteriors, stability, set_aside)
 
 
 def assign_by_linkage(
     runs: Runs,
     crossed: Intersections,
-    kept: Int[np.ndarray, " k"],
+    kept: Bool[np.ndarray, " m"],
+    linked: Int[np.ndarray, " k"],
     linkage: Float[np.ndarray, "merges 4"],
     n_classes: int,
 ) -> tuple[Assigned, LatentClasses]:
-    """Classes by cutting the linkage, largest first; intersections not linked stay out.
+    """Classes by cutting the tree; groups too many to be drawn join the class most like them.
 
     Returns:
         The classes, and the model that they make: their sizes and what the runs do with them.
     """
-    group = np.full(len(crossed.sizes) + 1, -1)
-    if len(kept):
-        cut = cut_tree(linkage, n_classes)[: len(kept)]
-        size = np.bincount(cut, weights=crossed.sizes[kept])
-        group[kept] = np.argsort(np.argsort(-size, kind="stable"))[cut]
-    labels = group[crossed.of_particle]
-    g = max(int(group.max()) + 1, 1)
-    posteriors = (labels[:, None] == np.arange(g)).astype(np.float32)
-    model = describe_groups(runs, labels, g)
-    stability = np.zeros(_n_rows(runs, crossed) + 1)
-    for rows, votes in _read_votes(runs, crossed):
-        stability[rows] = score_stability(votes, model, (labels if runs.soft else group)[rows])
+    group = np.full(len(crossed.sizes), -1)
+    group[linked] = cut_tree(linkage, n_classes)[: len(linked)]
+    g = int(group.max(initial=-1)) + 1
+    drawn = describe_groups(runs, np.append(group, -1)[crossed.of_particle], g)
+    rest = np.flatnonzero(kept & (group < 0))
+    votes = tabulate_labels(
+        crossed.patterns[rest], np.ones(len(rest)), runs.n_classes, runs.weights
+    )
+    group[rest] = assign_posterior(votes, drawn)[0].argmax(axis=1) if len(rest) else -1
+    return _assign_groups(runs, crossed, np.append(group, -1)[crossed.of_particle], g)
+
+
+def assign_by_run(runs: Runs, crossed: Intersections, kept: Bool[np.ndarray, " m"], run: int):
+    """The classes of a single run as they are, and the model that they make."""
+    labels = np.where(np.append(kept, False)[crossed.of_particle], runs.labels[:, run], -1)
+    assigned, model = _assign_groups(runs, crossed, labels, int(runs.n_classes[run]))
+    # Other runs, of one class, may have assigned what this one did not.
+    unknown = kept[crossed.of_particle] & (labels < 0) & (crossed.of_particle >= 0)
+    assigned = replace(assigned, set_aside=np.where(unknown, BETWEEN, assigned.set_aside))
+    table = runs.posteriors[run]
+    if table is None:
+        return assigned, model
+    own = np.where(labels >= 0, table.max(axis=1, initial=0.0), 0.0)
+    return replace(assigned, posteriors=table.astype(np.float32), own=own), model
+
+
+def _assign_groups(
+    runs: Runs, crossed: Intersections, labels: Int[np.ndarray, " n"], n_groups: int
+) -> tuple[Assigned, LatentClasses]:
+    """Given classes with their stability; those in no class whom some run assigned are pruned."""
+    model = describe_groups(runs, labels, n_groups)
+    posteriors = (labels[:, None] == np.arange(n_groups)).astype(np.float32)
     of = _rows_of_particles(runs, crossed)
-    return Assigned(labels, posteriors.max(axis=1), posteriors, stability[of]), model
+    own = np.full(_n_rows(runs, crossed) + 1, -1)
+    own[of] = labels  # particles of one row are of one class
+    stability = np.zeros(len(own))
+    for rows, votes in _read_votes(runs, crossed):
+        stability[rows] = score_stability(votes, model, own[rows])
+    aside = np.where((labels < 0) & (crossed.of_particle >= 0), PRUNED, "")
+    best = posteriors.max(axis=1, initial=0.0)
+    return Assigned(labels, best, posteriors, stability[of], aside), model
+
+
+def prune_unstable(assigned: Assigned, min_stability: float) -> Assigned:
+    """Set aside the particles whose runs agree less."""
+    loose = (assigned.labels >= 0) & (assigned.stability < min_stability)
+    labels = np.where(loose, -1, assigned.labels)
+    return replace(assigned, labels=labels, set_aside=np.where(loose, PRUNED, assigned.set_aside))
 
 
 def describe_groups(runs: Runs, labels: Int[np.ndarray, " n"], n_groups: int) -> LatentClasses:
@@ -126,12 +168,18 @@ def _read_votes(runs: Runs, crossed: Intersections) -> Iterator[tuple[np.ndarray
 
 
 def order_by_size(assigned: Assigned, model: LatentClasses) -> tuple[Assigned, LatentClasses]:
-    """Largest class first."""
+    """Largest class first; classes without a particle are left out."""
     inside = assigned.labels >= 0
     size = np.bincount(assigned.labels[inside], minlength=len(model.weights))
     order = np.argsort(-size, kind="stable")
-    rank = np.append(np.argsort(order), -1)
-    ordered = replace(
-        assigned, labels=rank[assigned.labels], posteriors=assigned.posteriors[:, order]
-    )
-    return ordered, replace(model, weights=model.weights[order], rates=model.rates[order])
+    order = order[size[order] > 0]
+    rank = np.full(len(size) + 1, -1)
+    rank[order] = np.arange(len(order))
+    posteriors = assigned.posteriors[:, order]
+    if len(order) < len(size):
+        total = posteriors.sum(axis=1, keepdims=True)
+        posteriors = np.divide(posteriors, total, out=np.zeros_like(posteriors), where=total > 0)
+    ordered = replace(assigned, labels=rank[assigned.labels], posteriors=posteriors)
+    weights = model.weights[order]
+    weights = weights / max(weights.sum(), 1e-300)
+    return ordered, replace(model, weights=weights, rates=model.rates[order])

@@ -49,6 +49,7 @@ class Choice:
         scores: information criterion of every number of latent classes.
         counts: recommended number in every resampling of runs and particles.
         unexplained: share of the association between runs that the classes do not explain.
+        run: the only run that has several classes, where there is one.
     """
 
     model: LatentClasses
@@ -59,6 +60,7 @@ class Choice:
     scores: dict[int, float]
     counts: Int[np.ndarray, " b"]
     unexplained: float
+    run: int | None = None
 
 
 def support_pairs(
@@ -71,7 +73,7 @@ def support_pairs(
     count only where fewer than two have enough.
     """
     g = len(model.weights)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     able = weights * (votes.n_classes >= g)
     if (able > 0).sum() >= 2:
         weights = able
@@ -87,7 +89,7 @@ def support_pairs(
 def _weakest_pair(votes: Votes, model: LatentClasses) -> tuple[int, int] | None:
     """The pair least supported, if it is supported too little to be two states."""
     fraction, number, distance = support_pairs(votes, model)
-    needed = min(2, int((informative_runs(votes, model) > 0).sum()))
+    needed = min(2, int((informative_runs(votes) > 0).sum()))
     g, h = np.triu_indices(len(model.weights), 1)
     weak = (fraction[g, h] < _MIN_SUPPORT) | (number[g, h] < needed)
     if not weak.any():
@@ -104,7 +106,7 @@ def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
     are one mixture of the others' in all runs; a state has labels of its own in most runs.
     """
     g = len(model.weights)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     weights = weights / max(weights.sum(), 1e-12)
     distance = np.abs(model.rates[:, None] - model.rates[None])
     best = 0.5 * np.moveaxis(sum_runs(distance, votes.n_classes), -1, 0).max(axis=(1, 2))
@@ -222,16 +224,15 @@ def choose_number(
         resamples: resamplings of runs and particles.
         max_classes_supported: see `build_consensus`.
     """
-    if not votes.counts.sum():
-        return _choose_trivially(votes, np.zeros(len(votes.counts), dtype=int), Verdict.ONE)
     limit = max_classes_supported
     path = fit_path(votes, max_classes, rng)
     full, scores = best_by_bic(votes, path)
-    informative = np.flatnonzero(informative_runs(votes, full) > 0)
+    informative = np.flatnonzero(informative_runs(votes) > 0)
     if len(informative) == 1 and limit != 1:
-        start = int(votes.n_classes[: informative[0]].sum())
-        own = votes.table[:, start : start + int(votes.n_classes[informative[0]])].argmax(axis=1)
-        return _choose_trivially(votes, own, Verdict.UNREPLICATED)
+        run = int(informative[0])
+        start = int(votes.n_classes[:run].sum())
+        own = votes.table[:, start : start + int(votes.n_classes[run])].argmax(axis=1)
+        return _choose_run(votes, own, run)
     distinct = drop_spurious(votes, full, min_fraction)
     model = prune_classes(votes, distinct, min_fraction)
     unexplained = measure_unexplained(votes, model)
@@ -250,19 +251,19 @@ def choose_number(
     return Choice(model, g, verdict, reason, support, scores, counts, unexplained)
 
 
-def _choose_trivially(votes: Votes, group: np.ndarray, verdict: Verdict) -> Choice:
-    """The classes of the only run that has any, or one class where there are no votes."""
-    groups = np.unique(group) if len(group) else np.zeros(1, dtype=int)
-    model = estimate_rates(votes, (group[:, None] == groups[None]).astype(np.float32))
-    model = replace(model, log_likelihood=0.0)
+def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
+    """The classes of the only run that has several."""
+    groups = np.unique(group)
     g = len(groups)
+    model = estimate_rates(votes, (group[:, None] == groups[None]).astype(np.float32))
     reason = (
-        "One class: no run assigned any particle."
-        if verdict is Verdict.ONE
-        else f"{g} classes of the only run that has several: nothing replicates them."
+        f"Not replicated: {g} classes of the only run that has several; a single run cannot be"
+        " distinguished from chance."
     )
-    empty = np.zeros(0, dtype=int)
-    return Choice(model, g, verdict, reason, np.ones((g, g)), {g: 0.0}, empty, 0.0)
+    nothing = np.zeros(0, dtype=int)
+    model = replace(model, log_likelihood=0.0)
+    support, scores = np.ones((g, g)), {g: 0.0}
+    return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, nothing, 0.0, run)
 
 
 def _count_resampled(votes, full, rng, min_fraction) -> int:

@@ -57,7 +57,7 @@ def order_chain(distance: Float[np.ndarray, "g g"]) -> Int[np.ndarray, " g"]:
 def measure_chain(votes: Votes, model: LatentClasses) -> Chain:
     """How much the latent classes look like arbitrary cuts through a continuum."""
     g = len(model.weights)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     if g < 2 or weights.sum() == 0:
         return Chain(np.arange(g), 0.0, 1.0)
     weights = weights / weights.sum()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,6 +45,11 @@ class Votes:
     def column_weights(self) -> Float[np.ndarray, " c"]:
         """Weight of each input class: that of its run."""
         return np.repeat(self.run_weights, self.n_classes)
+
+    @cached_property
+    def shares(self) -> Float[np.ndarray, " c"]:
+        """Votes for each input class."""
+        return self.counts @ self.table
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def score_bic(model: LatentClasses, votes: Votes) -> float:
 def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> np.ndarray:
     """Hard groups by k-means on the leading correspondence axes of the votes."""
     counts = votes.counts
-    margin = counts @ votes.table + 1e-9
+    margin = votes.shares + 1e-9
     scaled = votes.table * np.sqrt(votes.column_weights * counts.sum() / margin)
     centred = (scaled - (counts @ scaled) / counts.sum()).astype(np.float32)
     weighted = centred * np.sqrt(counts).astype(np.float32)[:, None]

@@ -18,6 +18,7 @@ class ClassNumber:
         recommended_low, recommended_high: 90 % interval over resamplings of runs and particles.
         resampled_agreement: share of the resamplings that recommend the same number.
         chosen_by: the option, `auto`, a number or a rule.
+        labelled_by: what assigned the particles: `model`, `tree`, or the only `run`.
         likelihood_peak: number of latent classes with the best information criterion.
         unexplained: share of the association between runs that the classes do not explain.
     """
@@ -31,6 +32,7 @@ class ClassNumber:
     why: str
     chosen: int
     chosen_by: str
+    labelled_by: str
     likelihood_peak: int
     unexplained: float
 
@@ -42,7 +44,12 @@ class ClassNumber:
 
 
 def describe_number(
-    choice: Choice, elbows: Elbows, chosen: int, chosen_by: str | int
+    choice: Choice,
+    elbows: Elbows,
+    chosen: int,
+    chosen_by: str | int,
+    labelled_by: str,
+    repeats: str = "",
 ) -> ClassNumber:
     """The number in use beside the recommended one with its uncertainty and reasons."""
     counts = choice.counts if len(choice.counts) else np.asarray([choice.recommended])
@@ -54,9 +61,10 @@ def describe_number(
         recommended_high=int(max(high, choice.recommended)),
         resampled_agreement=float(np.mean(counts == choice.recommended)),
         verdict=choice.verdict,
-        why=choice.reason,
+        why=choice.reason + repeats,
         chosen=int(chosen),
         chosen_by=str(chosen_by),
+        labelled_by=labelled_by,
         likelihood_peak=int(max(choice.scores, key=lambda k: choice.scores[k])),
         unexplained=float(choice.unexplained),
     )

@@ -73,3 +73,28 @@ def cut_gradient(
         own[wrong] = rng.integers(0, k, wrong.sum())
         labels[:, s] = rng.permutation(k)[own]
     return labels
+
+
+def draw_odd_campaign(rng: np.random.Generator) -> Int[np.ndarray, "n r"]:
+    """One to three runs of any shape: gaps, empty classes, one class, one run twice, 1–50 classes.
+
+    Some particle is assigned by some run.
+    """
+    n, r = int(np.exp(rng.uniform(0, np.log(3000)))), int(rng.integers(1, 4))
+    truth = rng.integers(0, rng.integers(1, 8), n)
+    labels = np.empty((n, r), dtype=np.int64)
+    for s in range(r):
+        k = int(rng.choice([1, 2, 4, 9, 50]))
+        labels[:, s] = rng.integers(0, k, n) if rng.random() < 0.3 else truth % k
+        wrong = rng.random(n) < rng.choice([0, 0.1])
+        labels[wrong, s] = rng.integers(0, k, wrong.sum())
+        if rng.random() < 0.3:
+            labels[:, s] = 2 * labels[:, s] + 1  # every other class is empty
+        if rng.random() < 0.3:
+            labels[rng.random(n) < rng.choice([0.1, 0.9, 1]), s] = -1
+    if r > 1 and rng.random() < 0.3:
+        labels[:, 1] = labels[:, 0]
+    if rng.random() < 0.3:
+        labels[rng.random(n) < 0.2] = -1
+    labels[0, 0] = max(labels[0, 0], 0)
+    return labels

@@ -13,13 +13,11 @@ _AGREEMENT_PARTICLES = 20_000
 _MIN_SIGNAL = 0.2
 
 
-def informative_runs(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " r"]:
-    """Weight of every run with at least two classes in use."""
-    margin = model.weights @ model.rates
-    largest = np.asarray(
-        [part.max(initial=0.0) for part in np.split(margin, np.cumsum(votes.n_classes)[:-1])]
-    )
-    return votes.run_weights * (votes.n_classes > 1) * (largest < 1 - 1e-6)
+def informative_runs(votes: Votes) -> Float[np.ndarray, " r"]:
+    """Weight of every run with votes for at least two classes."""
+    shares = np.split(votes.shares, np.cumsum(votes.n_classes)[:-1])
+    several = [part.max() < (1 - 1e-6) * part.sum() for part in shares]
+    return votes.run_weights * np.asarray(several)
 
 
 def separate_classes(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "r g g"]:
@@ -44,7 +42,7 @@ def score_stability(
     """
     if len(model.weights) == 1:
         return (assigned >= 0).astype(np.float64)
-    weights = informative_runs(votes, model)
+    weights = informative_runs(votes)
     if weights.sum() == 0:
         return np.zeros(len(assigned))
     joint = model.weights[:, None] * model.rates

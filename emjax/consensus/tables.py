@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from emjax.consensus import significance
 from emjax.consensus.assign import Assigned
@@ -32,7 +32,7 @@ def tabulate_intersections(
     runs: Runs,
     crossed: Intersections,
     sizes: Int[np.ndarray, " c"],
-    kept: Int[np.ndarray, " k"],
+    kept: Bool[np.ndarray, " m"],
     assigned: Assigned,
     max_listed: int,
 ) -> dict[str, np.ndarray]:
@@ -47,8 +47,6 @@ def tabulate_intersections(
     smallest = significance.smallest_in_trace(crossed.patterns, sizes, runs.n_classes)
     xmipp = significance.rank_xmipp(crossed.sizes, smallest, sizes, runs.n_classes, n)
     owner = _own_class(crossed, assigned)
-    is_kept = np.zeros(m, dtype=bool)
-    is_kept[kept] = True
     best, _ = _represent(runs, sizes, assigned)
     columns = {
         "id": np.arange(1, m + 1),
@@ -59,7 +57,7 @@ def tabulate_intersections(
         "relative_size": crossed.sizes / np.maximum(smallest, 1),
         "xmipp_size_p": xmipp[0],
         "xmipp_relative_p": xmipp[1],
-        "kept": is_kept,
+        "kept": kept,
         "consensus_class": owner,
     }
     table = {name: column[:max_listed] for name, column in columns.items()}

@@ -94,8 +94,10 @@ class Prepared:
 
     particles: Particles
     mean: MeanMap
+    shifts: Float[np.ndarray, "n 2"]  # origins in Å, by which the images are centred
     image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
     bad_images: BadImages  # left out: of weight 0, their pixels zero
+    mask_given: bool = False  # whether the solvent mask stays as it is
 
     @property
     def noise_power(self) -> Float[np.ndarray, "g s"]:
@@ -154,7 +156,7 @@ def prepare(
     support = None if mask is None else resample_mask(mask, grid.box_size)
     particles, mean = estimate(cropped, power, options, support)
     particles = replace(particles, scale=np.where(weight > 0, particles.scale, np.float32(1)))
-    return Prepared(particles, mean, power, bad)
+    return Prepared(particles, mean, images.shifts, power, bad, support is not None)
 
 
 def estimate(
@@ -188,25 +190,59 @@ def estimate(
     support = sphere(particles.box_size) if mask is None else mask
     _whiten(particles, np.sqrt(2 / noise))
     for _ in range(options.rounds):
-        volume = np.asarray(_mean_map(particles, grid, options, support)[0])
-        amplitude, variance, residual = _measure(particles, volume * support, grid)
-        if options.scale == "optimal":
-            scale = particles.scale
-            relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
-            particles = replace(particles, scale=relative)
-        if not options.static_noise:
-            # Whitened residuals have power 2 where the noise was right.
-            correction = np.where(residual > 0, residual / 2, 1)
-            _whiten(particles, 1 / np.sqrt(correction))
-            power = (particles.noise_power * correction).astype(np.float32)
-            particles = replace(particles, noise_power=power)
-        if mask is None:
-            support = solvent_mask(
-                volume, particles.voxel_size, options.threshold, options.near, options.far
-            )
-    volume, halves, fsc = _mean_map(particles, grid, options, support)
+        particles, support = _improve(particles, options, support, mask)
+    return particles, _mean(particles, options, support)
+
+
+def reweigh(
+    prepared: Prepared, weight: Float[np.ndarray, " n"], options: PrepareOptions
+) -> Prepared:
+    """Noise, scale and mean map once more, with other weights of the particles.
+
+    Args:
+        prepared: what `prepare` found; its images are whitened anew in place.
+        weight: of each particle, 0 … 1.
+        options: as `prepare` had them.
+    """
+    particles = replace(prepared.particles, weight=np.asarray(weight, np.float32))
+    support = prepared.mean.solvent_mask
+    given = support if prepared.mask_given else None
+    particles, support = _improve(particles, options, support, given)
+    return replace(prepared, particles=particles, mean=_mean(particles, options, support))
+
+
+def _improve(
+    particles: Particles,
+    options: PrepareOptions,
+    support: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"] | None,
+) -> tuple[Particles, Float[np.ndarray, "d d d"]]:
+    """One round of scale and noise, and the solvent mask of the mean map they were found with."""
+    grid = particles.grid
+    volume = np.asarray(_mean_map(particles, grid, options, support)[0])
+    amplitude, variance, residual = _measure(particles, volume * support, grid)
+    if options.scale == "optimal":
+        scale = particles.scale
+        relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
+        particles = replace(particles, scale=relative)
+    if not options.static_noise:
+        # Whitened residuals have power 2 where the noise was right.
+        correction = np.where(residual > 0, residual / 2, 1)
+        _whiten(particles, 1 / np.sqrt(correction))
+        power = (particles.noise_power * correction).astype(np.float32)
+        particles = replace(particles, noise_power=power)
+    if mask is None:
+        lengths = options.threshold, options.near, options.far
+        support = solvent_mask(volume, particles.voxel_size, *lengths)
+    return particles, support
+
+
+def _mean(
+    particles: Particles, options: PrepareOptions, support: Float[np.ndarray, "d d d"]
+) -> MeanMap:
+    volume, halves, fsc = _mean_map(particles, particles.grid, options, support)
     half1, half2 = np.asarray(halves)
-    return particles, MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
+    return MeanMap(np.asarray(volume), (half1, half2), np.asarray(fsc), support)
 
 
 def _mean_map(

@@ -189,6 +189,12 @@ FIELDS: dict[str, Field] = {
             tolerance=1e-6, absent=1.0, optional=True,
         ),
         Field(
+            "intersection", "id in intersections.tsv, 0 in none",
+            StarColumns(("emjaxIntersection",), dtype="i8", required=False),
+            CsColumn("emjax/intersection", "<u4", required=False),
+            "i8", tolerance=0.0, absent=0.0, optional=True,
+        ),
+        Field(
             "contrast", "−1 for dark particles",
             StarColumns(("emjaxContrastSign",), SIGN, dtype="i8", required=False),
             CsColumn("blob/sign", codec=SIGN, required=False),
@@ -207,6 +213,16 @@ SET_ASIDE = "emjaxSetAside"
 """Why a particle takes no part in the classes: one of the words below."""
 SET_ASIDE_REASONS = ("none", "image", "junk", "pose", "between", "pruned")
 """It does · its image is bad · no particle · not at this pose · fits two classes · pruned."""
+FIT = "emjaxFit"
+"""Log-likelihood ratio of the best map against no particle, in nats."""
+REFINED_POSE = (
+    "emjaxRefinedAngleRot",
+    "emjaxRefinedAngleTilt",
+    "emjaxRefinedAnglePsi",
+    "emjaxRefinedOriginXAngst",
+    "emjaxRefinedOriginYAngst",
+)
+"""The pose that a campaign worked with, in degrees and Å, where it is another than the input's."""
 CS_CLASS_NUMBER = "emjax/class_number"
 """From 1; CryoSPARC itself knows no unassigned particles."""
 ALIGNMENT_PIXEL_SIZE = "alignments3D/psize_A"

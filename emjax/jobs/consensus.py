@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.campaign.folder import CampaignFolder, ConsensusFolder
+from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.methods import METHODS
 from emjax.consensus.build import Consensus
-from emjax.io.files import read_json, read_npy, write_json, write_npy, write_tsv
+from emjax.io.fields import FIT, SET_ASIDE, label
+from emjax.io.files import read_json, read_npy, read_tsv, write_json, write_npy, write_tsv
 from emjax.io.labels.read import read_labels
 from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.jobs.outliers import read_reasons
 
 COLUMNS = ["method", "n_classes", "seed", "iterations", "converged", "log_likelihood", "seconds"]
 
@@ -25,25 +28,36 @@ class Runs:
     posteriors: list[np.ndarray]
     log_likelihood: np.ndarray  # (r,)
     groups: list[str]  # method and number of classes, which likelihoods are compared within
+    starts: list[str]  # equal for runs that cannot end differently
 
 
 def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) -> Runs:
-    """What the runs wrote; particles that some run lacks are left out by `intersect`."""
+    """What the runs wrote of the particles that take part.
+
+    Particles that some run lacks are left out by `intersect`.
+    """
     folders = [folder.run(name) for name in names]
     labels = np.stack([read_labels(run.particles.star)[1] for run in folders], 1)
+    # A run of another program has classes for them too.
+    labels[read_reasons(folder.outliers) != "none"] = -1
     if on_mismatch == "intersect":
         labels[(labels < 0).any(1)] = -1
     metrics = [read_json(run.metrics) for run in folders]
     known = [record.get("log_likelihood") or np.nan for record in metrics]
     posteriors = [read_npy(run.posteriors) for run in folders]
     groups = [f"{record['method']} {record['n_classes']}" for record in metrics]
-    return Runs(list(names), labels, posteriors, np.array(known, float), groups)
+    starts = [
+        name if METHODS[record["method"]].seeds_vary else group
+        for name, record, group in zip(names, metrics, groups, strict=True)
+    ]
+    return Runs(list(names), labels, posteriors, np.array(known, float), groups, starts)
 
 
 def write_consensus(
-    folder: ConsensusFolder, found: Consensus, table: ParticleSet, suffixes: tuple[str, ...]
+    campaign: CampaignFolder, found: Consensus, table: ParticleSet, suffixes: tuple[str, ...]
 ) -> None:
     """Write the tables, the tree, and the particles with their classes."""
+    folder = campaign.consensus
     # A consensus of fewer classes must not leave the maps of an earlier one behind.
     for stale in folder.of_classes():
         stale.unlink()
@@ -60,6 +74,7 @@ def write_consensus(
         "other": names[second],
         "ari": found.ari[first, second],
         "ami": found.ami[first, second],
+        "one_run": found.counted_with[first] == found.counted_with[second],
     }
     write_tsv(folder.intersections, intersections)
     write_npy(folder.linkage, found.linkage)
@@ -67,7 +82,10 @@ def write_consensus(
     write_tsv(folder.stability, classes)
     write_tsv(folder.agreement, pd.DataFrame(agreement))
     write_tsv(folder.matching, matching)
-    columns = class_columns(found)
+    fits = read_tsv(campaign.outliers.fits)
+    before = fits["set_aside"].to_numpy(str)
+    columns = class_columns(found) | {FIT: fits["fit"].to_numpy()}
+    columns[SET_ASIDE] = np.where(before == "none", columns[SET_ASIDE], before)
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)
 
@@ -79,6 +97,8 @@ def class_columns(found: Consensus) -> dict[str, np.ndarray]:
         "rlnMaxValueProbDistribution": found.class_posterior,
         "emjaxStability": found.stability,
         "emjaxClassPosterior": found.class_posterior,
+        label("intersection"): found.intersection,
+        SET_ASIDE: np.where(found.set_aside == "", "none", found.set_aside),
     }
 
 

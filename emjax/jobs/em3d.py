@@ -68,8 +68,7 @@ class Em3dBatch:
         maps = params.options["initial_maps"]
         self.first_maps = first_maps(self.runs, maps, prepared.particles.box_size)
         self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
-        table, voxel_size = prepared.table, prepared.particles.voxel_size
-        self._iterations = Iterations(work.checkpoint, table, voxel_size)
+        self._iterations = Iterations(work.checkpoint, prepared)
         self.resume = self.checkpoint.load()
         if self.resume:
             work.say("resuming after {} iteration {}".format(*stand(self.resume)))

@@ -12,8 +12,9 @@ from emjax.campaign.job import EVERY, Job, duration
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Stage
 from emjax.io.mrc.volume import write_volume
-from emjax.io.particles.particle_set import ParticleSet, write_particles
+from emjax.io.particles.particle_set import write_particles
 from emjax.jobs.checkpoint import Checkpoint
+from emjax.jobs.prepared import Prepared
 
 COARSE_COST = 0.5  # of an iteration with half of the pixels, beside one with all
 
@@ -31,10 +32,10 @@ class Iterations:
     outputs of a job that fails, and one that resumes does not repeat its first iterations.
     """
 
-    def __init__(self, checkpoint: Path, table: ParticleSet, voxel_size: float) -> None:
+    def __init__(self, checkpoint: Path, prepared: Prepared) -> None:
         """The folder to gather them in is named after the checkpoint."""
         self._folder = checkpoint.with_name(f"iterations_{checkpoint.stem}")
-        self._table, self._voxel_size = table, voxel_size
+        self._prepared = prepared
         self._written: set[tuple[Run, int]] = set()
 
     def __call__(self, states: Sequence[RunState]) -> None:
@@ -49,9 +50,11 @@ class Iterations:
             start = f"iteration_{state.iteration:03d}"
             for k, volume in enumerate(state.volumes):
                 path = folder / f"{start}_class_{k + 1:03d}.mrc"
-                write_volume(path, volume, self._voxel_size)
-            columns = {"rlnClassNumber": state.labels + 1}
-            write_particles(folder / f"{start}.star", self._table, columns)
+                write_volume(path, volume, self._prepared.particles.voxel_size)
+            number = np.zeros(self._prepared.everyone.n, int)
+            number[self._prepared.rows] = state.labels + 1
+            path = folder / f"{start}.star"
+            write_particles(path, self._prepared.everyone, {"rlnClassNumber": number})
 
     def deliver(self, run: Run, target: Path) -> None:
         """Copy a finished run's files to where they are declared."""

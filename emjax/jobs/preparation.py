@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import PrepareFolder
+from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers
 from emjax.imaging.bad_images import MEASURES, BadImages
 from emjax.imaging.crop import grid_for
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
-from emjax.io.fields import SET_ASIDE
-from emjax.io.files import atomic_memmap, write_half_precision, write_tsv
+from emjax.io.fields import FIT, SET_ASIDE
+from emjax.io.files import atomic_memmap, write_half_precision, write_json, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
+from emjax.io.particles.columns import refined_columns
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.prepared import ctf_of, groups_of, read_scale
 
@@ -30,6 +32,14 @@ def prepare_options(params: Any) -> PrepareOptions:
         split_seed=params.split_seed,
         bad_images=params.bad_images,
     )
+
+
+def outlier_options(options: dict[str, Any]) -> OutlierOptions:
+    """Options of the library from those of the configuration."""
+    # YAML reads off as false.
+    named = {"auto": AUTO_RATE, "off": 0.0, False: 0.0}
+    junk = options["junk"]
+    return OutlierOptions(named[junk] if junk in named else junk, options["poses"])
 
 
 def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
@@ -66,7 +76,11 @@ def images_file(
 
 
 def write_prepared(
-    folder: PrepareFolder, found: Prepared, table: ParticleSet, suffixes: tuple[str, ...]
+    folder: PrepareFolder,
+    found: Prepared,
+    outliers: Outliers,
+    table: ParticleSet,
+    suffixes: tuple[str, ...],
 ) -> None:
     """Write noise, mean map, masks, bad images and, last, the particles with what was found."""
     particles, mean, bad = found.particles, found.mean, found.bad_images
@@ -77,13 +91,17 @@ def write_prepared(
     for path, volume in zip(folder.half_maps, mean.half_maps, strict=True):
         write_volume(path, volume, particles.voxel_size)
     write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
-    reason = np.full(table.n, "none", "U5")
+    write_json(folder.outliers, outliers.record())
+    reason = np.where(outliers.reason == "", "none", outliers.reason).astype("U5")
     reason[bad.rows] = "image"
     columns = {
         "rlnRandomSubset": particles.half,
         "emjaxScale": particles.scale,
+        FIT: outliers.log_likelihood_ratio,
         SET_ASIDE: reason,
     }
+    if len(outliers.recovered):
+        columns |= refined_columns(particles.rotations, found.shifts)
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)
 

@@ -14,18 +14,20 @@ from emjax.imaging.particles import Particles, cropped_particles
 from emjax.imaging.prepare import MeanMap
 from emjax.io.files import read_tsv
 from emjax.io.mrc.volume import read_volume
-from emjax.io.particles.columns import set_aside
+from emjax.io.particles.columns import refined_poses, set_aside
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare/` holds: the table and the whitened, cropped images of a campaign."""
+    """What `prepare/` holds: the tables and the whitened, cropped images of a campaign."""
 
     folder: PrepareFolder
     facts: PreparedFacts
-    table: ParticleSet
-    particles: Particles
+    everyone: ParticleSet  # all of the input, in its order
+    rows: np.ndarray  # (n,) of those that take part
+    table: ParticleSet  # these
+    particles: Particles  # and their images
 
     @property
     def mean_map(self) -> np.ndarray:
@@ -61,23 +63,28 @@ class Prepared:
         return self.solvent_mask if inside is None else self.solvent_mask * inside
 
 
-def read_prepared(folder: PrepareFolder) -> Prepared:
-    """Everything in the folder; images stay on disk until they are asked for.
+def read_prepared(folder: PrepareFolder, everyone: bool = False) -> Prepared:
+    """The particles that take part; images stay on disk until they are asked for.
+
+    Args:
+        folder: of the preparation.
+        everyone: those set aside too, with weight 0.
 
     Raises:
         InputError: where table and images are not of the same number of particles.
     """
     facts, table = PreparedFacts.read(folder.facts), read_table(folder)
     images = np.load(folder.images, mmap_mode="r", allow_pickle=False)
-    if len(images) != len(table.half):
+    if len(images) != table.n:
         raise InputError(
             place=str(folder.images),
             found=f"{len(images)} images",
-            expected=f"{len(table.half)}, as particles.star beside it; remove the folder",
+            expected=f"{table.n}, as particles.star beside it; remove the folder",
         )
+    takes_part = set_aside(table.source) == "none"
     particles = cropped_particles(
         images,
-        table.rotations,
+        poses_of(table)[0],
         ctf_of(table),
         table.half,
         groups_of(table),
@@ -86,9 +93,18 @@ def read_prepared(folder: PrepareFolder) -> Prepared:
         facts.radius,
         read_scale(table),
         read_noise(folder)[:, : facts.radius + 3],
-        (set_aside(table.source) == "none").astype(np.float32),
+        takes_part.astype(np.float32),
     )
-    return Prepared(folder, facts, table, particles)
+    rows = np.arange(table.n) if everyone else np.flatnonzero(takes_part)
+    if len(rows) == table.n:
+        return Prepared(folder, facts, table, rows, table, particles)
+    return Prepared(folder, facts, table, rows, table.select(rows), particles.subset(rows))
+
+
+def poses_of(particles: ParticleSet) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations and origins (Å) that the campaign works with: refined ones where there are any."""
+    given = particles.rotations, particles.shifts
+    return refined_poses(particles.source) or given  # type: ignore[arg-type]
 
 
 def micrographs_of(particles: ParticleSet) -> np.ndarray | None:

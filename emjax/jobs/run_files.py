@@ -25,6 +25,7 @@ class RunContext:
     """What the runs of a job share: where they come from, and how their files are written."""
 
     table: ParticleSet  # all particles, in the input's order
+    rows: np.ndarray  # of those that were classified
     suffixes: tuple[str, ...]  # of particle files
     voxel_size: float = 0.0  # Å, of maps and images
     extent: float = 0.0  # Å, length of the box
@@ -53,12 +54,18 @@ def run_context(work: Job, prepared: Prepared, params: Any, **record: Any) -> Ru
     }
     particles = prepared.particles
     return RunContext(
-        prepared.table, work.suffixes, particles.voxel_size, particles.extent, shared | record
+        prepared.everyone,
+        prepared.rows,
+        work.suffixes,
+        particles.voxel_size,
+        particles.extent,
+        shared | record,
     )
 
 
 def write_run(folder: RunFolder, found: Classification, context: RunContext) -> None:
     """Write what a run found; metrics.json comes last and says that the rest is there."""
+    found = found.spread(context.rows, context.table.n)
     write_labels(folder, context, found.labels, found.posteriors)
     parts = {"": found.maps, "hard": found.hard_maps}
     if found.half_maps is not None:
@@ -70,7 +77,7 @@ def write_run(folder: RunFolder, found: Classification, context: RunContext) -> 
         write_tsv(folder.fsc, fsc_table(found.fsc, context.extent))
     facts = {
         "rlnClassNumber": np.arange(found.n_classes) + 1,
-        "rlnClassDistribution": found.class_sizes / context.table.n,
+        "rlnClassDistribution": found.class_sizes / len(context.rows),
     }
     for kind, images in found.images.items():
         write_averages(folder.images(kind)[0], images, context.voxel_size, facts)

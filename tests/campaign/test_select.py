@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.select import Wanted, consensus_file, select_particles, write_selection
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
-from emjax.io.files import read_tsv, write_tsv
 from emjax.io.labels.read import read_labels
 from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.star.tables import read_star
@@ -18,11 +16,13 @@ from emjax.io.star.tables import read_star
 CLASSES = np.arange(300) % 4
 STABILITY = np.linspace(0, 1, 300).astype(np.float32)
 POSTERIOR = np.linspace(1, 0.3, 300).astype(np.float32)
+GROUPS = np.arange(300) % 3 + 1
 COLUMNS = {
     "rlnClassNumber": CLASSES,
     "rlnMaxValueProbDistribution": np.full(300, 0.1, np.float32),
     "emjaxStability": STABILITY,
     "emjaxClassPosterior": POSTERIOR,
+    "emjaxIntersection": GROUPS,
 }
 
 
@@ -77,6 +77,8 @@ def test_particles_of_a_run_are_selected_by_their_own_posterior(particles: Path,
     columns = {"rlnClassNumber": CLASSES, "rlnMaxValueProbDistribution": POSTERIOR}
     write_particles(path, read_particles(particles / "particles.star"), columns)
     assert select_particles(path, Wanted(min_posterior=0.7)).n == (POSTERIOR >= 0.7).sum()
+    with pytest.raises(InputError, match="no column emjaxIntersection"):
+        select_particles(path, Wanted(groups=(1,)))
     with pytest.raises(InputError, match="no column emjaxStability"):
         select_particles(path, Wanted(min_stability=0.5))
 
@@ -86,31 +88,28 @@ def test_what_is_not_there_is_an_error(classified: Path, tmp_path: Path):
         select_particles(classified, Wanted(classes=(7,)))
     with pytest.raises(InputError, match="found none of 300"):
         select_particles(classified, Wanted(min_stability=1.5))
-    with pytest.raises(InputError, match="--group"):
-        select_particles(classified, Wanted(groups=(1,)))
     with pytest.raises(InputError, match="found the file that is read"):
         write_selection(classified, select_particles(classified, Wanted(classes=(1,))))
     with pytest.raises(InputError, match="found no consensus"):
         consensus_file(CampaignFolder(tmp_path / "nothing"), ".star")
 
 
-def test_a_group_is_where_all_runs_agree(particles: Path, tmp_path: Path):
+def test_a_group_is_an_intersection(classified: Path, tmp_path: Path):
+    first, second = (select_particles(classified, Wanted(groups=(k,))) for k in (1, 3))
+    assert np.array_equal(second.index_in_stack, np.flatnonzero(GROUPS == 3))
+    assert first.n == (GROUPS == 1).sum()
+    both = select_particles(classified, Wanted(classes=(3,), groups=(1, 3)))
+    assert both.n == (np.isin(GROUPS, (1, 3)) & (CLASSES == 3)).sum()
+    for absent in (9, 0):
+        expected = f"--group: found {absent}, expected an id of 1 to 3"
+        with pytest.raises(InputError, match=expected):
+            select_particles(classified, Wanted(groups=(absent,)))
+    write_selection(tmp_path / "group.cs", second)
+    assert set(read_cs(tmp_path / "group.cs")["emjax/intersection"].tolist()) == {3}
+
+
+def test_the_consensus_file_is_found_in_the_format_there_is(particles: Path, tmp_path: Path):
     campaign = CampaignFolder(tmp_path / "results/demo")
     source = read_particles(particles / "particles.star")
-    runs = {"em3d-K02-s000": CLASSES % 2 + 1, "em3d-K02-s001": (CLASSES < 3) + 1}
-    for name, numbers in runs.items():
-        write_particles(campaign.run(name).particles.star, source, {"rlnClassNumber": numbers})
     write_particles(campaign.consensus.particles.star, source, COLUMNS)
-    traces = [f"em3d-K02-s000.{a} & em3d-K02-s001.{b}" for a, b in ((1, 2), (2, 1))]
-    table = pd.DataFrame({"id": [1, 2], "trace": traces, "size": [150, 75]})
-    write_tsv(campaign.consensus.intersections, table)
-    sizes = read_tsv(campaign.consensus.intersections)["size"].tolist()
-    path = consensus_file(campaign, ".cs")
-    assert path == campaign.consensus.particles.star
-    first, second = (select_particles(path, Wanted(groups=(k,)), campaign) for k in (1, 2))
-    assert [first.n, second.n] == sizes
-    assert np.array_equal(second.index_in_stack, np.flatnonzero(CLASSES == 3))
-    both = select_particles(path, Wanted(classes=(3,), groups=(1, 2)), campaign)
-    assert both.n == second.n
-    with pytest.raises(InputError, match="--group: found 9, expected an id of 1 to 2"):
-        select_particles(path, Wanted(groups=(9,)), campaign)
+    assert consensus_file(campaign, ".cs") == campaign.consensus.particles.star

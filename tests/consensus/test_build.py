@@ -11,8 +11,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
 from emjax.consensus.elbows import ELBOWS
+from emjax.consensus.linkage import cut_tree
 from emjax.consensus.planted import plant_groups
-from emjax.consensus.runs import weigh_runs
+from emjax.errors import OptionError
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = (
@@ -93,29 +94,52 @@ def test_runs_with_and_without_posteriors_go_together(planted):
     assert adjusted_rand_score(planted.truth, found.labels) > 0.95
 
 
-def test_weights_favour_the_better_runs_of_a_group_only():
-    likelihood = np.array([10.0, 9.0, np.nan, 500.0, 500.0])
-    weights = weigh_runs(likelihood, ["a", "a", "a", "b", "b"])
-    assert weights[0] == weights[2] == weights[3] == weights[4] == 1
-    assert 0 < weights[1] < 0.2
-
-
 @pytest.mark.parametrize("wanted", [1, 2, 3, 6, "3", *ELBOWS])
 def test_any_number_can_be_asked_for(planted, wanted):
     found = build(planted.labels, n_classes=wanted, max_linked=60)
     number = int(wanted) if wanted not in ELBOWS else found.number.elbows.of(wanted)
     assert found.number.chosen == number == len(found.classes["size"])
     assert found.number.recommended == 4
-    assert found.labels.max() == number - 1
+    assert (np.bincount(found.labels, minlength=number) > 0).all()
+    assert found.number.labelled_by == "tree"
+
+
+@pytest.mark.parametrize("wanted", [*range(1, 31), *ELBOWS])
+def test_a_number_or_an_elbow_is_the_cut_of_the_tree_that_is_written(planted, wanted):
+    found = build(planted.labels, n_classes=wanted, max_linked=60, resamples=0)
+    number = int(wanted) if wanted not in ELBOWS else found.number.elbows.of(wanted)
+    drawn = found.intersections["consensus_class"][found.intersections["kept"]][:60]
+    cut = cut_tree(found.linkage, number)[:60]
+    # Every group is in one class, and every class is one part of the cut.
+    assert len(set(zip(cut, drawn, strict=True))) == number == drawn.max() + 1
+    assert (found.labels == found.intersections["consensus_class"][found.intersection - 1]).all()
+    assert (found.labels >= 0).all() and (found.set_aside == "").all()
+
+
+def test_more_classes_than_groups_are_refused_with_the_largest_number(planted):
+    with pytest.raises(OptionError, match="consensus.n_classes: found 61, expected at most 60"):
+        build(planted.labels, n_classes=61, max_linked=60)
+    with pytest.raises(OptionError, match="expected at most 2"):
+        build(np.repeat([[0, 1], [1, 0]], 20, axis=0), n_classes=3)
+
+
+def test_labelling_by_the_model_is_an_option_by_name(planted):
+    by_model = build(planted.labels, n_classes=3, labelling="model")
+    assert by_model.number.labelled_by == "model"
+    assert len(by_model.classes["size"]) == 3
+    by_tree = build(planted.labels, labelling="tree")
+    assert (by_tree.number.labelled_by, by_tree.number.chosen) == ("tree", 4)
+    assert (by_tree.labels >= 0).all()
+    with pytest.raises(OptionError, match="consensus.labelling"):
+        build(planted.labels, labelling="linkage")
 
 
 def test_classes_of_an_elbow_have_stability_and_intervals(planted):
     found = build(planted.labels, n_classes="distance_line", max_linked=60)
     classes = found.classes
-    # The interval is that of the share of all particles, those not linked too.
+    # The interval is that of the share of all particles, those not drawn too.
     assert (classes["occupancy_low"] < classes["occupancy_high"]).all()
     assert ((classes["mean_stability"] > 0) & (classes["mean_stability"] <= 1)).all()
-    assert (found.stability[found.labels < 0] == 0).all()
 
 
 def test_matching_names_each_class_in_every_other_run(planted):
@@ -156,10 +180,11 @@ DEGENERATE = {
         3,
         "unreplicated",
     ),
-    "nothing assigned": (np.full((20, 2), -1), 1, "one"),
+    "twice one run": (RNG.integers(0, 3, (200, 1)).repeat(2, axis=1), 3, "unreplicated"),
     "one particle": (np.zeros((1, 2), dtype=int), 1, "one"),
     "an empty class": (
-        np.repeat(np.array([[0], [2]]), 100, axis=0).repeat(3, axis=1),
+        # Equal runs would be one run: a particle differs in each.
+        np.repeat([0, 2], 100)[:, None] ^ (2 * np.eye(200, 3, dtype=int)),
         2,
         "classes",
     ),
@@ -177,17 +202,38 @@ def test_degenerate_input_has_a_defined_answer(case):
     if verdict != "classes":
         assert (found.classes["q_value"] > 0.05).all()
     assert np.isfinite(found.stability).all()
+    assert (np.bincount(found.labels + 1)[1:] > 0).all()
     written = json.loads(json.dumps(found.number.record()))
     assert written["verdict"] == verdict and set(ELBOWS) < set(written)
 
 
-def test_all_pruned_leaves_an_empty_linkage(planted):
-    found = build(planted.labels, min_class_size=1500)
-    assert not found.intersections["kept"].any()
-    assert found.linkage.shape == (0, 4)
-    assert found.number.recommended == 4
-    by_elbow = build(planted.labels, min_class_size=1500, n_classes="origin")
-    assert (by_elbow.labels == -1).all()
+@pytest.mark.parametrize("wanted", ["auto", 5, "origin"])
+def test_small_intersections_are_pruned_with_their_particles(planted, wanted):
+    found = build(planted.labels, min_class_size=20, n_classes=wanted)
+    size = found.intersections["size"][found.intersection - 1]
+    np.testing.assert_array_equal(found.set_aside == "pruned", size < 20)
+    assert (found.labels[size < 20] == -1).all()
+    np.testing.assert_array_equal(found.intersections["kept"], found.intersections["size"] >= 20)
+
+
+def test_what_leaves_no_particle_is_refused(planted):
+    largest = build(planted.labels).intersections["size"][0]
+    expected = f"min_class_size: found 1500, expected at most {largest}"
+    with pytest.raises(OptionError, match=expected):
+        build(planted.labels, min_class_size=1500)
+    with pytest.raises(OptionError, match="consensus.min_stability: found 1.5, expected at most"):
+        build(planted.labels, min_stability=1.5)
+    with pytest.raises(OptionError, match="consensus.min_posterior: found 1.5, expected at most"):
+        build(planted.labels, min_posterior=1.5)
+
+
+def test_a_particle_without_a_class_says_why(planted):
+    found = build(planted.labels, min_posterior=0.9, min_stability=0.6)
+    between, pruned = (found.set_aside == reason for reason in ("between", "pruned"))
+    np.testing.assert_array_equal(between, found.class_posterior < 0.9)
+    np.testing.assert_array_equal(pruned, ~between & (found.stability < 0.6))
+    np.testing.assert_array_equal(found.labels == -1, between | pruned)
+    assert between.any() and pruned.any()
 
 
 def test_particles_no_run_assigned_stay_unassigned(planted):
@@ -195,8 +241,14 @@ def test_particles_no_run_assigned_stay_unassigned(planted):
     labels[:7] = -1
     labels[7:20, 1:] = -1
     found = build(labels)
-    assert (found.labels[:7] == -1).all()
-    assert (found.stability[:7] == 0).all()
+    for values in (found.stability, found.class_posterior, found.intersection, found.labels + 1):
+        assert (values[:7] == 0).all()
+    assert (found.set_aside[:7] == "").all()
+    # They count in no size and no share.
+    without = build(labels[7:])
+    for name, column in without.classes.items():
+        np.testing.assert_array_equal(found.classes[name], column)
+    np.testing.assert_array_equal(found.labels[7:], without.labels)
     assert found.number.recommended == 4
     strict = build(labels, min_stability=0.9)
     assert (strict.labels == -1).sum() > (found.labels == -1).sum()
@@ -211,6 +263,8 @@ def test_input_that_does_not_fit_is_refused():
         build_consensus(labels, ["a", "a"])
     with pytest.raises(ValueError, match="no particles"):
         build_consensus(labels[:0], ["a", "b"])
+    with pytest.raises(ValueError, match="no run assigned any of 10 particles"):
+        build_consensus(labels - 1, ["a", "b"])
     with pytest.raises(ValueError, match="posteriors of b"):
         build_consensus(labels, ["a", "b"], [None, np.ones((9, 1))])
     with pytest.raises(ValueError, match="posteriors of a: not all finite"):

@@ -26,6 +26,7 @@ checkpoint build_consensus:
     input:
         facts=rules.check_input.output,
         particles=rules.prepare_particles.output.particles,
+        fits=rules.find_outliers.output.fits,
         labels=[FOLDER.run(run).particles.star for run in RUNS],
         posteriors=[FOLDER.run(run).posteriors for run in RUNS],
         evidence=[

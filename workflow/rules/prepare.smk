@@ -42,6 +42,7 @@ rule prepare_particles:
         solvent_mask=PREPARED.solvent_mask,
         noise=PREPARED.noise,
         bad_images=PREPARED.bad_images,
+        outliers=PREPARED.outliers,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -62,6 +63,7 @@ rule prepare_particles:
         on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
+        outliers=config["outliers"],
         masks={k: v for k, v in config["masks"].items() if k != "focus"},
     message:
         "Preparing the particles at {params.filter_resolution} Å"

@@ -20,9 +20,10 @@ with job(snakemake) as work:
         ConsensusOptions(**{k: v for k, v in options.items() if k in known}),
         log_likelihood=runs.log_likelihood,
         run_groups=runs.groups,
+        starts=runs.starts,
         max_classes_supported=max(judged, default=None),
     )
-    write_consensus(folder.consensus, found, read_table(folder.prepare), work.suffixes)
+    write_consensus(folder, found, read_table(folder.prepare), work.suffixes)
     sizes = found.classes["size"]
     classes = "class" if len(sizes) == 1 else "classes"
     work.say(f"{len(sizes)} consensus {classes} of {', '.join(map(str, sizes))} particles")

@@ -18,7 +18,7 @@ with job(snakemake) as work:
         posteriors[joined.labels < 0] = 0
     found = Classification("external", joined.labels, posteriors)
     record = {"emjax_version": params.emjax, "options": run}
-    context = RunContext(table, work.suffixes, record=record)
+    context = RunContext(table, np.arange(table.n), work.suffixes, record=record)
     write_run(work.folder.run(f"ext-{run['name']}"), found, context)
     assigned = int((joined.labels >= 0).sum())
     work.say(

@@ -1,11 +1,18 @@
 """Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
 
 from emjax.campaign.job import job
+from emjax.classify.outliers import describe_outliers, leave_out
 from emjax.imaging.bad_images import say_bad_images
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
-from emjax.jobs.preparation import aligned_images, images_file, prepare_options, write_prepared
+from emjax.jobs.preparation import (
+    aligned_images,
+    images_file,
+    outlier_options,
+    prepare_options,
+    write_prepared,
+)
 from emjax.resolution import resolution_at
 
 with job(snakemake) as work:
@@ -19,7 +26,9 @@ with job(snakemake) as work:
     with images_file(folder, table, options.filter_resolution, precision) as images:
         aligned = aligned_images(table, params.scale == "input")
         found = prepare(aligned, options, mask, images, work.progress)
-    write_prepared(folder, found, table, work.suffixes)
+        work.say("looking for particles that fit nothing")
+        found, outliers = leave_out(found, outlier_options(params.outliers), options)
+    write_prepared(folder, found, outliers, table, work.suffixes)
     if bad := found.bad_images:
         said = say_bad_images(bad, table.image_name)
         work.say(f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}")
@@ -28,5 +37,7 @@ with job(snakemake) as work:
             f"half-sets of {missing} particles drawn at random (split_seed {params.split_seed}):"
             " their file has no random subset; the exports carry them"
         )
+    for sentence in describe_outliers(outliers):
+        work.say(sentence)
     resolution = resolution_at(found.mean.fsc, found.particles.extent)
     work.say(f"mean map at {resolution:.1f} Å")

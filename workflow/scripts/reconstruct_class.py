@@ -8,7 +8,15 @@ from emjax.imaging.reconstruct import reconstruct
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.particles.particle_set import read_particles
-from emjax.jobs.prepared import ctf_of, full_box_mask, groups_of, read_noise, read_scale, read_table
+from emjax.jobs.prepared import (
+    ctf_of,
+    full_box_mask,
+    groups_of,
+    poses_of,
+    read_noise,
+    read_scale,
+    read_table,
+)
 from emjax.jobs.reconstruction import write_reconstruction
 
 with job(snakemake) as work:
@@ -22,10 +30,11 @@ with job(snakemake) as work:
     prepared, mixed = read_table(prepare), config["on_mixed_optics"]
     source = read_particles(config["particles"], params.image_root, on_mixed_optics=mixed)
     particles = source.select(members)
+    rotations, shifts = poses_of(prepared)
     found = reconstruct(
         ImageStacks(particles).read,
-        particles.rotations,
-        particles.shifts,
+        rotations[members],
+        shifts[members],
         ctf_of(particles),
         read_scale(prepared)[members],
         groups_of(prepared)[members],

@@ -29,6 +29,7 @@ class Method:
 
     name: ClassVar[str]
     prefix: ClassVar[str]  # of its runs' names
+    seeds_vary: ClassVar[bool] = True  # else all seeds end in one answer and count as one run
     judged: ClassVar[str | None] = None  # what held-out particles judge, in words; None: nothing
 
     def options(self, config: Config) -> Config:

@@ -13,6 +13,8 @@ class Som(Method):
     """Maps of similar images."""
 
     name, prefix = "som", "som"
+    # The first regularisation flattens any start onto the leading plane of the images.
+    seeds_vary = False
 
     def batches(self, config: Config) -> list[Batch]:
         """`seeds_per_job` seeds each."""

@@ -38,6 +38,7 @@ from emjax.classify.operators.accumulator import Sums
 from emjax.classify.operators.passes import Engine, threads_at_hand
 from emjax.resolution import resolution_at
 
+NO_SEED = -1  # of mini-batches in the engine's own order
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 
 Listener = Callable[[Sequence[RunState]], None]
@@ -116,24 +117,33 @@ def online(
     """Online EM: an M-step after each mini-batch, on sums that forget at the learning rate.
 
     Mini-batches are consecutive blocks of the engine's shuffled order, about 1000 particles a
-    class, so runs of one K see the same ones whatever else the batch of runs holds.
+    class, so runs of one K see the same ones whatever else the batch of runs holds. Runs that
+    start from given maps differ by nothing but the order of these mini-batches: it is their seed's
+    own, and their passes are too.
     """
-    by_classes = sorted(range(len(states)), key=lambda i: states[i].run.n_classes)
+
+    def order_of(i: int) -> tuple[int, int]:
+        run = states[i].run
+        return run.n_classes, run.seed if options.initial == "input" else NO_SEED
+
     done = list(states)
-    for k, members in groupby(by_classes, key=lambda i: states[i].run.n_classes):
+    for (k, seed), members in groupby(sorted(range(len(states)), key=order_of), key=order_of):
         indices = list(members)
         for part in engine.portions([k] * len(indices)):
             own = indices[part]
-            group = _online_group(engine, scene, [states[i] for i in own], options, k)
+            group = _online_group(engine, scene, [states[i] for i in own], options, k, seed)
             for i, state in zip(own, group, strict=True):
                 done[i] = state
     return done
 
 
 def _online_group(
-    engine: Engine, scene: Scene, states: list[RunState], options: Em3dOptions, k: int
+    engine: Engine, scene: Scene, states: list[RunState], options: Em3dOptions, k: int, seed: int
 ) -> list[RunState]:
     batches = engine.layout.batches(options.online_batch_per_class * k)
+    if seed != NO_SEED:
+        order = np.random.default_rng((seed, k)).permutation(len(batches))
+        batches = [batches[i] for i in order.tolist()]
     n_iterations = options.online_epochs * len(batches)
     running: Sums | None = None
     for iteration in range(1, n_iterations + 1):

@@ -50,7 +50,7 @@ def export_results(
         raise InputError(table.file, None, "other particles or another order", expected)
     columns = {name: table.numbers(name) for name in _COLUMNS if name in table}
     # Half-sets as the exported half-maps have them, also where the input came without.
-    for name in (label("class_number"), label("half")):
+    for name in (label("class_number"), label("half"), label("intersection")):
         if name in table:
             columns[name] = table.integers(name)
     return export_campaign(target, particles, columns, classes, formats)

@@ -14,6 +14,7 @@ from emjax.io.fields import (
     ALIGNMENT_PIXEL_SIZE,
     IMAGE_NAME,
     ORIGINAL_NAME,
+    REFINED_POSE,
     SET_ASIDE,
     SET_ASIDE_REASONS,
     UID,
@@ -21,6 +22,7 @@ from emjax.io.fields import (
     label,
     star_columns,
 )
+from emjax.io.poses import euler_to_matrix, matrix_to_euler
 from emjax.io.star.relion import StarParticles, image_keys
 
 
@@ -46,6 +48,25 @@ def set_aside(source: StarParticles | CsParticles) -> np.ndarray:
     if unknown:
         raise InputError(source.file, SET_ASIDE, unknown[0], " or ".join(SET_ASIDE_REASONS))
     return reasons
+
+
+def refined_columns(rotations: np.ndarray, shifts: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of poses other than the input's.
+
+    Args:
+        rotations: RELION's A, `[n, 3, 3]`.
+        shifts: origins in Å, `[n, 2]`.
+    """
+    values = [*matrix_to_euler(rotations).round(6).T, *shifts.astype(float).round(6).T]
+    return dict(zip(REFINED_POSE, values, strict=True))
+
+
+def refined_poses(source: StarParticles) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rotations and origins (Å) of `refined_columns`; None where the file has none."""
+    if REFINED_POSE[0] not in source.particles:
+        return None
+    values = np.stack([source.particles.numbers(name) for name in REFINED_POSE], 1)
+    return euler_to_matrix(values[:, :3]), values[:, 3:]
 
 
 def as_bytes(text: np.ndarray) -> np.ndarray:

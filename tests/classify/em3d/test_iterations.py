@@ -133,6 +133,22 @@ def test_given_maps_are_used_or_refused(engine, scene, results):
             start_runs(engine, scene, [run], options, {run: maps})
 
 
+def test_seeds_of_given_maps_differ_by_the_order_of_their_mini_batches(engine, scene, results):
+    options = dataclasses.replace(QUICK, initial="input", full_iterations=2)
+    truth = results[1][0].maps
+    runs = [Run(3, seed) for seed in (0, 1, 2)]
+    given = dict.fromkeys(runs, truth)
+    found = classify(engine, scene, runs, options, initial_volumes=given)
+    assert len(engine.layout.batches(300)) > 1
+    assert not same(found[0], found[1]) and not same(found[1], found[2])
+    (alone,) = classify(engine, scene, runs[2:], options, initial_volumes=given)
+    assert same(alone, found[2])
+    # Without mini-batches nothing is left to chance: the consensus counts such runs once.
+    still = dataclasses.replace(options, online_epochs=0)
+    one, other = classify(engine, scene, runs[:2], still, initial_volumes=given)
+    assert same(one, other)
+
+
 def test_particle_limit_still_assigns_everyone(engine, scene, prepared):
     few = make_engine(prepared[0], particle_limit=300, block_pixels=15_000)
     (result,) = classify(few, scene, [Run(3, 0)], QUICK, everyone=engine)
