@@ -9,6 +9,7 @@ import pytest
 
 import emjax
 from emjax.campaign.folder import PrepareFolder
+from emjax.classify.outliers import OutlierOptions, leave_out
 from emjax.errors import InputError
 from emjax.imaging.bad_images import BadImages
 from emjax.imaging.prepare import PrepareOptions
@@ -31,7 +32,8 @@ def spoiled(particles: Path, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_the_library_goes_without_bad_images(spoiled: Path, tmp_path: Path):
     table = read_particles(spoiled)
-    found = emjax.prepare(table, 24)
+    options, off = PrepareOptions(24.0), OutlierOptions(0.0)
+    found = emjax.prepare(table, options, outliers=off)
     assert found.bad_images.rows.tolist() == [20, 30]
     everyone = np.arange(table.n)
     good = np.delete(everyone, [20, 30])
@@ -40,7 +42,7 @@ def test_the_library_goes_without_bad_images(spoiled: Path, tmp_path: Path):
     np.testing.assert_array_equal(*maps)
 
     folder = PrepareFolder(tmp_path / "prepare")
-    write_prepared(folder, found, table, (".star", ".cs"))
+    write_prepared(folder, *leave_out(found, off, options), table, (".star", ".cs"))
     assert read_tsv(folder.bad_images)["particle"].tolist() == [21, 31]
     for path in folder.particles.all((".star", ".cs")):
         reasons = set_aside(read_particles(path, check_images=False).source)
