@@ -20,6 +20,8 @@ from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.outliers import OutlierOptions, leave_out
+from emjax.classify.pose_error import PoseError
+from emjax.classify.pose_refinement import refine_poses
 from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
 from emjax.classify.som.runs import classify_images
@@ -49,6 +51,7 @@ def prepare(
     mask: Float[np.ndarray, "d d d"] | None = None,
     progress: Progress = lambda done, total: None,
     outliers: OutlierOptions | None = None,
+    pose_error: str | PoseError = "auto",
 ) -> Prepared:
     """Whitened, cropped images in memory, with the mean map, solvent mask and noise.
 
@@ -60,6 +63,8 @@ def prepare(
         mask: solvent mask on the particles' box; made from the mean map where None.
         progress: called with particles read and in all.
         outliers: which particles to set aside; as a campaign does where None.
+        pose_error: uncertainty of the poses, within which they are refined; `auto` finds it, `off`
+            takes them as exact.
 
     Raises:
         InputError: where options cannot be used, or too many images would spoil the rest.
@@ -68,7 +73,8 @@ def prepare(
     options = filter_resolution if given else PrepareOptions(float(filter_resolution))
     images = aligned_images(particles, options.scale == "input")
     prepared = preparation.prepare(images, options, mask, progress=progress)
-    return leave_out(prepared, outliers or OutlierOptions(), options)[0]
+    prepared, _ = leave_out(prepared, outliers or OutlierOptions(), options)
+    return refine_poses(prepared, pose_error, options, particles.micrograph)[0]
 
 
 def classify_em3d(

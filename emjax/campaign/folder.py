@@ -70,6 +70,7 @@ class PrepareFolder(Folder):
     solvent_mask = File("solvent_mask.mrc")
     noise = File("noise.tsv")  # power by optics group and shell
     outliers = File("outliers.json")  # how many fit no map, and what their scores mean
+    poses = File("poses.json")  # how far off they were, and how far they were moved
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property

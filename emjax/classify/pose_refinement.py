@@ -61,6 +61,17 @@ class _Step(NamedTuple):
     gain: Float[np.ndarray, " n"]  # in marginal log-likelihood over exact poses
 
 
+def describe_poses(found: Refinement) -> list[str]:
+    """How far the poses were off, in a sentence."""
+    if found.width is None:
+        return ["poses are exact as far as the images show"] if found.gain else []
+    return [
+        f"poses off by about {found.width.rotation * np.sqrt(3):.1f}° and"
+        f" {found.width.shift * np.sqrt(2):.1f} Å; refined by {found.rotation:.1f}° and"
+        f" {found.shift:.1f} Å (root mean square)"
+    ]
+
+
 def first_width(particles: Particles) -> PoseError:
     """Widths that the search for the right ones starts from: what moves fine features a little."""
     return PoseError(
@@ -89,10 +100,14 @@ def refine_poses(
         return prepared, Refinement(None, gain)
     given, shifts = prepared.particles.rotations, prepared.shifts
     offset = np.zeros((prepared.particles.n, N_COORDINATES))
-    for _ in range(ROUNDS):
-        prepared, offset = _round(prepared, width, offset)
-        prepared = reweigh(prepared, prepared.particles.weight, preparation)
     used = prepared.particles.weight > 0
+    for _ in range(ROUNDS):
+        prepared, offset, variance = _round(prepared, width, offset)
+        prepared = reweigh(prepared, prepared.particles.weight, preparation)
+        if option == "auto":
+            # Sharper maps show more of what poses are off by.
+            wider = _widened(width, (offset**2 + variance)[used])
+            offset, width = offset * _ratios(width, wider), wider
     cosine = (np.einsum("nij,nij->n", given, prepared.particles.rotations) - 1) / 2
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))[used]
     distance = np.linalg.norm(prepared.shifts - shifts, axis=1)[used]
@@ -110,19 +125,31 @@ def find_width(
     for _ in range(WIDTH_STEPS):
         step = _steps(prepared, width, np.zeros((particles.n, N_COORDINATES)))
         gain = block_interval(step.gain[used], None if blocks is None else blocks[used])
-        square = (step.coordinates**2 + step.variance)[used].mean(0)
-        shift, rotation = np.sqrt(square[:3].mean()), np.sqrt(square[3:].mean())
-        width = PoseError(float(width.rotation * rotation), float(width.shift * shift))
+        width = _widened(width, (step.coordinates**2 + step.variance)[used])
     assert gain is not None
     return (width if gain.low > 0 else None), gain
 
 
+def _widened(width: PoseError, square: Float[np.ndarray, "n 6"]) -> PoseError:
+    """Widths of which the expected squares of the coordinates are 1."""
+    mean = square.mean(0)
+    rotation, shift = (float(np.sqrt(part.mean())) for part in (mean[3:], mean[:3]))
+    return PoseError(width.rotation * rotation, width.shift * shift)
+
+
+def _ratios(before: PoseError, after: PoseError) -> Float[np.ndarray, " 6"]:
+    """Of the units of coordinates."""
+    return np.repeat([before.shift / after.shift, before.rotation / after.rotation], 3)
+
+
 def _round(
     prepared: Prepared, width: PoseError, offset: Float[np.ndarray, "n 6"]
-) -> tuple[Prepared, Float[np.ndarray, "n 6"]]:
+) -> tuple[Prepared, Float[np.ndarray, "n 6"], Float[np.ndarray, "n 6"]]:
     """Steps to the most probable poses, against the half-maps as they are."""
+    variance = np.zeros(offset.shape)
     for _ in range(STEPS):
-        move = _steps(prepared, width, offset).coordinates
+        step = _steps(prepared, width, offset)
+        move, variance = step.coordinates, step.variance
         length = np.linalg.norm(move, axis=1, keepdims=True)
         move = move * np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-9))
         offset = offset + move
@@ -130,7 +157,7 @@ def _round(
         _centre(prepared.particles, moves)
         particles = replace(prepared.particles, rotations=rotations)
         prepared = replace(prepared, particles=particles, shifts=prepared.shifts + moves)
-    return prepared, offset
+    return prepared, offset, variance
 
 
 def _centre(particles: Particles, moves: Float[np.ndarray, "n 2"]) -> None:

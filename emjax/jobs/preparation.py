@@ -9,6 +9,8 @@ import pandas as pd
 
 from emjax.campaign.folder import PrepareFolder
 from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers
+from emjax.classify.pose_error import PoseError
+from emjax.classify.pose_refinement import Refinement
 from emjax.imaging.bad_images import MEASURES, BadImages
 from emjax.imaging.crop import grid_for
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
@@ -40,6 +42,14 @@ def outlier_options(options: dict[str, Any]) -> OutlierOptions:
     named = {"auto": AUTO_RATE, "off": 0.0, False: 0.0}
     junk = options["junk"]
     return OutlierOptions(named[junk] if junk in named else junk, options["poses"])
+
+
+def pose_error_option(given: str | bool | dict[str, float]) -> str | PoseError:
+    """Option of the library from that of the configuration."""
+    if isinstance(given, dict):
+        return PoseError(given["rotation"], given["shift"])
+    # YAML reads off as false.
+    return given if isinstance(given, str) else "off"
 
 
 def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
@@ -79,6 +89,7 @@ def write_prepared(
     folder: PrepareFolder,
     found: Prepared,
     outliers: Outliers,
+    poses: Refinement,
     table: ParticleSet,
     suffixes: tuple[str, ...],
 ) -> None:
@@ -92,6 +103,7 @@ def write_prepared(
         write_volume(path, volume, particles.voxel_size)
     write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
     write_json(folder.outliers, outliers.record())
+    write_json(folder.poses, poses.record())
     reason = np.where(outliers.reason == "", "none", outliers.reason).astype("U5")
     reason[bad.rows] = "image"
     columns = {
@@ -100,7 +112,7 @@ def write_prepared(
         FIT: outliers.log_likelihood_ratio,
         SET_ASIDE: reason,
     }
-    if len(outliers.recovered):
+    if len(outliers.recovered) or poses.width:
         columns |= refined_columns(particles.rotations, found.shifts)
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)

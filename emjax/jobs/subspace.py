@@ -39,18 +39,18 @@ from emjax.io.mrc.volume import read_volume
 from emjax.jobs.prepared import Prepared
 
 
-def subspace_options(options: dict[str, Any], n_components: int | None = None) -> SubspaceOptions:
-    """Options of the analysis from those of the configuration."""
-    pose = options["pose_error"]
-    if pose is False:  # how YAML reads off
-        pose = "off"
-    if isinstance(pose, dict):
-        pose = PoseError(pose["rotation"], pose["shift"])
+def subspace_options(
+    options: dict[str, Any], pose_error: str | PoseError, n_components: int | None = None
+) -> SubspaceOptions:
+    """Options of the analysis from those of the configuration.
+
+    Of poses that were refined, an error is left that only the particles know.
+    """
     return SubspaceOptions(
         n_classes=tuple(options["n_classes"]),
         n_components=n_components or options["n_components"],
         iterations=options["iterations"],
-        pose_error=pose,
+        pose_error="off" if pose_error == "off" else "auto",
         regions=options["regions"],
         within_classes=options["within_classes"],
         evidence_seeds=options["evidence_seeds"],

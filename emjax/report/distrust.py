@@ -58,7 +58,7 @@ def _doubts_of_held_out(campaign: Campaign) -> Iterator[str]:
         if evidence(campaign, method).get("follows_poses"):
             yield (
                 f"The poses: classes of {words} follow their error. Refine them, or let subspace "
-                "runs allow for it (subspace.pose_error: auto)."
+                "runs allow for it (pose_error: auto)."
             )
 
 

@@ -29,6 +29,10 @@ rule check_input:
         "../scripts/check_input.py"
 
 
+# Images of one view have no volume that would say where poses are off.
+POSE_ERROR = config["pose_error"] if len(RUNS) > len(METHODS["som"].runs(config)) else "off"
+
+
 rule prepare_particles:
     input:
         facts=rules.check_input.output,
@@ -43,6 +47,7 @@ rule prepare_particles:
         noise=PREPARED.noise,
         bad_images=PREPARED.bad_images,
         outliers=PREPARED.outliers,
+        poses=PREPARED.poses,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -64,6 +69,7 @@ rule prepare_particles:
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
         outliers=config["outliers"],
+        pose_error=POSE_ERROR,
         masks={k: v for k, v in config["masks"].items() if k != "focus"},
     message:
         "Preparing the particles at {params.filter_resolution} Å"

@@ -29,6 +29,7 @@ rule fit_subspace:
     params:
         emjax=EMJAX_VERSION,
         focus=config["masks"]["focus"],
+        pose_error=POSE_ERROR,
         # More seeds or kept optima need no new basis.
         options={
             name: value

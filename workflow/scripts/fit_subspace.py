@@ -9,6 +9,7 @@ from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.statistics import latent_means
 from emjax.io.files import write_json, write_npy, write_tsv
+from emjax.jobs.preparation import pose_error_option
 from emjax.jobs.prepared import read_prepared
 from emjax.jobs.subspace import given_components, subspace_options
 
@@ -22,7 +23,11 @@ with job(snakemake) as work:
         operators,
         prepared.mean,
         mask,
-        subspace_options(params.options, None if given is None else len(given)),
+        subspace_options(
+            params.options,
+            pose_error_option(params.pose_error),
+            None if given is None else len(given),
+        ),
         prepared.micrographs,
         lambda *words: work.say(" ".join(map(str, words))),
         given,
