@@ -119,8 +119,8 @@ class MethodFolder(Folder):
     evidence_curve = File("evidence.tsv")  # held-out gain by number of classes
     basis = File("basis.npy")  # mean and components of a subspace
     statistics = File("statistics.npy")  # what each particle says about its coordinates
-    coordinates = File("coordinates.npy")  # their posterior means
-    labels = File("labels.npy")  # of every optimum that was kept
+    coordinates = File("coordinates.npy")  # posterior means; NaN for particles that take no part
+    labels = File("labels.npy")  # of every optimum that was kept, from 0; -1 has no class
     likelihood = File("likelihood.tsv")  # of every seed
     seeds = File("seeds.npy")  # where every seed ended
     optima = File("optima.tsv")  # distinct answers that were kept
