@@ -130,6 +130,9 @@ class MethodFolder(Folder):
 class OutliersFolder(Folder):
     """`outliers/`: how well every particle fits the classes that the runs found."""
 
+    gallery = File("gallery.mrcs")  # particles that were set aside, and others, with projections
+    gallery_list = File("gallery.star")  # one row per picture
+
     fits = File("fits.tsv")  # one row per particle
     record = File("outliers.json")  # how many fit none, and what their scores mean
 
