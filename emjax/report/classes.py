@@ -211,7 +211,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     )
     particles = campaign.particles.get("rlnClassNumber", np.zeros(0))
     size = float(row.get("size", (particles == c).sum()))
-    total = max(len(particles), 1)
+    total = max(int(campaign.takes_part.sum()), 1)
     alone = len(campaign.class_numbers) == 1
     facts, warnings = [], []
     low, high = row.get("occupancy_low"), row.get("occupancy_high")

@@ -106,9 +106,11 @@ def rebalance_notes(campaign: Campaign) -> list[str]:
     found, folder = campaign.rebalance, campaign.folder.rebalance
     notes = [str(found["warning"])] if found.get("warning") else []
     if "kept" in found and "cap" in found:
+        none = found.get("unassigned", 0)
         notes.append(
             f"{number(found['kept'])} of {number(found['kept'] + found['excluded'])} particles are "
-            f"kept in {campaign.link(folder.kept.star)}, the others in {folder.excluded.star.name}."
+            f"kept in {campaign.link(folder.kept.star)}, the others in {folder.excluded.star.name}"
+            + (f", among them {number(none)} of no class." if none else ".")
         )
     return notes
 

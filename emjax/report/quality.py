@@ -89,7 +89,7 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
 def occupancy_figure(campaign: Campaign) -> Figure | None:
     """Share of each class with its interval."""
     numbers = campaign.class_numbers
-    size, total = campaign.by_class("size"), len(campaign.particles.get("rlnClassNumber", ()))
+    size, total = campaign.by_class("size"), int(campaign.takes_part.sum())
     if not numbers or not size or not total:
         return None
     low, high = campaign.by_class("occupancy_low"), campaign.by_class("occupancy_high")
@@ -123,7 +123,9 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
         "occupancy",
         title,
         chart.svg(),
-        "Share of all particles; the thin bars are 95 % intervals from resampling particles and "
+        "Share of all particles"
+        + (" that take part" if total < len(campaign.takes_part) else "")
+        + "; the thin bars are 95 % intervals from resampling particles and "
         "runs: shares whose intervals overlap may be equal.",
         pd.DataFrame(rows),
     )
