@@ -11,6 +11,7 @@ from scipy.stats import hypergeom
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
 from emjax.report.aside import counts, sentences
+from emjax.report.figure import percent
 from emjax.report.fits import fit_figures, read_scores
 from emjax.report.gallery import gallery
 from emjax.report.landscape import landscape_figure
@@ -70,10 +71,12 @@ def test_shares_are_of_the_particles_that_take_part(folder: Path):
     campaign = read(folder)
     assert campaign.takes_part.sum() == 360 == (~np.isin(reasons, ("junk", "pose"))).sum()
     figure = occupancy_figure(campaign)
-    assert figure is not None and "that take part" in figure.reading
+    assert figure is not None and "of the particles that take part" in figure.title
     sizes = campaign.by_class("size")
     expected = [100 * sizes[c] / 360 for c in campaign.class_numbers]
     np.testing.assert_allclose(figure.data["percent"], expected)
+    share = percent(sizes[1], 360)
+    assert f"{sizes[1]:.0f} particles ({share} of 360)" in render(folder)
     tree = tree_data(campaign)
     assert tree is not None and tree["total"] == 360
 
