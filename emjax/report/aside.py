@@ -98,7 +98,7 @@ def bad_image_rows(campaign: Campaign) -> list[list[str]]:
     """The first of the images that were left out, with what is wrong with them."""
     table = campaign.table(campaign.folder.prepare.bad_images).head(MOST_IMAGES)
     return [
-        [number(row.particle), str(row.image), f"{row.reason}: {row.measure} {number(row.value)}",
-         number(row.limit)]
-        for row in table.itertuples()
+        [number(row["particle"]), str(row["image"]),
+         f"{row['reason']}: {row['measure']} {number(row['value'])}", number(row["limit"])]
+        for row in table.to_dict("records")
     ]  # fmt: skip

@@ -1,9 +1,10 @@
 """Particles to look at, each above the projection of its class's map."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from emjax.io.fields import FIT, MICROGRAPH_NAME
 from emjax.io.mrc.header import read_header
@@ -62,17 +63,21 @@ def gallery(campaign: Campaign) -> list[Group]:
     folder = campaign.folder.outliers
     if not folder.gallery_list.exists():
         return []
-    table = next(iter(read_lists(folder.gallery_list).values()))
+    records = next(iter(read_lists(folder.gallery_list).values())).to_dict("records")
     images = np.asarray(read_header(folder.gallery).open(), np.float32)
     groups = []
     for name, (title, note) in GROUPS.items():
-        rows = np.flatnonzero((table["emjaxGroup"] == name) & (table["emjaxPicture"] == "particle"))
-        pairs = [_pair(table.iloc[row], images[row], images[row + 1]) for row in rows]
+        # Every particle is followed by its projection.
+        pairs = [
+            _pair(record, images[row], images[row + 1])
+            for row, record in enumerate(records)
+            if record["emjaxGroup"] == name and record["emjaxPicture"] == "particle"
+        ]
         groups += [Group(title, note, pairs)] if pairs else []
     return groups
 
 
-def _pair(row: pd.Series, image: np.ndarray, projection: np.ndarray) -> Pair:
+def _pair(row: dict[Hashable, Any], image: np.ndarray, projection: np.ndarray) -> Pair:
     fit, c = float(row[FIT]), int(row["rlnClassNumber"])
     particle = f"particle {int(row['emjaxParticle']):,}"
     facts = [

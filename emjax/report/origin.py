@@ -1,5 +1,7 @@
 """Where particles that fit nothing come from: micrographs and viewing directions."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
@@ -17,8 +19,33 @@ PER_VIEW = 25  # particles that a direction's cell holds on average
 MOST_BANDS = 9  # of directions from pole to pole
 
 
-def excess(place: np.ndarray, aside: np.ndarray, n_places: int) -> pd.DataFrame:
-    """Particles of each place, those set aside, and the q-value of so many by chance.
+@dataclass(frozen=True)
+class Excess:
+    """Particles of each place, those set aside, and how unlikely so many are by chance."""
+
+    total: np.ndarray
+    aside: np.ndarray
+    p_value: np.ndarray
+    q_value: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of the particles that is set aside; 0 where there are none."""
+        return self.aside / np.maximum(self.total, 1)
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns, one row per place."""
+        counted = {"particles": self.total, "set_aside": self.aside}
+        return counted | {"p_value": self.p_value, "q_value": self.q_value}
+
+    def said(self, i: int) -> str:
+        """The numbers of one place."""
+        particles = plural(self.total[i], "particle")
+        return f"{self.aside[i]} of {particles}, q = {small(self.q_value[i])}"
+
+
+def excess(place: np.ndarray, aside: np.ndarray, n_places: int) -> Excess:
+    """Whether more particles of a place are set aside than if they were drawn at random.
 
     Args:
         place: number (from 0) of each particle's micrograph or direction.
@@ -27,11 +54,10 @@ def excess(place: np.ndarray, aside: np.ndarray, n_places: int) -> pd.DataFrame:
     """
     total = np.bincount(place, minlength=n_places)
     found = np.bincount(place, aside, n_places).astype(int)
-    n, k = len(place), int(aside.sum())
-    p = hypergeom.sf(found - 1, n, k, total)
+    p = hypergeom.sf(found - 1, len(place), int(aside.sum()), total)
     q, there = np.ones(n_places), total > 0
     q[there] = adjust_fdr(p[there], int(there.sum()))
-    return pd.DataFrame({"particles": total, "set_aside": found, "p_value": p, "q_value": q})
+    return Excess(total, found, p, q)
 
 
 def origin_figures(campaign: Campaign) -> list[Figure]:
@@ -51,100 +77,109 @@ def micrograph_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     names, place = np.unique(of_particle, return_inverse=True)
     if len(names) < 2:
         return None
-    table = excess(place, aside, len(names))
-    table.insert(0, "micrograph", names)
-    table = table.sort_values(["p_value", "micrograph"], ignore_index=True)
-    worst = table.head(WORST)
-    share = 100 * worst["set_aside"] / worst["particles"]
+    found = excess(place, aside, len(names))
+    order = np.argsort(found.p_value, kind="stable")
+    worst, share = order[:WORST], 100 * found.share
     chart = Chart(
-        (0, max(float(share.max()), 1.0) * 1.3), (len(worst), 0), 480, 70 + 24 * len(worst),
-        left=40 + 6 * MOST_NAME, label="Micrographs",
+        (0, max(float(share[worst].max()), 1.0) * 1.3), (len(worst), 0),
+        480, 70 + 24 * len(worst), left=40 + 6 * MOST_NAME, label="Micrographs",
     )  # fmt: skip
     chart.axes("particles that fit nothing (%)", "", y_ticks=[])
-    for i, row in enumerate(worst.itertuples()):
-        many = row.q_value < campaign.fdr
-        tip = (
-            f"{row.micrograph}: {row.set_aside} of {plural(row.particles, 'particle')}, "
-            f"q = {small(row.q_value)}"
-        )
-        chart.bar(0, share[i], i + 0.14, i + 0.86, tip, colour(1) if many else "var(--soft)")
-        y, count = chart.py(i + 0.5) + 4, f"{row.set_aside} of {row.particles}"
-        chart.text(chart.left - 6, y, _short(row.micrograph), "end", class_="tick")
-        chart.text(chart.px(share[i]) + 5, y, count, "start", class_="note")
+    for row, i in enumerate(worst.tolist()):
+        fill = colour(1) if found.q_value[i] < campaign.fdr else "var(--soft)"
+        end = float(share[i])
+        chart.bar(0, end, row + 0.14, row + 0.86, f"{names[i]}: {found.said(i)}", fill)
+        y, count = chart.py(row + 0.5) + 4, f"{found.aside[i]} of {found.total[i]}"
+        chart.text(chart.left - 6, y, _short(str(names[i])), "end", class_="tick")
+        chart.text(chart.px(end) + 5, y, count, "start", class_="note")
     chart.rule(x=100 * aside.mean())
-    significant = int((table["q_value"] < campaign.fdr).sum())
-    if significant:
-        held = int(table["set_aside"][:significant].sum())
+    many = found.q_value < campaign.fdr
+    title = f"What fits nothing is spread over the {len(names):,} micrographs as chance would"
+    if many.any():
+        verb = "has" if many.sum() == 1 else "have"
         title = (
-            f"{plural(significant, 'micrograph')} of {len(names):,} "
-            f"{'has' if significant == 1 else 'have'} more of what fits nothing than chance "
-            f"explains: {percent(held, aside.sum())} of it"
+            f"{plural(many.sum(), 'micrograph')} of {len(names):,} {verb} more of what fits "
+            f"nothing than chance explains: {percent(found.aside[many].sum(), aside.sum())} of it"
         )
-    else:
-        title = f"What fits nothing is spread over the {len(names):,} micrographs as chance would"
     return Figure(
         "aside-micrographs", title, chart.svg(),
         f"The {len(worst)} micrographs with the most unlikely counts; dashed, the share of all. "
         "Orange: more than chance explains, at the false-discovery rate asked for. Look at these: "
         "thick ice, carbon or crystals are often on few of them.",
-        table,
+        pd.DataFrame({"micrograph": names} | found.table()).iloc[order],
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Directions in cells of equal area: bands of equal height on the unit sphere."""
+
+    bands: int
+
+    @property
+    def n(self) -> int:
+        """Number of cells."""
+        return 2 * self.bands**2
+
+    def place(self, rot: np.ndarray, tilt: np.ndarray) -> np.ndarray:
+        """Cell of each direction, in degrees."""
+        around = ((rot + 180) % 360) / 360 * 2 * self.bands
+        down = (1 - np.cos(np.deg2rad(tilt))) / 2 * self.bands
+        column = np.minimum(around.astype(int), 2 * self.bands - 1)
+        return np.minimum(down.astype(int), self.bands - 1) * 2 * self.bands + column
+
+    def edges(self, i: int) -> tuple[float, float, float, float]:
+        """First and last rot in degrees, lowest and highest cosine of the tilt."""
+        band, column = divmod(i, 2 * self.bands)
+        rot, height = -180 + 180 * column / self.bands, 1 - 2 * band / self.bands
+        return rot, rot + 180 / self.bands, height - 2 / self.bands, height
+
+
 def view_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
-    """Share of particles that fit nothing by viewing direction, in cells of equal area."""
+    """Share of particles that fit nothing by viewing direction."""
     known = campaign.particles
     names = REFINED_POSE[:2] if REFINED_POSE[0] in known else ("rlnAngleRot", "rlnAngleTilt")
     if names[1] not in known:
         return None
-    rot, height = (known[names[0]] + 180) % 360 - 180, np.cos(np.deg2rad(known[names[1]]))
-    bands = int(np.clip(np.sqrt(len(rot) / PER_VIEW / 2), 3, MOST_BANDS))
-    column = np.minimum(((rot + 180) / 360 * 2 * bands).astype(int), 2 * bands - 1)
-    band = np.minimum(((1 - height) / 2 * bands).astype(int), bands - 1)
-    table = excess(band * 2 * bands + column, aside, 2 * bands**2)
-    share = table["set_aside"] / np.maximum(table["particles"], 1)
+    cells = Cells(int(np.clip(np.sqrt(len(aside) / PER_VIEW / 2), 3, MOST_BANDS)))
+    found = excess(cells.place(known[names[0]], known[names[1]]), aside, cells.n)
     chart = Chart((-180, 180), (-1, 1), 480, 300, left=64, label="Viewing directions")
     tilts = [(np.cos(np.deg2rad(t)), f"{t}°") for t in (0, 45, 60, 90, 120, 135, 180)]
     chart.axes("rot", "tilt", [(r, f"{r}°") for r in (-180, -90, 0, 90, 180)], tilts)
-    top = max(float(share.max()), 1e-9)
-    marked = []
-    for i, row in enumerate(table.itertuples()):
-        if not row.particles:
-            continue
-        b, c = divmod(i, 2 * bands)
-        x0, x1 = -180 + 180 * c / bands, -180 + 180 * (c + 1) / bands
-        y1, y0 = 1 - 2 * b / bands, 1 - 2 * (b + 1) / bands
+    top = float(found.share.max())
+    many = found.q_value < campaign.fdr
+    for i in np.flatnonzero(found.total).tolist():
+        rot, end, low, high = cells.edges(i)
         tip = (
-            f"rot {x0:.0f} to {x1:.0f}°, tilt {_tilt(y1):.0f} to {_tilt(y0):.0f}°: "
-            f"{row.set_aside} of {plural(row.particles, 'particle')}, q = {small(row.q_value)}"
+            f"rot {rot:.0f} to {end:.0f}°, tilt {_tilt(high):.0f} to {_tilt(low):.0f}°: "
+            f"{found.said(i)}"
         )
-        chart.bar(x0, x1, y0, y1, tip, heat_colour(share[i] / top)[0])
-        if row.q_value < campaign.fdr:
-            marked.append((x0, x1, y0, y1))
-    for x0, x1, y0, y1 in marked:
-        x, y, width, side = chart.px(x0), chart.py(y1), chart.px(x1), chart.py(y0)
-        chart.add("rect", x=x, y=y, width=width - x, height=side - y, class_="square")
+        chart.bar(rot, end, low, high, tip, heat_colour(found.share[i] / top)[0])
+    for rot, end, low, high in map(cells.edges, np.flatnonzero(many).tolist()):
+        x, y, right, bottom = chart.px(rot), chart.py(high), chart.px(end), chart.py(low)
+        chart.add("rect", x=x, y=y, width=right - x, height=bottom - y, class_="square")
     title = "No viewing direction has more of what fits nothing than chance explains"
-    if marked:
-        verb = "has" if len(marked) == 1 else "have"
+    if many.any():
+        verb = "has" if many.sum() == 1 else "have"
         title = (
-            f"{plural(len(marked), 'viewing direction')} of {int((table['particles'] > 0).sum())} "
-            f"{verb} more of what fits nothing than chance explains"
+            f"{plural(many.sum(), 'viewing direction')} of {(found.total > 0).sum()} {verb} more "
+            "of what fits nothing than chance explains"
         )
+    edges = np.array([cells.edges(i) for i in range(cells.n)])
+    where = {"rot_from": edges[:, 0], "tilt_from": np.rad2deg(np.arccos(edges[:, 3]))}
     return Figure(
         "aside-views", title, chart.svg(),
         f"Share of the particles in each direction that fits nothing: dark, none; yellow, "
         f"{percent(top, 1)}. Framed: more than chance explains, at the false-discovery rate asked "
         "for. A refinement puts images without a particle where noise correlates best, often into "
         "a few directions.",
-        table.assign(rot_from=-180 + 180 * (np.arange(len(table)) % (2 * bands)) / bands,
-                     tilt_from=_tilt(1 - 2 * (np.arange(len(table)) // (2 * bands)) / bands)),
+        pd.DataFrame(where | found.table()),
     )  # fmt: skip
 
 
-def _tilt(height: float | np.ndarray) -> float | np.ndarray:
+def _tilt(height: float) -> float:
     """Tilt in degrees of a height on the unit sphere."""
-    return np.rad2deg(np.arccos(np.clip(height, -1, 1)))
+    return float(np.rad2deg(np.arccos(np.clip(height, -1, 1))))
 
 
 def _short(name: str) -> str:

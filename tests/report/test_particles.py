@@ -136,13 +136,13 @@ def test_excess_is_the_tail_of_drawing_without_replacement():
     place = np.repeat([0, 1, 3], [50, 30, 20])
     aside = np.zeros(100, bool)
     aside[[0, 1, 50, *range(80, 90)]] = True
-    table = excess(place, aside, 4)
-    assert table["particles"].tolist() == [50, 30, 0, 20]
-    assert table["set_aside"].tolist() == [2, 1, 0, 10]
+    found = excess(place, aside, 4)
+    assert found.total.tolist() == [50, 30, 0, 20]
+    assert found.aside.tolist() == [2, 1, 0, 10]
     p = [hypergeom.sf(k - 1, 100, 13, n) for n, k in ((50, 2), (30, 1), (0, 0), (20, 10))]
-    np.testing.assert_allclose(table["p_value"], p)
+    np.testing.assert_allclose(found.p_value, p)
     # Of the three places that hold particles.
-    assert table["q_value"][3] == pytest.approx(3 * p[3])
+    assert found.q_value[3] == pytest.approx(3 * p[3])
 
 
 def test_micrographs_that_hold_most_of_it_are_named(folder: Path):
@@ -152,7 +152,7 @@ def test_micrographs_that_hold_most_of_it_are_named(folder: Path):
     assert micrographs.title == (
         "1 micrograph of 20 has more of what fits nothing than chance explains: " + share + " of it"
     )
-    assert micrographs.data["micrograph"][0] == "mic3.mrc"
+    assert micrographs.data["micrograph"].iloc[0] == "mic3.mrc"
     assert micrographs.data["set_aside"].sum() == 20 == views.data["set_aside"].sum()
     assert views.data["particles"].sum() == 400
     assert "mic3.mrc: 18 of 20 particles" in micrographs.drawing
