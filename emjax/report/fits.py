@@ -103,13 +103,17 @@ def _figure(campaign: Campaign, name: str, scores: Scores) -> Figure:
             ends = edges[i], edges[i + 1], base[i], base[i] + count[reason][i]
             chart.bar(*ends, tip, COLOURS[reason])
         base += count[reason]
-    shown = found.separated
-    if shown:
-        chart.line(middle.tolist(), fit.tolist(), style="stroke:var(--c0)")
-        chart.line(middle.tolist(), unfit.tolist(), style="stroke:var(--ink)")
+    curves = {}
+    if found.separated:
+        curves["expected of what fits"] = fit, "var(--c0)"
+    if found.share > 0:
+        curves["expected of what fits nothing"] = unfit, "var(--ink)"
+    for curve, stroke in curves.values():
+        chart.line(middle.tolist(), curve.tolist(), style=f"stroke:{stroke}")
     if scores.threshold is not None:
         chart.rule(x=scores.threshold, name=f"set aside below {scores.threshold:.1f}", lift=230)
-    _legend(chart, reasons, shown)
+    bars = [(NAMES[r], COLOURS[r]) for r in reasons]
+    _legend(chart, bars + [(name, stroke) for name, (_, stroke) in curves.items()])
     data = {"score_from": edges[:-1], "score_to": edges[1:]} | count
     return Figure(
         name, _title(campaign, scores), chart.svg(), _reading(scores),
@@ -117,13 +121,8 @@ def _figure(campaign: Campaign, name: str, scores: Scores) -> Figure:
     )  # fmt: skip
 
 
-def _legend(chart: Chart, reasons: list[str], curves: bool) -> None:
-    entries = [(NAMES[r], COLOURS[r]) for r in reasons]
-    if curves:
-        entries += [
-            ("expected of what fits", "var(--c0)"),
-            ("expected of what fits nothing", "var(--ink)"),
-        ]
+def _legend(chart: Chart, entries: list[tuple[str, str]]) -> None:
+    """Names with their colours above the plot."""
     x = chart.left
     for name, fill in entries:
         chart.add("rect", x=x, y=8, width=12, height=6, style=f"fill:{fill}")
@@ -162,8 +161,10 @@ def _reading(scores: Scores) -> str:
             f"{found.separation:.1f}, at least {SEPARATED:g} expected): at a finer "
             "filter_resolution images may say more."
         )
-    return text + (
-        f"Particles that fit score {found.fit.mean:.1f} ± {found.fit.sd:.1f}. Particles are set "
-        "aside from the left, as many as hold the fraction of fitting ones that outliers.junk "
-        "allows."
-    )
+    text += f"Particles that fit score {found.fit.mean:.1f} ± {found.fit.sd:.1f}."
+    if scores.aside.any():
+        text += (
+            " Particles are set aside from the left, as many as hold the fraction of fitting ones "
+            "that outliers.junk allows."
+        )
+    return text

@@ -18,7 +18,8 @@ GREYS = 1.0, 99.5  # percentiles of an image that are black and white
 GROUPS = {
     "junk": (
         "No particle in the image (junk)",
-        "From the worst fit to the one nearest to the threshold, beside the mean map.",
+        "From the worst fit to the one nearest to the threshold, beside the mean map. If the last "
+        "ones look like particles, lower outliers.junk.",
     ),
     "pose": (
         "A particle at another pose (pose)",
@@ -31,8 +32,7 @@ GROUPS = {
     ),
     "least": (
         "Kept: those that fit least",
-        "If these look like junk, raise outliers.junk; if some of those that were set aside look "
-        "like particles, lower it.",
+        "If these look like junk, raise outliers.junk.",
     ),
     "typical": ("Kept: typical particles of each class", "Of median fit in their class."),
 }
