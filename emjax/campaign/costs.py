@@ -98,6 +98,12 @@ def consensus(facts: Facts, runs: int) -> Cost:
     return Cost(memory, seconds, seconds, 60)
 
 
+def gallery(facts: Facts) -> Cost:
+    """A few slices, and one class's map at full box at a time."""
+    memory = facts.always_mb + 60 * 2e-4 * facts.pixels + 6e-5 * facts.box_size**3
+    return Cost(memory, 0, 20 + 1e-5 * facts.n)
+
+
 def reconstruct(facts: Facts) -> Cost:
     """Reading and inserting all images at full box, as if one class held them all."""
     seconds = 1e-7 * facts.n * facts.box_size**2

@@ -120,8 +120,8 @@ class MethodFolder(Folder):
     evidence_curve = File("evidence.tsv")  # held-out gain by number of classes
     basis = File("basis.npy")  # mean and components of a subspace
     statistics = File("statistics.npy")  # what each particle says about its coordinates
-    coordinates = File("coordinates.npy")  # their posterior means
-    labels = File("labels.npy")  # of every optimum that was kept
+    coordinates = File("coordinates.npy")  # posterior means; NaN for particles that take no part
+    labels = File("labels.npy")  # of every optimum that was kept, from 0; -1 has no class
     likelihood = File("likelihood.tsv")  # of every seed
     seeds = File("seeds.npy")  # where every seed ended
     optima = File("optima.tsv")  # distinct answers that were kept
@@ -130,6 +130,9 @@ class MethodFolder(Folder):
 @dataclass(frozen=True)
 class OutliersFolder(Folder):
     """`outliers/`: how well every particle fits the classes that the runs found."""
+
+    gallery = File("gallery.mrcs")  # particles that were set aside, and others, with projections
+    gallery_list = File("gallery.star")  # one row per picture
 
     fits = File("fits.tsv")  # one row per particle
     record = File("outliers.json")  # how many fit none, and what their scores mean

@@ -77,6 +77,12 @@ class Calibration:
         """Plain numbers, as JSON holds them."""
         return asdict(self) | {"separated": self.separated}
 
+    @classmethod
+    def read(cls, record: dict[str, Any]) -> "Calibration":
+        """That of which `record` gave these numbers."""
+        unfit, fit, decoys = Normal(**record["unfit"]), Signal(**record["fit"]), record["decoys"]
+        return cls(unfit, fit, Normal(**decoys), record["share"], record["separation"])
+
     def probability(self, score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """That a particle fits; 1 for all where the two cannot be told apart."""
         if not self.separated:
@@ -158,6 +164,11 @@ def _moments(score: Float[np.ndarray, " b"], mass: Float[np.ndarray, " b"]) -> t
     total = max(mass.sum(), 1e-9)
     mean = float(mass @ score / total)
     return mean, float(np.sqrt(mass @ (score - mean) ** 2 / total))
+
+
+def score_of(log_likelihood_ratio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Scores of log-likelihood ratios (nats): the root of twice the ratio, with its sign."""
+    return np.sign(log_likelihood_ratio) * np.sqrt(2 * np.abs(log_likelihood_ratio))
 
 
 def exceed_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.ndarray, " n"]:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import CampaignFolder, OutliersFolder
+from emjax.classify.calibration import Calibration, score_of
 from emjax.classify.outliers import Outliers
 from emjax.consensus.traces import name_class
+from emjax.io.fields import FIT
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.columns import set_aside
@@ -41,15 +43,24 @@ def write_outliers(
     """Write the fit of every particle, with what the preparation had set aside already."""
     before = set_aside(prepared.everyone.source)
     reason = np.where(found.reason == "", "none", found.reason)
+    # What was set aside before is not judged again: its probability is that of the mean map.
+    first = np.where(before == "none", found.probability, first_probability(prepared))
     table = {
         "particle": np.arange(len(before)) + 1,
         "fit": found.log_likelihood_ratio.round(3),
-        "probability": found.probability.round(6),
+        "probability": first.round(6),
         "set_aside": np.where(before == "none", reason, before),
         "best_map": np.asarray(names)[found.best],
     }
     write_json(folder.record, found.record())
     write_tsv(folder.fits, pd.DataFrame(table))
+
+
+def first_probability(prepared: Prepared) -> np.ndarray:
+    """That each particle fits the mean map, as the preparation found it."""
+    calibration = Calibration.read(read_json(prepared.folder.outliers)["calibration"])
+    fit = prepared.everyone.source.particles.numbers(FIT)  # type: ignore[union-attr]
+    return calibration.probability(score_of(fit))
 
 
 def read_reasons(folder: OutliersFolder) -> np.ndarray:

@@ -51,6 +51,12 @@ class Prepared:
         """Micrograph of each particle, which held-out evidence keeps whole."""
         return micrographs_of(self.table)
 
+    def for_everyone(self, values: np.ndarray, absent: float) -> np.ndarray:
+        """Values of the particles that take part as rows of the input; `absent` in the others."""
+        rows = np.full((self.everyone.n, *values.shape[1:]), absent, values.dtype)
+        rows[self.rows] = values
+        return rows
+
     def focus_mask(self, path: str | None) -> np.ndarray | None:
         """The user's focus mask, which is on the particles' box, on the cropped one."""
         if not path:

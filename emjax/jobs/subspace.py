@@ -145,6 +145,7 @@ class SubspaceSeeds:
             for run, k in zip(runs, kept, strict=True)
         ]
         write_npy(self._folder.seeds, seed_array(self._fits))
-        write_npy(self._folder.labels, np.stack([k.labels for k in kept], 1).astype(np.int16))
+        labels = np.stack([k.labels for k in kept], 1).astype(np.int16)
+        write_npy(self._folder.labels, self._prepared.for_everyone(labels, -1))
         write_tsv(self._folder.likelihood, pd.concat(self._tables))
         write_tsv(self._folder.optima, pd.DataFrame(rows))

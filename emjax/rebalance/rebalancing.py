@@ -65,6 +65,11 @@ class Rebalancing:
     cap: int | None
     equivalent_factor: float
 
+    @property
+    def unassigned(self) -> int:
+        """Particles that belong to no class; they are among the excluded ones."""
+        return len(self.kept) - int(self.sizes.sum())
+
     def table(self) -> dict[str, np.ndarray]:
         """Columns of superclasses.tsv, one row per class; numbers from 1, superclass 0 excluded."""
         return {
@@ -89,6 +94,7 @@ class Rebalancing:
             "keep": asdict(self.options)["keep"],
             "kept": int(self.kept.sum()),
             "excluded": int((~self.kept).sum()),
+            "unassigned": self.unassigned,
         }
 
     def sentences(self) -> list[str]:
@@ -96,6 +102,8 @@ class Rebalancing:
         found, kept, largest = self.superclasses, self.kept, self.options.max_superclass_size
         groups = "superclass" if found.n_superclasses == 1 else "superclasses"
         lines = [f"{found.n_superclasses} {groups}; {kept.sum()} of {len(kept)} particles kept"]
+        if self.unassigned:
+            lines[0] += f", {self.unassigned} belong to no class"
         if largest:
             lines.append(
                 f"at most {largest} per superclass, as with factor {self.equivalent_factor:g}"
@@ -132,8 +140,6 @@ def rebalance_classes(
     )
     largest = options.max_superclass_size
     kept = keep_particles(labels, found.labels, options.factor, largest, options.seed)
-    if options.keep:
-        kept &= labels >= 0
     of_superclass = superclass_sizes(labels, found.labels)
     return Rebalancing(
         options=options,
@@ -141,7 +147,7 @@ def rebalance_classes(
         superclass=superclass_of_particle(labels, found.labels),
         kept=kept,
         sizes=sizes,
-        kept_sizes=np.bincount(labels[kept & (labels >= 0)], minlength=k),
+        kept_sizes=np.bincount(labels[kept], minlength=k),
         cap=size_cap(of_superclass, options.factor, largest),
         equivalent_factor=equivalent_factor(of_superclass, largest) if largest else options.factor,
     )

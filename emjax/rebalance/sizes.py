@@ -79,13 +79,12 @@ def keep_particles(
 ) -> Bool[np.ndarray, " n"]:
     """Choose the particles to keep so that no superclass is larger than the cap.
 
-    Particles of an excluded class (superclass −1) are never kept. Unassigned particles (−1) belong
-    to no superclass: they are kept at factor 0, which discards nothing, and left out otherwise.
+    Unassigned particles (−1) and those of an excluded class (superclass −1) are never kept.
 
     Args:
         labels: Class of each particle, 0-based, −1 = unassigned.
         superclass_of_class: Superclass of each class, 0-based, −1 = excluded.
-        factor: Rebalance factor, 0 (keep all) to 1 (all superclasses equal).
+        factor: Rebalance factor, 0 (discard nothing) to 1 (all superclasses equal).
         max_size: Largest size of a superclass; overrides the factor's, which must not be 0.
         seed: Seed of the random discards.
 
@@ -95,8 +94,7 @@ def keep_particles(
     of_particle = superclass_of_particle(labels, superclass_of_class)
     cap = size_cap(superclass_sizes(labels, superclass_of_class), factor, max_size)
     if cap is None:
-        kept_unassigned = np.asarray(labels) < 0 if factor == 0 else False
-        return (of_particle >= 0) | kept_unassigned
+        return of_particle >= 0
     # One draw for all particles: the discards of a superclass do not hang on the other ones.
     draw = np.random.default_rng(seed).random(len(of_particle))
     order = np.lexsort((draw, of_particle))

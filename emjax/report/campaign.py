@@ -10,10 +10,23 @@ import pandas as pd
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.consensus.traces import read_traces
+from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE, SET_ASIDE
 from emjax.io.files import read_json, read_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.star.tables import StarTable, read_star
 from emjax.report.methods import JUDGED
+
+# Of the particles: what is read, where the table has it.
+NUMBERS = (
+    "rlnClassNumber",
+    "emjaxStability",
+    "emjaxClassPosterior",
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    *REFINED_POSE[:2],
+)
+TEXTS = (SET_ASIDE, MICROGRAPH_NAME)
+NOT_CLASSIFIED = ("image", "junk", "pose", "unassigned")  # reasons to take no part in the classes
 
 
 @dataclass(frozen=True)
@@ -82,13 +95,30 @@ class Campaign:
 
     @cached_property
     def particles(self) -> dict[str, np.ndarray]:
-        """Class, stability and posterior of every particle in the consensus."""
+        """What the consensus says of every particle: class, stability, fit, where it comes from."""
         path = self.folder.consensus.particles.star
         if not path.exists():
             return {}
         table = particle_table(path)
-        names = ("rlnClassNumber", "emjaxStability", "emjaxClassPosterior")
-        return {name: table.numbers(name) for name in names if name in table}
+        found = {name: table.numbers(name) for name in NUMBERS if name in table}
+        return found | {name: np.array(table.text(name)) for name in TEXTS if name in table}
+
+    @cached_property
+    def reasons(self) -> np.ndarray:
+        """Why each particle has no class, `none` where it has one; of none where nothing says it.
+
+        `unassigned` are those that some run has no class for.
+        """
+        classes = self.particles.get("rlnClassNumber", np.zeros(0))
+        given = self.particles.get(SET_ASIDE)
+        if given is None:
+            return np.full(len(classes), "none", "U10")
+        return np.where((given == "none") & (classes == 0), "unassigned", given)
+
+    @cached_property
+    def takes_part(self) -> np.ndarray:
+        """Whether each particle was classified; classes and their shares are of these."""
+        return ~np.isin(self.reasons, NOT_CLASSIFIED)
 
     @cached_property
     def class_numbers(self) -> list[int]:
@@ -144,6 +174,11 @@ class Campaign:
     def preparation(self) -> dict[str, Any]:
         """What the preparation found."""
         return self.json(self.folder.prepare.facts)
+
+    @cached_property
+    def judged_by_mean(self) -> dict[str, Any]:
+        """What the preparation found of particles that do not fit the mean map."""
+        return self.json(self.folder.prepare.outliers)
 
     @cached_property
     def rebalance(self) -> dict[str, Any]:

@@ -211,7 +211,8 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     )
     particles = campaign.particles.get("rlnClassNumber", np.zeros(0))
     size = float(row.get("size", (particles == c).sum()))
-    total = max(len(particles), 1)
+    total = max(int(campaign.takes_part.sum()), 1)
+    of_these = "" if total == len(particles) else f" of {total:,}"
     alone = len(campaign.class_numbers) == 1
     facts, warnings = [], []
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
@@ -235,4 +236,4 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
             warnings.append("Not larger than chance would make it, at the chosen rate.")
     if row.get("representative") is not None and not alone:
         facts.append(("Most similar input class", str(row["representative"])))
-    return f"{plural(int(size), 'particle')} ({percent(size, total)})", facts, warnings
+    return f"{plural(int(size), 'particle')} ({percent(size, total)}{of_these})", facts, warnings

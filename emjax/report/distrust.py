@@ -69,7 +69,10 @@ def _doubts_of_stability(campaign: Campaign) -> Iterator[str]:
         weak = [str(int(c)) for c, s in zip(classes, means, strict=True) if s < UNSTABLE]
         if weak:
             yield f"Particles of class {', '.join(weak)} move between classes from run to run."
-    stability = campaign.particles.get("emjaxStability", np.zeros(0))
+    stability = campaign.particles.get("emjaxStability")
+    if stability is None:
+        return
+    stability = stability[campaign.takes_part]
     loose = int((stability < 0.5).sum())
     if loose > 0.02 * len(stability):
         yield (

@@ -106,9 +106,12 @@ def rebalance_notes(campaign: Campaign) -> list[str]:
     found, folder = campaign.rebalance, campaign.folder.rebalance
     notes = [str(found["warning"])] if found.get("warning") else []
     if "kept" in found and "cap" in found:
+        none, left = found.get("unassigned", 0), found["excluded"]
+        of_none = ", which have no class." if none == left else f", {number(none)} of no class."
         notes.append(
             f"{number(found['kept'])} of {number(found['kept'] + found['excluded'])} particles are "
-            f"kept in {campaign.link(folder.kept.star)}, the others in {folder.excluded.star.name}."
+            f"kept in {campaign.link(folder.kept.star)}, the others in {folder.excluded.star.name}"
+            + (of_none if none else ".")
         )
     return notes
 

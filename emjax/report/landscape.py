@@ -245,9 +245,10 @@ def between_classes(points: np.ndarray, labels: np.ndarray) -> float:
 def landscape_figure(campaign: Campaign) -> Figure | None:
     """Particles in the first two components, with their consensus class."""
     z = campaign.array(campaign.folder.method(SUBSPACE).coordinates)
-    if z is None or z.ndim != 2 or z.shape[1] < 2 or not len(z):
+    if z is None or z.ndim != 2 or z.shape[1] < 2 or not np.isfinite(z).any():
         return None
-    pick = np.linspace(0, len(z) - 1, min(len(z), MOST_SPECKS)).astype(int)
+    rows = np.flatnonzero(np.isfinite(z[:, 0]))  # of the particles that take part
+    pick = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_SPECKS)).astype(int)]
     xy = np.asarray(z[pick, :2], float)
     labels = campaign.particles.get("rlnClassNumber", np.zeros(0)).astype(int)
     labels = labels[pick] if len(labels) == len(z) else np.zeros(len(pick), int)

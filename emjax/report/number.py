@@ -247,7 +247,7 @@ def tree_data(campaign: Campaign) -> dict | None:
         "q": [None if not np.isfinite(v) else float(v) for v in (zero if q is None else q)],
         "class": (zero if classes is None else np.nan_to_num(classes)).astype(int).tolist(),
         "chosen": chosen_number(campaign),
-        "total": int(len(campaign.particles.get("rlnClassNumber", ())))
+        "total": int(campaign.takes_part.sum())
         or int(np.nansum(numbers(campaign.intersections, "size"))),
         "top": float(tree[:, 2].max()) * 1.05 or 1.05,
         "plot": [PLOT["height"] - PLOT["bottom"], PLOT["top"]],

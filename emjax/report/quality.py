@@ -89,11 +89,12 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
 def occupancy_figure(campaign: Campaign) -> Figure | None:
     """Share of each class with its interval."""
     numbers = campaign.class_numbers
-    size, total = campaign.by_class("size"), len(campaign.particles.get("rlnClassNumber", ()))
+    size, total = campaign.by_class("size"), int(campaign.takes_part.sum())
     if not numbers or not size or not total:
         return None
     low, high = campaign.by_class("occupancy_low"), campaign.by_class("occupancy_high")
     share = {c: 100 * size[c] / total for c in numbers}
+    whose = "particles" if total == len(campaign.takes_part) else "particles that take part"
     top = max([*share.values(), *(100 * v for v in high.values() if np.isfinite(v))]) * 1.08
     chart = Chart((0.4, len(numbers) + 0.6), (0, top), label="Occupancy of the classes")
     every = max(1, len(numbers) // 12)
@@ -113,9 +114,9 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
             )
         rows.append({"class": c, "particles": size[c], "percent": share[c], "low": a, "high": b})
     largest = max(numbers, key=lambda c: share[c])
-    title = f"Class {largest} is the largest with {share[largest]:.0f} % of the particles"
+    title = f"Class {largest} is the largest with {share[largest]:.0f} % of the {whose}"
     if len(numbers) == 1:
-        title = f"One group holds {share[largest]:.0f} % of the particles"
+        title = f"One group holds {share[largest]:.0f} % of the {whose}"
     else:
         smallest = min(numbers, key=lambda c: share[c])
         title += f", class {smallest} the smallest with {share[smallest]:.0f} %"
@@ -123,7 +124,7 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
         "occupancy",
         title,
         chart.svg(),
-        "Share of all particles; the thin bars are 95 % intervals from resampling particles and "
+        f"Share of all {whose}; the thin bars are 95 % intervals from resampling particles and "
         "runs: shares whose intervals overlap may be equal.",
         pd.DataFrame(rows),
     )

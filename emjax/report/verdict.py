@@ -6,6 +6,7 @@ import numpy as np
 
 from emjax.report.advice import advise, continuum
 from emjax.report.agreement import agreement_sentence, strangers
+from emjax.report.aside import sentences
 from emjax.report.audit import flagged, say
 from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
@@ -101,6 +102,7 @@ def judge(campaign: Campaign) -> Verdict:
             f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: so many particles "
             "would not have been put together so consistently by unrelated runs."
         )
+    verdict.found.extend(sentences(campaign))
     _add_reasons(verdict, campaign)
     _add_picked(verdict, campaign)
     nothing = verdict.mood == "nothing"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.campaigns import make_campaign, render
+from tests.report.outlier_files import add_outliers
 
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
@@ -55,6 +56,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         changes = (
             {"campaign": "<script>document.title='broken'</script>"} if kind == "jittered" else {}
         )
+        if kind == "states":
+            add_outliers(folder, between=4)
         path = folder / "report.html"
         path.write_text(render(folder, **changes), encoding="utf-8")
         found[kind] = path

@@ -8,7 +8,11 @@ from emjax.report.number import cut_from_left, tree_layout
 
 pytestmark = pytest.mark.browser
 
-TABS = ["classes", "number", "runs", "audit", "provenance"]
+TABS = ["classes", "number", "runs", "particles", "audit", "provenance"]
+
+
+def tabs(page) -> list[str]:
+    return [t for t in TABS if page.locator(f"#tab-{t}").count()]
 
 
 def shown(page) -> list[str]:
@@ -28,7 +32,7 @@ def shown(page) -> list[str]:
 def test_contrast_and_roles_pass_axe(open_report, kind: str, width: int, theme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
     page = open_report(kind, width, theme)
-    for tab in TABS:
+    for tab in tabs(page):
         page.click(f"#tab-{tab}")
         found = axe.Axe().run(page).response["violations"]
         assert not [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found], tab
@@ -119,6 +123,21 @@ def test_hover_gives_numbers(open_report):
     bar.scroll_into_view_if_needed()
     bar.hover()
     assert "particles" in page.inner_text("#tip")
+
+
+def test_particles_are_seen_beside_their_projections(open_report):
+    page = open_report()
+    page.click("#tab-particles")
+    pairs = page.locator(".pairs figure")
+    assert pairs.count() == 9
+    widths = "images => images.map(i => [i.naturalWidth, i.getBoundingClientRect().width > 90])"
+    assert page.eval_on_selector_all(".pairs img", widths) == [[16, True]] * 18
+    pairs.first.scroll_into_view_if_needed()
+    pairs.first.hover()
+    said = page.inner_text("#tip")
+    assert said.startswith("Particle 61, no class, fit ") and said.endswith(
+        "micrograph <b>mic3.mrc"
+    )
 
 
 @pytest.mark.parametrize(

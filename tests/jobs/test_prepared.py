@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.io.particles.particle_set import read_particles
-from emjax.jobs.prepared import micrographs_of
+from emjax.jobs.prepared import Prepared, micrographs_of
 
 
 def test_held_out_evidence_divides_a_single_micrograph_by_particle(particles: Path):
@@ -16,3 +16,15 @@ def test_held_out_evidence_divides_a_single_micrograph_by_particle(particles: Pa
     assert several.micrograph is not None and micrographs_of(several) is several.micrograph
     single = dataclasses.replace(several, micrograph=np.full(table.n, "a.mrc"))
     assert micrographs_of(single) is None
+
+
+def test_values_of_those_that_take_part_stand_in_their_rows_of_the_input(particles: Path):
+    everyone = read_particles(particles / "particles.star")
+    rows = np.flatnonzero(np.arange(everyone.n) % 3)
+    prepared = Prepared.__new__(Prepared)
+    prepared.__dict__.update(everyone=everyone, rows=rows)
+    values = np.stack([rows, -rows], 1).astype(np.float32)
+    spread = prepared.for_everyone(values, np.nan)
+    assert spread.shape == (everyone.n, 2) and spread.dtype == np.float32
+    np.testing.assert_array_equal(spread[rows], values)
+    assert np.isnan(np.delete(spread, rows, 0)).all()

@@ -17,9 +17,10 @@ AFFINITY = np.array([[1.0, 0.95, 0.1], [0.95, 1.0, 0.1], [0.1, 0.1, 1.0]])
 LABELS = np.repeat([0, 1, 2, -1], [60, 40, 50, 10])
 
 
-def test_nothing_is_excluded_by_default():
+def test_only_particles_of_no_class_are_excluded_by_default():
     found = rebalance_classes(LABELS, AFFINITY, RebalanceOptions(superclasses=2))
-    assert found.kept.all() and found.cap is None
+    np.testing.assert_array_equal(found.kept, LABELS >= 0)
+    assert found.cap is None
     np.testing.assert_array_equal(found.superclasses.labels, [0, 0, 1])
     np.testing.assert_array_equal(found.superclass, np.repeat([0, 0, 1, -1], [60, 40, 50, 10]))
     np.testing.assert_array_equal(found.sizes, [60, 40, 50])
@@ -34,7 +35,11 @@ def test_superclasses_become_even_and_the_table_adds_up():
     assert table["kept"].sum() == found.kept.sum() == 100
     record = json.loads(json.dumps(found.record()))
     assert (record["kept"], record["excluded"], record["cap"]) == (100, 60, 50)
-    assert found.sentences()[0] == "2 superclasses; 100 of 160 particles kept"
+    assert record["unassigned"] == 10
+    said = "2 superclasses; 100 of 160 particles kept, 10 belong to no class"
+    assert found.sentences()[0] == said
+    everyone = rebalance_classes(LABELS[:150], AFFINITY, RebalanceOptions(superclasses=2))
+    assert everyone.sentences()[0] == "2 superclasses; 150 of 150 particles kept"
 
 
 def test_a_largest_size_is_named_with_its_factor():

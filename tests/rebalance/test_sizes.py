@@ -50,7 +50,7 @@ def test_unassigned_and_excluded() -> None:
     labels = np.array([-1, 0, 0, 1, 2])
     superclass = np.array([0, 1, -1])
     np.testing.assert_array_equal(superclass_of_particle(labels, superclass), [-1, 0, 0, 1, -1])
-    np.testing.assert_array_equal(keep_particles(labels, superclass, 0.0), [1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(keep_particles(labels, superclass, 0.0), [0, 1, 1, 1, 0])
     kept = keep_particles(labels, superclass, 0.5)
     np.testing.assert_array_equal(kept, [0, 1, 1, 1, 0])
 

@@ -21,6 +21,7 @@ RUNS = ["em3d-K02-s000", "em3d-K02-s001"]
 AFTER_CONSENSUS = {
     "build_consensus",
     "audit_classes",
+    "draw_gallery",
     "rebalance_classes",
     "export_classes",
     "render_report",
@@ -51,12 +52,15 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     consensus += ["particles.star", "intersections.tsv", "linkage.npy", "elbows.json"]
     consensus += ["stability.tsv", "agreement.tsv", "matching.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
-    prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv", "bad_images.tsv"]
+    prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
+    prepare += ["bad_images.tsv", "outliers.json", "poses.json"]
+    outliers = ["fits.tsv", "outliers.json", "gallery.mrcs", "gallery.star"]
     rebalance = ["affinity.npy", "superclasses.tsv", "rebalance.json"]
     rebalance += ["particles_kept.star", "particles_excluded.star"]
     expected = {f"runs/{name}/{file}" for name in RUNS for file in run}
     expected |= {f"consensus/{file}" for file in consensus}
     expected |= {f"prepare/{file}" for file in prepare}
+    expected |= {f"outliers/{file}" for file in outliers}
     expected |= {f"rebalance/{file}" for file in rebalance}
     expected |= {"runs/em3d/evidence.json", "runs/em3d/evidence.tsv"}
     assert written(finished) == expected | {

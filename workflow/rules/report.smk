@@ -33,6 +33,7 @@ rule render_report:
         elbows=rules.build_consensus.output.elbows,
         volumes=lambda wildcards: consensus_files(CONSENSUS.class_map),
         fsc=lambda wildcards: consensus_files(CONSENSUS.class_fsc),
+        gallery=rules.draw_gallery.output,
         rebalance=rules.rebalance_classes.output.superclasses,
         confounders=rules.audit_classes.output,
         provenance=rules.record_campaign.output,

@@ -72,7 +72,7 @@ def export_cryosparc(
     """Particles with class and posterior as a results group, for "Import Result Group".
 
     All fields, of passthrough files too, are in the one table; `particles_class_K.cs` are the
-    classes on their own.
+    classes on their own, `particles_unassigned.cs` those that belong to none.
     """
     folder = Path(folder)
     source = cryosparc_source(particles)
@@ -80,13 +80,9 @@ def export_cryosparc(
     records = with_cs_columns(whole, columns)
     number = np.asarray(columns[label("class_number")])
     written = []
-    parts = [("particles", np.ones(len(number), bool))]
-    parts += [
-        (f"particles_class_{k:03d}", number == k)
-        for k in range(1, int(number.max(initial=0)) + 1)
-        if (number == k).any()
-    ]
-    for name, rows in parts:
+    parts = {"particles": np.ones(len(number), bool)}
+    parts |= {f"particles_{name}": rows for name, rows in _members(number).items() if rows.any()}
+    for name, rows in parts.items():
         written += [folder / f"{name}.cs", folder / f"{name}.csg"]
         write_cs(written[-2], records[rows])
         write_text(written[-1], _group(name, records[rows]))
@@ -117,19 +113,24 @@ def _group(name: str, records: np.ndarray) -> str:
 
 
 def export_indices(folder: str | Path, number: np.ndarray) -> list[Path]:
-    """Row numbers (0-based) of the particles of each class, and of all assigned ones.
+    """Row numbers (0-based) of the particles of each class, of all assigned ones, and of no class.
 
     Written as `.npy` and as text, for `--ind` of cryoDRGN and for scripts.
     """
     folder = Path(folder)
-    sets = {f"class_{k:03d}": number == k for k in range(1, int(number.max(initial=0)) + 1)}
     written = []
-    for name, rows in {"assigned": number > 0, **sets}.items():
+    for name, rows in {"assigned": number > 0, **_members(number)}.items():
         index = np.flatnonzero(rows).astype(np.int64)
         written += [folder / f"{name}.npy", folder / f"{name}.txt"]
         write_npy(written[-2], index)
         write_text(written[-1], "".join(f"{i}\n" for i in index.tolist()))
     return written
+
+
+def _members(number: np.ndarray) -> dict[str, np.ndarray]:
+    """Which particles belong to each class, and to none where there are some, by file name."""
+    sets = {f"class_{k:03d}": number == k for k in range(1, int(number.max(initial=0)) + 1)}
+    return sets | ({"unassigned": number == 0} if (number == 0).any() else {})
 
 
 def export_table(path: str | Path, particles: ParticleSet, columns: dict[str, np.ndarray]) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.export.classes import ExportedClass
 from emjax.io.export.programs import FORMATS, export_campaign
-from emjax.io.fields import label
+from emjax.io.fields import FIT, SET_ASIDE, label
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.star.relion import particle_keys
 from emjax.io.star.tables import read_star
@@ -19,6 +19,7 @@ _COLUMNS = (
     label("posterior"),
     "emjaxStability",
     "emjaxClassPosterior",
+    FIT,
 )
 
 
@@ -33,7 +34,8 @@ def export_results(
 
     Args:
         target: folder to write to.
-        labels: STAR file with the class, posterior and stability of every particle.
+        labels: STAR file with the class, posterior, stability and fit of every particle, and why it
+            has no class.
         classes: maps by number of the class.
         particles: the campaign's input, read with its images.
         formats: any of `FORMATS`.
@@ -53,4 +55,6 @@ def export_results(
     for name in (label("class_number"), label("half"), label("intersection")):
         if name in table:
             columns[name] = table.integers(name)
+    if SET_ASIDE in table:
+        columns[SET_ASIDE] = np.array(table.text(SET_ASIDE))
     return export_campaign(target, particles, columns, classes, formats)

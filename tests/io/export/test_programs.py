@@ -29,6 +29,21 @@ def test_indices_and_table(exported):
     assert read_labels(exported / "particles.csv")[1].tolist() == [0, -1, 1, 0]
 
 
+def test_particles_of_no_class_are_on_their_own(exported):
+    part = read_particles(exported / "cryosparc" / "particles_unassigned.csg", exported.parent)
+    everyone = read_labels(exported / "cryosparc" / "particles.csg")[0]
+    assert part.identity.tolist() == everyone[[1]].tolist()
+    assert np.load(exported / "cryodrgn" / "unassigned.npy").tolist() == [1]
+    assert (exported / "cryodrgn" / "unassigned.txt").read_text() == "1\n"
+
+
+def test_no_file_is_about_unassigned_particles_where_there_are_none(star_set, classes, tmp_path):
+    particles = read_particles(star_set())
+    columns = {"rlnClassNumber": np.array([1, 2, 2, 1])}
+    written = export_campaign(tmp_path / "all", particles, columns, classes)
+    assert not [path.name for path in written if "unassigned" in path.name]
+
+
 def test_wrong_requests_are_errors(star_set, classes, tmp_path):
     particles = read_particles(star_set())
     with pytest.raises(InputError, match="found xmipp, expected any of relion"):

@@ -10,6 +10,7 @@ from emjax.io.export.classes import find_class
 from emjax.io.export.results import export_results
 from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
+from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.star.lists import read_lists
 from emjax.io.star.tables import read_star
@@ -56,6 +57,29 @@ def test_half_sets_that_the_campaign_drew_are_exported(results):
     assert data.integers("rlnRandomSubset").tolist() == [2, 1, 2]
     records = read_cs(folder / "export/cryosparc/particles.cs")
     assert records["alignments3D/split"].tolist() == [1, 0, 0, 1]
+
+
+def test_fit_and_reason_are_exported_and_come_back_from_cryosparc(results, tmp_path):
+    folder, where, particles = results
+    reasons, fit = ["none", "junk", "none", "none"], [120.5, -1.25, 87.0, 93.0]
+    table = read_particles(where[1])
+    write_particles(where[1], table, {"emjaxSetAside": np.array(reasons), "emjaxFit": fit})
+    export_results(*where, particles)
+    export = folder / "export"
+    assigned = read_star(export / "relion/run_it025_data.star")["particles"]
+    assert assigned.text("emjaxSetAside") == ["none"] * 3
+    unassigned = read_star(export / "relion/run_unassigned_data.star")["particles"]
+    assert unassigned.text("emjaxSetAside") == ["junk"]
+    assert unassigned.numbers("emjaxFit").tolist() == [-1.25]
+    listed = pd.read_csv(export / "particles.csv", keep_default_na=False)
+    assert listed["emjaxSetAside"].tolist() == reasons and listed["emjaxFit"].tolist() == fit
+    records = read_cs(export / "cryosparc/particles.cs")
+    assert records["emjax/set_aside"].tolist() == [reason.encode() for reason in reasons]
+    assert read_cs(export / "cryosparc/particles_unassigned.cs")["emjax/fit"].tolist() == [-1.25]
+    again = read_particles(export / "cryosparc/particles.cs", check_images=False)
+    assert set_aside(again.source).tolist() == reasons
+    write_particles(tmp_path / "again.cs", again, {"emjaxSetAside": set_aside(again.source)})
+    np.testing.assert_array_equal(read_cs(tmp_path / "again.cs"), records)
 
 
 def test_other_particles_are_refused(results):
