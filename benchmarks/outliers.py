@@ -19,7 +19,7 @@ from outliers_classes import classes
 from outliers_sets import Judged, percent, share
 from scipy.stats import binom, fisher_exact
 
-from emjax.classify.outliers import AUTO_RATE, POSE, OutlierOptions, Outliers
+from emjax.classify.outliers import AUTO_RATE, POSE, Outliers
 
 
 def realistic(quick: bool) -> list[Row]:
@@ -144,7 +144,9 @@ def within_rate(name: str, judged: Judged, all_of_it: bool = False) -> list[Row]
     of_all = share(aside, judged.good)
     result = f"{count} of {n} ({of_all:.2%} of the good ones)"
     apart = f"; separation {found.calibration.separation:.1f}"
-    rows = [Row(f"{name}: good ones of those set aside", result + apart, f"≤ {limit}", count <= limit)]
+    rows = [
+        Row(f"{name}: good ones of those set aside", result + apart, f"≤ {limit}", count <= limit)
+    ]
     junk, lost = share(aside, judged.junk), share(aside, judged.lost)
     bar = ("≥ 97 % of junk", junk >= 0.97) if all_of_it else ("", None)
     return [*rows, Row(f"{name}: junk, lost set aside", percent([junk, lost]), *bar)]
@@ -155,7 +157,7 @@ def calibration(quick: bool) -> list[Row]:
     rows = []
     for rate in () if quick else (0.01, 0.1):
         judged = sets.read_set("realistic", "particles_refined.star")
-        found = sets.prepare_set(judged, OutlierOptions(rate))[1]
+        found = sets.prepare_set(judged, rate)[1]
         aside = found.reason != ""
         count, n = int((judged.good & aside).sum()), int(aside.sum())
         limit = int(binom.ppf(0.975, n, rate))

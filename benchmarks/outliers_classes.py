@@ -10,7 +10,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.api import classify_em3d, classify_subspace, reconstruct
-from emjax.classify.outliers import OutlierOptions
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.prepare import Prepared
 from emjax.resolution import resolution_at
@@ -68,7 +67,7 @@ def compare(folder: str, star: str) -> dict[str, tuple[Quality, Quality]]:
     labels: dict[str, list[np.ndarray]] = {"em3d": [], "subspace": []}
     prepared = []
     for rate in (0.0, 0.05):
-        one = sets.prepare_set(judged, OutlierOptions(rate))[0]
+        one = sets.prepare_set(judged, rate)[0]
         runs = classify_em3d(one, N_CLASSES, SEEDS)
         labels["em3d"].append(max(runs, key=lambda run: run.log_likelihood or -np.inf).labels)
         assert judged.table is not None

@@ -8,7 +8,7 @@ import subspace_data as data
 from scipy.spatial.transform import Rotation
 from subspace_sets import draw_of
 
-from emjax.classify.outliers import OutlierOptions, Outliers, leave_out
+from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers, leave_out
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions, prepare
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 from emjax.jobs.preparation import aligned_images
@@ -91,9 +91,7 @@ def five_states() -> Judged:
 def rare_phantom(n: int = 4000, part: float = 0.03, junk: int = 240) -> Judged:
     """Two states of a phantom, one of them rare; the last images are noise."""
     states = phantom(2, 48, seed=5)
-    made = simulate(
-        states, n, seed=6, snr=0.5, fractions=np.array([1 - part, part]), scale_sd=0.15
-    )
+    made = simulate(states, n, seed=6, snr=0.5, fractions=np.array([1 - part, part]), scale_sd=0.15)
     pixels = made.images.copy()
     pixels[-junk:] = coloured_noise(junk, 48, np.random.default_rng(7))
     truth = made.states.copy()
@@ -137,12 +135,11 @@ def weaker(judged: Judged, factor: float, seed: int = 0) -> Judged:
     return replace(judged, images=replace(images, read=read))
 
 
-def prepare_set(
-    judged: Judged, options: OutlierOptions = OutlierOptions(), mask: np.ndarray | None = None
-) -> tuple[Prepared, Outliers]:
+def prepare_set(judged: Judged, rate: float = AUTO_RATE) -> tuple[Prepared, Outliers]:
     """The set prepared without what fits nothing, and what that was."""
     preparation = PrepareOptions(data.RESOLUTION)
-    return leave_out(prepare(judged.images, preparation, mask), options, preparation)
+    found = prepare(judged.images, preparation)
+    return leave_out(found, OutlierOptions(rate), preparation)
 
 
 def share(which: np.ndarray, among: np.ndarray) -> float:
@@ -152,4 +149,6 @@ def share(which: np.ndarray, among: np.ndarray) -> float:
 
 def percent(values: Sequence[float]) -> str:
     """Fractions as a reader wants them."""
-    return ", ".join(f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.1f} %" for value in values)
+    return ", ".join(
+        f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.1f} %" for value in values
+    )

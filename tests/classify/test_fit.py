@@ -1,4 +1,4 @@
-"""Fit of particles to volumes near their pose: amplitude, noise, and the coordinates of the pose."""
+"""Fit of particles to volumes near their pose: amplitude, noise, coordinates of the pose."""
 
 from dataclasses import replace
 

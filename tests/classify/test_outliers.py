@@ -42,9 +42,18 @@ def spoiled(made: Simulation, shift: float = 0.0) -> Simulation:
     return replace(made, images=images, rotations=rotations, shifts=shifts)
 
 
-def one_state(seed: int = 5, snr: float = 1.0, n: int = N) -> Simulation:
+def one_state(seed: int = 5, snr: float = 0.5, n: int = N) -> Simulation:
     """Particles of one state, whose contrast varies."""
     return simulate(phantom(1, BOX, 1), n, seed=seed, pixel_size=PIXEL, snr=snr, scale_sd=0.15)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_decoys():
+    """Enough for sets of this size, in a tenth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emjax.classify.outliers.DECOYS", 2000)
+        patch.setattr("emjax.classify.outliers.NOISE_IMAGES", 60)
+        yield
 
 
 @pytest.fixture(scope="module", name="clean")
@@ -200,7 +209,7 @@ def test_a_rare_state_keeps_its_particles():
     lost, kept = np.zeros(2, int), np.zeros(2, int)
     for seed in range(3):
         made = simulate(
-            states, N, seed=seed, pixel_size=PIXEL, snr=1.0, fractions=fractions, scale_sd=0.15
+            states, N, seed=seed, pixel_size=PIXEL, snr=0.5, fractions=fractions, scale_sd=0.15
         )
         before = prepare_images(spoiled(made).aligned(), OPTIONS)
         aside = leave_out(before, OutlierOptions(), OPTIONS)[1].reason != ""
@@ -253,7 +262,7 @@ def test_without_a_search_all_that_fits_nothing_is_junk(kept_set):
 def test_a_particle_that_fits_one_of_several_volumes_fits():
     """Two bodies that share nothing: the mean map of both is wrong for each."""
     bodies = np.concatenate([phantom(1, BOX, 1), phantom(1, BOX, 8)])
-    made = simulate(bodies, N, seed=9, pixel_size=PIXEL, snr=1.0)
+    made = simulate(bodies, N, seed=9, pixel_size=PIXEL, snr=0.5)
     prepared = prepare_images(spoiled(made).aligned(), OPTIONS)
     size, mask = prepared.particles.box_size, prepared.mean.solvent_mask
     volumes = np.stack([resample(body, size) for body in bodies])
@@ -282,9 +291,7 @@ def test_what_was_found_is_said(case, recovered):
     assert "separation 1.2, at least 2 expected" in said and "none is set aside" in said
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("rate", 1.0), ("rate", -0.1), ("poses", "delete")]
-)
+@pytest.mark.parametrize(("option", "value"), [("rate", 1.0), ("rate", -0.1), ("poses", "delete")])
 def test_unknown_options_are_refused(option, value):
     name = {"rate": "outliers.junk", "poses": "outliers.poses"}[option]
     with pytest.raises(OptionError, match=f"^{name}: found "):
