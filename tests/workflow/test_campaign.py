@@ -51,7 +51,8 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     consensus += ["particles.star", "intersections.tsv", "linkage.npy", "elbows.json"]
     consensus += ["stability.tsv", "agreement.tsv", "matching.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
-    prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
+    prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv", "bad_images.tsv"]
+    prepare += ["outliers.json"]
     rebalance = ["affinity.npy", "superclasses.tsv", "rebalance.json"]
     rebalance += ["particles_kept.star", "particles_excluded.star"]
     expected = {f"runs/{name}/{file}" for name in RUNS for file in run}
@@ -59,6 +60,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     expected |= {f"prepare/{file}" for file in prepare}
     expected |= {f"rebalance/{file}" for file in rebalance}
     expected |= {"runs/em3d/evidence.json", "runs/em3d/evidence.tsv"}
+    expected |= {"outliers/fits.tsv", "outliers/outliers.json"}
     assert written(finished) == expected | {
         "runs.tsv",
         "report.html",
