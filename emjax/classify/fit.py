@@ -117,9 +117,9 @@ def _fit(
     slices = make_slices(rotations, grid)
     k = len(target.volumes)
     volumes = jnp.concatenate([target.volumes, target.derivatives])
-    sliced = jax.lax.map(lambda v: _real(weights * slice_volume(v, slices)), volumes)
+    sliced = jax.lax.map(lambda v: as_real(weights * slice_volume(v, slices)), volumes)
     models, nuisance = sliced[:k], sliced[k:]
-    pixels = _real(images)
+    pixels = as_real(images)
     power = jnp.sum(pixels**2, -1)
     inner = jnp.einsum("kbt,bt->bk", models, pixels)
     own = jnp.einsum("kbt,kbt->bk", models, models)
@@ -143,5 +143,6 @@ def _fit(
     return score, amplitude, coordinates
 
 
-def _real(pixels: Complex[Array, "b p"]) -> Float[Array, "b t"]:
+def as_real(pixels: Complex[Array, "b p"]) -> Float[Array, "b t"]:
+    """Real parts of pixels, then imaginary ones."""
     return jnp.concatenate([pixels.real, pixels.imag], -1)

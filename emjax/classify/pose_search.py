@@ -204,6 +204,20 @@ def step_poses(
     best = fit.score.argmax(1)
     u = fit.coordinates[np.arange(len(best)), best]
     u = u * np.minimum(1, LARGEST_MOVE / np.maximum(np.linalg.norm(u, axis=1), 1e-9))[:, None]
-    shift = np.einsum("nij,nj->ni", rotations[:, :2], u[:, :3] * width.shift)
-    turn = Rotation.from_rotvec(-u[:, 3:] * np.deg2rad(width.rotation)).as_matrix()
-    return (rotations @ turn).astype(np.float32), (moves + shift).astype(np.float32)
+    turned, further = turn_poses(rotations, u, width)
+    return turned, moves + further
+
+
+def turn_poses(
+    rotations: Float[np.ndarray, "m 3 3"], coordinates: Float[np.ndarray, "m 6"], width: PoseError
+) -> tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 2"]]:
+    """Poses moved along the derivatives of a volume, and what that adds to origins in Å.
+
+    Args:
+        rotations: poses.
+        coordinates: of the three shifts and three rotations, in prior widths.
+        width: prior standard deviations.
+    """
+    shift = np.einsum("nij,nj->ni", rotations[:, :2], coordinates[:, :3] * width.shift)
+    turn = Rotation.from_rotvec(-coordinates[:, 3:] * np.deg2rad(width.rotation)).as_matrix()
+    return (rotations @ turn).astype(np.float32), shift.astype(np.float32)

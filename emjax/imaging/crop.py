@@ -18,7 +18,6 @@ from emjax.imaging.grids import (
     make_grid,
     real_transforms,
     spectra_to_pixels,
-    without_mean,
 )
 from emjax.imaging.particles import chunks
 from emjax.imaging.phases import shift_phases
@@ -86,7 +85,7 @@ def crop_images(
     power = np.zeros((int(group.max()) + 1, box_size // 2))
     census, counted = Census(group, box_size), np.zeros(n, bool)
     for rows, images in read_ahead(read, list(chunks(n, size))):
-        images, broken = _centred(images)
+        images, broken = _without_mean(images)
         good = census.add(rows, images, broken)
         counted[rows] = good
         spectra = real_transforms(images)
@@ -110,7 +109,7 @@ def crop_images(
     # The few that were judged before enough was known, and are judged otherwise now.
     for sign, rows in ((-1, np.flatnonzero(counted & ~good)), (1, np.flatnonzero(good & ~counted))):
         for part in chunks(len(rows), size):
-            spectra = real_transforms(_centred(read(rows[part]))[0])
+            spectra = real_transforms(_without_mean(read(rows[part]))[0])
             _add_power(power, spectra, group[rows[part]], sign)
     members = np.bincount(group, good, len(power))
     power[members == 0] = power.sum(0) / max(members.sum(), 1)
@@ -131,18 +130,19 @@ def read_ahead(
             yield rows, images
 
 
-def _centred(
+def _without_mean(
     images: Float[np.ndarray, "m d d"],
 ) -> tuple[Float[np.ndarray, "m d d"], Int[np.ndarray, " m"]]:
-    """Images without their means, 0 where a pixel is not finite; and how many are not."""
-    broken = np.zeros(len(images), int)
-    # A sum of finite pixels is finite, unless they are beyond all sense.
+    """Images of mean 0, blank where a pixel is not finite; and how many are not."""
     with np.errstate(over="ignore", invalid="ignore"):
-        doubtful = ~np.isfinite(images.sum((1, 2)))
+        mean = images.mean((1, 2), keepdims=True)
+    broken = np.zeros(len(images), int)
+    # Finite pixels have a finite mean, unless they are beyond all sense.
+    doubtful = ~np.isfinite(mean[:, 0, 0])
     if doubtful.any():
         broken[doubtful] = np.maximum(np.sum(~np.isfinite(images[doubtful]), (1, 2)), 1)
-        images = np.where(broken[:, None, None] > 0, np.float32(0), images)
-    return without_mean(images), broken
+        images, mean = (np.where(doubtful[:, None, None], np.float32(0), a) for a in (images, mean))
+    return images - mean, broken
 
 
 @jax.jit

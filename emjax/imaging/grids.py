@@ -94,12 +94,8 @@ def make_grid(
 
 def half_spectra(images: Float[np.ndarray, "m d d"]) -> Complex[np.ndarray, "m d h"]:
     """Transforms of images without their mean, origin at the corner, kx ≥ 0."""
-    return real_transforms(without_mean(images))
-
-
-def without_mean(images: Float[np.ndarray, "m d d"]) -> Float[np.ndarray, "m d d"]:
-    """Images of mean 0: a large common offset would cost single precision its digits."""
-    return images - images.mean((1, 2), keepdims=True)
+    # A large common offset would cost single precision its digits.
+    return real_transforms(images - images.mean((1, 2), keepdims=True))
 
 
 def real_transforms(images: Float[np.ndarray, "m d d"]) -> Complex[np.ndarray, "m d h"]:

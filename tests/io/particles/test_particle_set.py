@@ -13,6 +13,17 @@ def test_copies_of_one_image_are_known_as_such(star_set):
     assert read_particles(star_set(rlnImageName=names)).image.tolist() == [2, 0, 2, 1]
 
 
+def test_an_image_is_named_as_relion_writes_it(star_set):
+    path = star_set(
+        rlnImageName=["2@stack.mrcs", "000001@stack.mrcs", "4@stack.mrcs", "3@stack.mrcs"]
+    )
+    particles = read_particles(path)
+    assert [particles.image_name(row) for row in (0, 2)] == [
+        "000002@stack.mrcs",
+        "000004@stack.mrcs",
+    ]
+
+
 def test_optics_groups_of_different_size_are_refused_or_resampled(files, star_set, tmp_path):
     optics = {k: [v[0], v[0]] for k, v in files.optics.items()}
     optics |= {"rlnOpticsGroup": [1, 2], "rlnImagePixelSize": [3.0, 2.9]}
