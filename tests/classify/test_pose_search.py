@@ -25,7 +25,7 @@ def errors(one, other) -> np.ndarray:
 @pytest.fixture(name="simulation", scope="module")
 def one_state():
     """400 particles of one state."""
-    return simulate(phantom(1, BOX, 1), 400, seed=3, pixel_size=PIXEL, snr=0.5)
+    return simulate(phantom(1, BOX, 1), 400, seed=3, pixel_size=PIXEL, snr=3.0)
 
 
 @pytest.fixture(name="prepared", scope="module")
