@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from emjax.classify.fit import fit_particles, make_target
 from emjax.classify.outliers import without_particle
 from emjax.classify.pose_search import Poses, disc, orientations, search_poses
 from emjax.imaging.crop import crop_images, grid_for
@@ -71,13 +72,18 @@ def test_a_disc_holds_the_shifts_within_its_radius():
     assert disc(1.0, 4.0).tolist() == [[0, 0]]
 
 
-def test_poses_are_found_from_anywhere(found, simulation):
+def test_poses_are_found_from_anywhere(found, few, prepared, simulation):
     truth = simulation.rotations[:40]
     off = errors(found.rotations, truth)
-    # A few views of a phantom have a near double.
-    assert np.mean(off < 3) > 0.9
+    # At 18 Å a turn by 2° changes the images of so small a body little.
+    assert np.median(off) < 2 and np.mean(off < 6) > 0.95
+    # Nowhere does the search stop short of the truth.
+    mean = prepared[1]
+    target = make_target(mean.volume[None], mean.solvent_mask, few)
+    there = fit_particles(replace(few, rotations=truth.astype(np.float32)), target)
+    assert (found.score > there.best - 0.2).all()
     # The images are centred: nothing is to be moved, on either axis.
-    assert np.median(np.hypot(*found.moves[off < 3].T)) < 2
+    assert np.median(np.hypot(*found.moves.T)) < 2
     product = found.rotations @ np.swapaxes(found.rotations, 1, 2)
     np.testing.assert_allclose(product, np.tile(np.eye(3), (40, 1, 1)), atol=1e-5)
 
@@ -96,7 +102,7 @@ def test_shifts_are_found_with_them(few, prepared, simulation):
     whitened = pixels * np.sqrt(2 / particles.noise_power[0])[shells]
     moved = replace(few, images=whitened.astype(np.complex64), rows=None)
     found = search_poses(moved, mean.volume, mean.solvent_mask, MAX_SHIFT)
-    right = errors(found.rotations, simulation.rotations[:40]) < 3
+    right = errors(found.rotations, simulation.rotations[:40]) < 6
     assert right.mean() > 0.9
     # Å, on pixels of 6 Å.
     assert np.median(np.hypot(*(found.moves + off)[right].T)) < 2
