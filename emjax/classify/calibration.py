@@ -126,7 +126,7 @@ def calibrate(
 
 def _first_signal(score: Float[np.ndarray, " n"], reach: float) -> Signal:
     above = score[score >= reach] if np.any(score >= reach) else np.abs(score)
-    return Signal(float(np.median(above)), float(max(above.std(), 1.0)))
+    return Signal(max(float(np.median(above)), 0.1), float(max(above.std(), 1.0)))
 
 
 class _Mixture(NamedTuple):

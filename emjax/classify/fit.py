@@ -128,7 +128,9 @@ def _fit(
     gram = jnp.einsum("mbt,nbt->bmn", nuisance, nuisance)
     # The coordinates of a weak particle stand with a small factor: so does their prior.
     scale = jnp.clip(inner / jnp.maximum(own, 1e-20), *AMPLITUDES)
-    system = gram[:, None] + jnp.eye(N_COORDINATES) / scale[..., None, None] ** 2
+    noise = (power[:, None] - inner**2 / jnp.maximum(own, 1e-20)) / pixels.shape[-1]
+    prior = jnp.maximum(noise, 1e-20) / scale**2
+    system = gram[:, None] + prior[..., None, None] * jnp.eye(N_COORDINATES)
     right = jnp.stack([cross, jnp.broadcast_to(along[:, None], cross.shape)], -1)
     solved = jnp.linalg.solve(system, right)
     left_power = own - jnp.sum(cross * solved[..., 0], -1)
