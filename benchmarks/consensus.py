@@ -79,7 +79,8 @@ def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
     """The recommendation alone, as build_consensus makes it."""
     rng = np.random.default_rng(OPTIONS.seed)
     runs = order_runs(labels, [f"r{s:02d}" for s in range(labels.shape[1])])
-    fit = sample_votes(runs, intersect_runs(runs.labels), OPTIONS.fit_particles, rng)
+    limit = OPTIONS.sample_size(runs.n_classes)
+    fit = sample_votes(runs, intersect_runs(runs.labels), limit, rng)
     share = OPTIONS.min_fraction(len(labels))
     return runs, choose_number(fit, rng, OPTIONS.max_classes, share, OPTIONS.resamples)
 
@@ -87,8 +88,9 @@ def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
 def assign(runs: Runs, choice: Choice) -> np.ndarray:
     """Class of every particle by the chosen model, refined on ten times as many particles."""
     crossed = intersect_runs(runs.labels)
-    votes = sample_votes(runs, crossed, 10 * OPTIONS.fit_particles, np.random.default_rng(1))
-    return assign_particles(runs, crossed, iterate(votes, choice.model, 10)).labels
+    limit, every = 10 * OPTIONS.sample_size(runs.n_classes), np.ones(len(crossed.sizes), bool)
+    votes = sample_votes(runs, crossed, limit, np.random.default_rng(1))
+    return assign_particles(runs, crossed, every, iterate(votes, choice.model, 10)).labels
 
 
 def draw_campaign(rng: np.random.Generator, n_groups: int) -> tuple[list[int], float, int]:

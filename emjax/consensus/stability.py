@@ -11,6 +11,7 @@ from emjax.consensus.latent import LatentClasses, Votes, sum_runs
 
 _AGREEMENT_PARTICLES = 20_000
 _MIN_SIGNAL = 0.2
+APART = 0.6  # of a run's best pair: further than that it keeps two classes apart
 
 
 def informative_runs(votes: Votes) -> Float[np.ndarray, " r"]:
