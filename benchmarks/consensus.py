@@ -175,7 +175,7 @@ def check_confounders(report: Report, draws: int) -> None:
     for _ in range(draws):
         n = int(np.exp(rng.uniform(np.log(500), np.log(10_000))))
         shares = rng.dirichlet(np.full(int(rng.integers(2, 7)), 4.0))
-        audit = audit_confounders(rng.choice(len(shares), n, p=shares), draw_nuisances(n, rng), rng)
+        audit = audit_confounders(rng.choice(len(shares), n, p=shares), draw_nuisances(n, rng))
         alarms += bool((audit["q_value"] < 0.05).any())
         flags += bool(audit["flag"].any())
     report.say(

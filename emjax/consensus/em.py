@@ -51,11 +51,11 @@ class Fit(NamedTuple):
     entropy: Float[Array, ""]
 
 
-def bucket(n: int, least: int = 8) -> int:
-    """The next size of least · 2^i."""
+def bucket(n: int, least: int = 8, factor: int = 2) -> int:
+    """The next size of least · factor^i."""
     size = least
     while size < n:
-        size *= 2
+        size *= factor
     return size
 
 
@@ -113,6 +113,24 @@ def pad_model(
 def shared_votes(table: Table) -> Float[Array, "c c"]:
     """Particles that every two columns share."""
     return (table.votes * table.counts[:, None]).T @ table.votes
+
+
+@jax.jit
+def resample_shares(
+    table: Table,
+    log_weights: Float[Array, " g"],
+    log_rates: Float[Array, "g c"],
+    run_weights: Float[Array, "b r"] | Float[np.ndarray, "b r"],
+) -> Float[Array, "b g"]:
+    """Share of every class where the runs have other weights, which may be 0."""
+    by_run = jax.lax.map(lambda own: table.votes @ (log_rates * own).T, table.members)
+    shape, flat = by_run.shape[1:], by_run.reshape(len(by_run), -1)
+
+    def share(weights: Float[Array, " r"]) -> Float[Array, " g"]:
+        joint = (weights @ flat).reshape(shape) + log_weights
+        return table.counts @ jax.nn.softmax(joint, axis=1) / table.counts.sum()
+
+    return jax.lax.map(share, jnp.asarray(run_weights))
 
 
 @jax.jit
@@ -184,7 +202,7 @@ def merge_losses(
 ) -> Float[Array, "g g"]:
     """Likelihood per particle that merging two classes costs if memberships are certain."""
 
-    def negentropy(p: Float[Array, "... c"]) -> Float[Array, "..."]:
+    def negentropy(p: Float[Array, "... c"]) -> Float[Array, ...]:
         return (p * jnp.log(jnp.maximum(p, _FLOOR))) @ column_weights
 
     own = weights * negentropy(rates)
