@@ -2,7 +2,9 @@
 
     python benchmarks/consensus.py [--quick] [--check] [--only PART …]
 
-Parts: reference, calibration, recovery, confounders, scale. `--huge` adds 10⁷ particles × 50 runs.
+Parts: reference, calibration, recovery, states, replication, obedience, shapes, cuts, speed,
+confounders, scale. `--huge` adds 10⁷ particles × 50 runs; `--demo FOLDER` is where `emjax demo` ran
+(default: it runs in a folder of its own).
 Set OMP_NUM_THREADS=1 where other work shares the cores.
 """
 
@@ -12,10 +14,20 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
+from consensus_obedience import (
+    check_cuts,
+    check_obedience,
+    check_replication,
+    check_shapes,
+    check_speed,
+    check_states,
+)
 from consensus_reference import OPTIONS, Report, check_reference
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
@@ -238,7 +250,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="about a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     parser.add_argument("--huge", action="store_true", help="also 10⁷ particles × 50 runs")
-    parts = ("reference", "calibration", "recovery", "confounders", "scale")
+    parser.add_argument("--demo", type=Path, help="folder where `emjax demo` ran")
+    parts = ("reference", "calibration", "recovery", "states", "replication", "obedience")
+    parts += ("shapes", "cuts", "speed", "confounders", "scale")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     chosen = parser.parse_args()
     quick, report = chosen.quick, Report()
@@ -249,6 +263,19 @@ def main() -> int:
         check_calibration(report, 40 if quick else 1000)
     if "recovery" in chosen.only:
         check_recovery(report, 25 if quick else 300, 15 if quick else 100)
+    if "states" in chosen.only:
+        check_states(report, 6 if quick else 60)
+    if "replication" in chosen.only:
+        with tempfile.TemporaryDirectory() as scratch:
+            check_replication(report, chosen.demo or Path(scratch))
+    if "obedience" in chosen.only:
+        check_obedience(report)
+    if "shapes" in chosen.only:
+        check_shapes(report, 40 if quick else 200)
+    if "cuts" in chosen.only:
+        check_cuts(report, 20 if quick else 500)
+    if "speed" in chosen.only:
+        check_speed(report)
     if "confounders" in chosen.only:
         check_confounders(report, 50 if quick else 500)
     if "scale" in chosen.only:

@@ -110,9 +110,12 @@ def audit_confounders(
         values = np.asarray(values)[inside]
         features = _features(name, values)
         names += [VIEWING_DIRECTION if name == "rotations" else name] * k
-        if k:
-            found = score_groups(members, values) if features is None else None
-            scores.append(found or score_association(members, features))
+        if not k:
+            continue
+        if features is None:
+            scores.append(score_groups(members, values))
+        else:
+            scores.append(score_association(members, features))
     effects, p_values = np.concatenate([np.zeros((2, 0)), *scores], axis=1)
     q_values = adjust_fdr(p_values, len(p_values))
     return {

@@ -34,14 +34,17 @@ def volume_affinity(
     if not np.all(weight >= 0) or weight.sum() == 0:
         raise ValueError("mask: needs weights of 0 or more, of which some are above 0")
     with jax.enable_x64(True):
-        return _finish(np.asarray(_correlate(jnp.asarray(flat), jnp.asarray(weight))))
+        return _finish(np.asarray(_correlate(flat, weight)))
 
 
 @jax.jit
-def _correlate(flat: Float[Array, "k v"], weight: Float[Array, " v"]) -> Float[Array, "k k"]:
+def _correlate(
+    flat: Float[np.ndarray, "k v"] | Float[Array, "k v"],
+    weight: Float[np.ndarray, " v"] | Float[Array, " v"],
+) -> Float[Array, "k k"]:
     """Weighted correlation of every two rows; 0 where one is constant."""
-    centred = flat - (flat @ weight / weight.sum())[:, None]
-    covariance = (centred * weight) @ centred.T
+    centred = (flat - (flat @ weight / weight.sum())[:, None]) * jnp.sqrt(weight)
+    covariance = jnp.einsum("iv,jv->ij", centred, centred)
     scale = jnp.sqrt(jnp.diag(covariance))
     # A constant volume keeps rounding noise only: do not blow it up to a correlation.
     constant = scale <= 1e-12 * (jnp.abs(flat) @ weight + jnp.finfo(float).tiny)
