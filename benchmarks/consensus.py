@@ -2,7 +2,9 @@
 
     python benchmarks/consensus.py [--quick] [--check] [--only PART …]
 
-Parts: reference, calibration, recovery, confounders, scale. `--huge` adds 10⁷ particles × 50 runs.
+Parts: reference, calibration, recovery, states, replication, obedience, shapes, cuts, speed,
+confounders, scale. `--huge` adds 10⁷ particles × 50 runs; `--demo FOLDER` is where `emjax demo` ran
+(default: it runs in a folder of its own).
 Set OMP_NUM_THREADS=1 where other work shares the cores.
 """
 
@@ -12,10 +14,20 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
+from consensus_obedience import (
+    check_cuts,
+    check_obedience,
+    check_replication,
+    check_shapes,
+    check_speed,
+    check_states,
+)
 from consensus_reference import OPTIONS, Report, check_reference
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
@@ -79,7 +91,8 @@ def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
     """The recommendation alone, as build_consensus makes it."""
     rng = np.random.default_rng(OPTIONS.seed)
     runs = order_runs(labels, [f"r{s:02d}" for s in range(labels.shape[1])])
-    fit = sample_votes(runs, intersect_runs(runs.labels), OPTIONS.fit_particles, rng)
+    limit = OPTIONS.sample_size(runs.n_classes)
+    fit = sample_votes(runs, intersect_runs(runs.labels), limit, rng)
     share = OPTIONS.min_fraction(len(labels))
     return runs, choose_number(fit, rng, OPTIONS.max_classes, share, OPTIONS.resamples)
 
@@ -87,8 +100,9 @@ def recommend(labels: np.ndarray) -> tuple[Runs, Choice]:
 def assign(runs: Runs, choice: Choice) -> np.ndarray:
     """Class of every particle by the chosen model, refined on ten times as many particles."""
     crossed = intersect_runs(runs.labels)
-    votes = sample_votes(runs, crossed, 10 * OPTIONS.fit_particles, np.random.default_rng(1))
-    return assign_particles(runs, crossed, iterate(votes, choice.model, 10)).labels
+    limit, every = 10 * OPTIONS.sample_size(runs.n_classes), np.ones(len(crossed.sizes), bool)
+    votes = sample_votes(runs, crossed, limit, np.random.default_rng(1))
+    return assign_particles(runs, crossed, every, iterate(votes, choice.model, 10)).labels
 
 
 def draw_campaign(rng: np.random.Generator, n_groups: int) -> tuple[list[int], float, int]:
@@ -173,7 +187,7 @@ def check_confounders(report: Report, draws: int) -> None:
     for _ in range(draws):
         n = int(np.exp(rng.uniform(np.log(500), np.log(10_000))))
         shares = rng.dirichlet(np.full(int(rng.integers(2, 7)), 4.0))
-        audit = audit_confounders(rng.choice(len(shares), n, p=shares), draw_nuisances(n, rng), rng)
+        audit = audit_confounders(rng.choice(len(shares), n, p=shares), draw_nuisances(n, rng))
         alarms += bool((audit["q_value"] < 0.05).any())
         flags += bool(audit["flag"].any())
     report.say(
@@ -236,7 +250,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="about a minute")
     parser.add_argument("--check", action="store_true", help="exit 1 where a bar is missed")
     parser.add_argument("--huge", action="store_true", help="also 10⁷ particles × 50 runs")
-    parts = ("reference", "calibration", "recovery", "confounders", "scale")
+    parser.add_argument("--demo", type=Path, help="folder where `emjax demo` ran")
+    parts = ("reference", "calibration", "recovery", "states", "replication", "obedience")
+    parts += ("shapes", "cuts", "speed", "confounders", "scale")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     chosen = parser.parse_args()
     quick, report = chosen.quick, Report()
@@ -247,6 +263,19 @@ def main() -> int:
         check_calibration(report, 40 if quick else 1000)
     if "recovery" in chosen.only:
         check_recovery(report, 25 if quick else 300, 15 if quick else 100)
+    if "states" in chosen.only:
+        check_states(report, 6 if quick else 60)
+    if "replication" in chosen.only:
+        with tempfile.TemporaryDirectory() as scratch:
+            check_replication(report, chosen.demo or Path(scratch))
+    if "obedience" in chosen.only:
+        check_obedience(report)
+    if "shapes" in chosen.only:
+        check_shapes(report, 40 if quick else 200)
+    if "cuts" in chosen.only:
+        check_cuts(report, 20 if quick else 500)
+    if "speed" in chosen.only:
+        check_speed(report)
     if "confounders" in chosen.only:
         check_confounders(report, 50 if quick else 500)
     if "scale" in chosen.only:

@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from emjax.consensus import linkage, significance
+from emjax.consensus import linkage, merging, significance
 from emjax.consensus.build import ConsensusOptions, build_consensus
 from emjax.consensus.elbows import ELBOWS, find_elbows
 from emjax.consensus.intersections import (
@@ -110,14 +111,15 @@ def check_reference(report: Report) -> None:
 
 def replay(table, sizes, all_sizes, metric: str, theirs: np.ndarray) -> int:
     """The original's merges whose height is ours, and is the least there is."""
-    merger = linkage.Merger(table, sizes, all_sizes, metric)
     slot, equal = list(range(len(table))), 0
-    for first, second, height in theirs[:, :3]:
-        i, j = sorted((slot[int(first)], slot[int(second)]))
-        nearest = merger.closest()[2]
-        equal += abs(merger.distance[i, j] - height) < 1e-9 and abs(nearest - height) < 1e-9
-        merger.merge(i, j)
-        slot.append(i)
+    with jax.enable_x64(True):
+        groups = merging.begin(table, sizes, all_sizes, metric)
+        for first, second, height in theirs[:, :3]:
+            i, j = sorted((slot[int(first)], slot[int(second)]))
+            nearest = float(merging.closest(groups).height)
+            equal += abs(groups.distance[i, j] - height) < 1e-9 and abs(nearest - height) < 1e-9
+            groups = merging.merge_pair(groups, i, j, metric)
+            slot.append(i)
     return equal
 
 

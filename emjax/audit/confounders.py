@@ -89,7 +89,6 @@ def run_to_audit(
 def audit_confounders(
     labels: Int[np.ndarray, " n"],
     nuisances: Mapping[str, np.ndarray],
-    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Effect size and test of every nuisance in every class; columns of confounders.tsv.
 
@@ -97,7 +96,6 @@ def audit_confounders(
         labels: consensus class of every particle; -1 (left out of the audit).
         nuisances: by name. `rotations` [n, 3, 3] is taken as viewing direction and `shifts`
             [n, 2] as shift; other floats as scalars, integers and text as groups.
-        rng: for the shuffles of the groups.
 
     Returns:
         Class, nuisance, effect_size (0..1), p_value, q_value and flag, one row per pair. The
@@ -105,23 +103,23 @@ def audit_confounders(
         certain.
     """
     inside = labels >= 0
-    classes, names, scores = [], [], []
+    k = int(labels.max(initial=-1)) + 1
+    members = labels[inside] == np.arange(k)[:, None]
+    names, scores = [], []
     for name, values in nuisances.items():
         values = np.asarray(values)[inside]
         features = _features(name, values)
-        for c in range(int(labels.max(initial=-1)) + 1):
-            member = labels[inside] == c
-            classes.append(c)
-            names.append(VIEWING_DIRECTION if name == "rotations" else name)
-            scores.append(
-                score_groups(member, values, rng)
-                if features is None
-                else score_association(member, features)
-            )
-    effects, p_values = np.asarray(scores, dtype=np.float64).reshape(-1, 2).T
+        names += [VIEWING_DIRECTION if name == "rotations" else name] * k
+        if not k:
+            continue
+        if features is None:
+            scores.append(score_groups(members, values))
+        else:
+            scores.append(score_association(members, features))
+    effects, p_values = np.concatenate([np.zeros((2, 0)), *scores], axis=1)
     q_values = adjust_fdr(p_values, len(p_values))
     return {
-        "class": np.asarray(classes, dtype=np.int64),
+        "class": np.tile(np.arange(k), len(nuisances)),
         "nuisance": np.asarray(names, dtype=str),
         "effect_size": effects,
         "p_value": p_values,
@@ -144,7 +142,6 @@ def audit_classes(
     nuisances: Mapping[str, np.ndarray],
     scale: Float[np.ndarray, " n"],
     mask: Float[np.ndarray, "d d d"],
-    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Known nuisances, intensity scale and rigid-body motion: all columns of confounders.tsv.
 
@@ -153,12 +150,11 @@ def audit_classes(
         nuisances: see `audit_confounders`; those that do not vary are left out.
         scale: of every particle against the mean map.
         mask: of the solvent.
-        rng: for shuffles.
     """
     volumes = np.stack([resample(volume, len(mask)) for volume in audited.volumes])
     varying = {k: v for k, v in nuisances.items() if len(np.unique(v, axis=0)) > 1}
     parts = [
-        audit_confounders(audited.labels, varying, rng),
+        audit_confounders(audited.labels, varying),
         audit_intensity_scale(audited.labels, scale, volumes, mask),
         audit_rigid_body_motion(audited.labels, volumes, mask),
     ]
@@ -170,7 +166,6 @@ def audit_classifications(
     nuisances: Mapping[str, np.ndarray],
     scale: Float[np.ndarray, " n"],
     mask: Float[np.ndarray, "d d d"],
-    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """`audit_classes` of several classifications; classes are named as in traces, from 1.
 
@@ -179,11 +174,10 @@ def audit_classifications(
         nuisances: see `audit_confounders`.
         scale: of every particle against the mean map.
         mask: of the solvent.
-        seed: of shuffles, the same for each classification.
     """
     tables = []
     for run, classes in audited.items():
-        found = audit_classes(classes, nuisances, scale, mask, np.random.default_rng(seed))
+        found = audit_classes(classes, nuisances, scale, mask)
         names = [name_class(run, c + 1) if run else str(c + 1) for c in found["class"].tolist()]
         tables.append(found | {"class": np.asarray(names)})
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

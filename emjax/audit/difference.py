@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float, Int
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 FLAGGED_SHARE = 0.5  # of the difference map that a nuisance explains
 
 
+@jax.jit
 def differ_from_mean(
-    class_volumes: Float[np.ndarray, "k d d d"],
-    class_sizes: Float[np.ndarray, " k"] | Int[np.ndarray, " k"],
-    mask: Float[np.ndarray, "d d d"],
-) -> tuple[Float[np.ndarray, "k v"], Float[np.ndarray, "d d d"], Float[np.ndarray, " v"]]:
+    class_volumes: Float[Array, "k d d d"],
+    class_sizes: Float[Array, " k"] | Int[Array, " k"],
+    mask: Float[Array, "d d d"],
+) -> tuple[Float[Array, "k v"], Float[Array, "d d d"], Float[Array, " v"]]:
     """Difference of every class from the classes' mean inside the mask, that mean, and its unit.
 
     The mean map of all particles will not do: it was filtered otherwise than the classes' maps, and
     that difference, the same in all, outweighs those between the classes.
     """
-    mean = np.tensordot(class_sizes / max(float(class_sizes.sum()), 1.0), class_volumes, 1)
-    inside = mask > 0.05
-    differences = (class_volumes - mean)[:, inside] * mask[inside]
-    direction = mean[inside] * mask[inside]
-    return differences, mean, direction / max(float(np.linalg.norm(direction)), 1e-30)
+    sizes = jnp.asarray(class_sizes, float)
+    mean = jnp.tensordot(sizes / jnp.maximum(sizes.sum(), 1.0), class_volumes, 1)
+    weight = weight_of(mask)
+    differences = (class_volumes - mean).reshape(len(class_volumes), -1) * weight
+    direction = mean.reshape(-1) * weight
+    return differences, mean, direction / jnp.maximum(jnp.linalg.norm(direction), 1e-30)
 
 
-def explained_share(explained: np.ndarray, differences: np.ndarray) -> np.ndarray:
-    """Energy of what is explained over that of the differences, 0 where there is none."""
+def weight_of(mask: Float[Array, "d d d"]) -> Float[Array, " v"]:
+    """Weight of every voxel: the mask without its faint rim."""
+    return jnp.where(mask > 0.05, mask, 0).reshape(-1)
+
+
+@jax.jit
+def explained_share(
+    differences: Float[Array, "k v"], causes: Float[Array, "q v"]
+) -> Float[Array, " k"]:
+    """Energy of the differences in the span of the causes, 0 where there is no difference."""
+    values, vectors = jnp.linalg.eigh(causes @ causes.T)
+    kept = values > 1e-12 * jnp.maximum(values.max(), 1e-300)
+    parts = ((differences @ causes.T) @ vectors) ** 2 / jnp.where(kept, values, 1.0)
     energy = (differences**2).sum(axis=1)
-    energy[energy < 1e-12 * energy.max(initial=0.0)] = 0.0
-    return np.divide(
-        (explained**2).sum(axis=1), energy, out=np.zeros(len(energy)), where=energy > 0
-    )
+    there = energy > 1e-12 * energy.max()
+    explained = jnp.where(kept, parts, 0).sum(axis=1)
+    return jnp.where(there, explained / jnp.where(there, energy, 1.0), 0.0)

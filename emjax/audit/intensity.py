@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -25,8 +27,9 @@ def score_intensity_scale(
     molecule then differ by the mean map itself, those that lack a part by that part.
     """
     rescaled = class_volumes * class_scale[:, None, None, None]
-    differences, _, unit = differ_from_mean(rescaled, class_sizes, mask)
-    return explained_share((differences @ unit)[:, None], differences)
+    with jax.enable_x64(True):
+        differences, _, unit = differ_from_mean(*map(jnp.asarray, (rescaled, class_sizes, mask)))
+        return np.asarray(explained_share(differences, unit[None]))
 
 
 def audit_intensity_scale(
@@ -46,7 +49,7 @@ def audit_intensity_scale(
     total = np.bincount(labels[inside], weights=scale[inside], minlength=k)
     class_scale = np.where(sizes > 0, total / np.maximum(sizes, 1), 1.0)
     features = scalar_features(scale[inside])
-    p_values = np.asarray([score_association(labels[inside] == c, features)[1] for c in range(k)])
+    _, p_values = score_association(labels[inside] == np.arange(k)[:, None], features)
     q_values = adjust_fdr(p_values, k)
     shares = score_intensity_scale(class_volumes, sizes, class_scale, mask)
     return {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
-from emjax.audit.difference import FLAGGED_SHARE, differ_from_mean, explained_share
+from emjax.audit.difference import FLAGGED_SHARE, differ_from_mean, explained_share, weight_of
 from emjax.classify.pose_error import PoseError, derivative_volumes
 
 RIGID_BODY_MOTION = "rigid-body motion"
@@ -31,14 +33,30 @@ def score_rigid_body_motion(
     Near 0 for a part that comes or goes, near 1 for classes that sort particles by pose error.
     Intensity scale is removed first: a class of weaker images has not moved.
     """
-    differences, mean, unit = differ_from_mean(class_volumes, class_sizes, mask)
-    inside = mask > 0.05
-    moves = rigid_body_maps(mean)[:, inside] * mask[inside]
-    moves -= np.outer(moves @ unit, unit)
-    differences -= np.outer(differences @ unit, unit)
-    basis, singular, _ = np.linalg.svd(moves.T, full_matrices=False)
-    basis = basis[:, singular > 1e-6 * singular.max(initial=1e-30)]
-    return explained_share(differences @ basis, differences)
+    with jax.enable_x64(True):
+        differences, mean, unit = differ_from_mean(
+            *map(jnp.asarray, (class_volumes, class_sizes, mask))
+        )
+    moves = rigid_body_maps(np.asarray(mean)).reshape(-1, mask.size)
+    with jax.enable_x64(True):
+        return np.asarray(
+            _explain_by_motion(differences, jnp.asarray(moves), weight_of(jnp.asarray(mask)), unit)
+        )
+
+
+@jax.jit
+def _explain_by_motion(
+    differences: Float[Array, "k v"],
+    moves: Float[Array, "m v"],
+    weight: Float[Array, " v"],
+    unit: Float[Array, " v"],
+) -> Float[Array, " k"]:
+    """Share of the differences that the moves explain once the intensity scale is out of both."""
+
+    def without_scale(maps: Float[Array, "q v"]) -> Float[Array, "q v"]:
+        return maps - jnp.outer(maps @ unit, unit)
+
+    return explained_share(without_scale(differences), without_scale(moves * weight))
 
 
 def audit_rigid_body_motion(

@@ -16,9 +16,9 @@ from emjax.consensus.latent import (
     sum_runs,
     tabulate_labels,
 )
-from emjax.consensus.linkage import cut_tree
 from emjax.consensus.runs import Runs, gather_votes
 from emjax.consensus.stability import score_stability
+from emjax.consensus.tree import cut_tree
 
 _CHUNK = 50_000
 BETWEEN, PRUNED = "between", "pruned"

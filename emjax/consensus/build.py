@@ -34,6 +34,7 @@ from emjax.consensus.stability import compare_runs
 from emjax.consensus.tables import tabulate_classes, tabulate_intersections, tabulate_matching
 from emjax.errors import OptionError
 
+PARTICLES_PER_CLASS = 200
 LABELLINGS = ("auto", "tree", "model")
 
 
@@ -54,7 +55,8 @@ class ConsensusOptions:
         min_stability: particles whose runs agree less are set aside.
         max_classes: most classes considered.
         max_linked, max_listed: most intersections linked and listed, the largest first.
-        fit_particles: particles that the number is chosen on; 10 times as many refine the rates.
+        fit_particles: particles that the number is chosen on, but 200 for every class of the
+            largest run; 10 times as many refine the rates.
         resamples: resamplings of runs and particles for the number's uncertainty.
     """
 
@@ -64,10 +66,10 @@ class ConsensusOptions:
     n_classes: str | int = "auto"
     labelling: str = "auto"
     min_class_fraction: float = 0.015
-    min_class_particles: int = 200
+    min_class_particles: int = 50
     min_posterior: float = 0.5
     min_stability: float = 0.0
-    max_classes: int = 20
+    max_classes: int = 64
     max_linked: int = 500
     max_listed: int = 200_000
     fit_particles: int = 4000
@@ -78,6 +80,10 @@ class ConsensusOptions:
         """Smallest share of a consensus class; below 0.2 % the sample shows too few of it."""
         share = min(self.min_class_fraction, self.min_class_particles / max(n_particles, 1))
         return max(share, 0.002)
+
+    def sample_size(self, n_classes: Int[np.ndarray, " r"]) -> int:
+        """Particles that show enough of every class of runs with so many."""
+        return max(self.fit_particles, PARTICLES_PER_CLASS * int(n_classes.max()))
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def build_consensus(
     linked = np.flatnonzero(kept)[: options.max_linked]
     linkages = link_intersections(crossed, linked, runs, sizes, options.metric)
     elbows = find_elbows(*linkages)
-    fit = sample_votes(runs, crossed, options.fit_particles, rng, kept)
+    fit = sample_votes(runs, crossed, options.sample_size(runs.n_classes), rng, kept)
     choice = choose_number(
         fit,
         rng,
@@ -264,9 +270,10 @@ def _refine(
     """Latent classes of the number wanted, fitted to ten times as many particles."""
     model = choice.model
     if number != choice.recommended:
-        path = fit_path(fit, max(number, options.max_classes), rng)
-        model = path[max(g for g in path if g <= number)]
-    return iterate(sample_votes(runs, crossed, 10 * options.fit_particles, rng, kept), model, 10)
+        path = fit_path(fit, max(number, options.max_classes), rng, down_to=number)
+        model = path[max((g for g in path if g <= number), default=min(path))]
+    limit = 10 * options.sample_size(runs.n_classes)
+    return iterate(sample_votes(runs, crossed, limit, rng, kept), model, 10)
 
 
 def _spread(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -18,12 +18,10 @@ from emjax.consensus.latent import (
     fit_path,
     iterate,
     merge_classes,
-    score_bic,
     sum_runs,
 )
-from emjax.consensus.stability import informative_runs, separate_classes
+from emjax.consensus.stability import APART, informative_runs, separate_classes
 
-_APART = 0.6
 _MIN_SUPPORT = 0.5
 _MIN_OWN = 0.35
 _MIN_PURITY = 0.6
@@ -46,7 +44,7 @@ class Choice:
 
     Attributes:
         support: weighted fraction of runs that keep two classes apart.
-        scores: information criterion of every number of latent classes.
+        scores: log-evidence of every number of latent classes.
         counts: recommended number in every resampling of runs and particles.
         unexplained: share of the association between runs that the classes do not explain.
         run: the only run that has several classes, where there is one.
@@ -80,7 +78,7 @@ def support_pairs(
     apart = separate_classes(votes, model)
     total = max(float(weights.sum()), 1e-12)
     possible = np.minimum((1 - 1 / votes.n_classes) * g / max(g - 1, 1), 1.0)
-    counted = (apart > _APART) & (weights > 0)[:, None, None]
+    counted = (apart > APART) & (weights > 0)[:, None, None]
     fraction = np.einsum("r,rgh->gh", weights, counted) / max(float(weights @ possible), 1e-12)
     distance = np.einsum("r,rgh->gh", weights / total, apart)
     return np.minimum(fraction, 1.0), counted.sum(axis=0), distance
@@ -181,12 +179,6 @@ def merge_all(votes: Votes, model: LatentClasses) -> LatentClasses:
     return iterate(votes, model, 1)
 
 
-def best_by_bic(votes: Votes, path: dict[int, LatentClasses]) -> tuple[LatentClasses, dict]:
-    """The model with the best information criterion, and the criterion of all."""
-    scores = {g: score_bic(model, votes) for g, model in sorted(path.items())}
-    return path[max(scores, key=lambda g: scores[g])], scores
-
-
 def _is_continuum(votes: Votes, distinct: LatentClasses, pruned: LatentClasses) -> bool:
     """Classes that leave the runs associated within them; far less is asked of a chain of cuts."""
     if len(pruned.weights) < 2:
@@ -202,14 +194,19 @@ def _resample(votes: Votes, rng: np.random.Generator) -> Votes:
     weights = votes.run_weights * np.bincount(rng.integers(r, size=r), minlength=r)
     share = votes.counts / votes.counts.sum()
     counts = rng.multinomial(int(votes.counts.sum()), share).astype(np.float64)
-    rows = counts > 0
-    return replace(votes, table=votes.table[rows], counts=counts[rows], run_weights=weights)
+    return votes.reweigh(counts, weights)
+
+
+def most_classes(n_classes: Int[np.ndarray, " r"], max_classes: int) -> int:
+    """From how many latent classes to merge down: runs that merge states still tell more apart."""
+    combinations = float(np.prod(n_classes.astype(float)))
+    return int(min(max_classes, 3 * n_classes.max() + 6, combinations))
 
 
 def choose_number(
     votes: Votes,
     rng: np.random.Generator,
-    max_classes: int = 20,
+    max_classes: int = 64,
     min_fraction: float = 0.01,
     resamples: int = 20,
     max_classes_supported: int | None = None,
@@ -225,8 +222,9 @@ def choose_number(
         max_classes_supported: see `build_consensus`.
     """
     limit = max_classes_supported
-    path = fit_path(votes, max_classes, rng)
-    full, scores = best_by_bic(votes, path)
+    path = fit_path(votes, most_classes(votes.n_classes, max_classes), rng)
+    scores = {g: model.log_evidence for g, model in sorted(path.items())}
+    full = path[max(scores, key=lambda g: scores[g])]
     informative = np.flatnonzero(informative_runs(votes) > 0)
     if len(informative) == 1 and limit != 1:
         run = int(informative[0])
@@ -253,24 +251,20 @@ def choose_number(
 
 def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
     """The classes of the only run that has several."""
-    groups = np.unique(group)
-    g = len(groups)
-    model = estimate_rates(votes, (group[:, None] == groups[None]).astype(np.float32))
+    model = estimate_rates(votes, np.unique(group, return_inverse=True)[1])
+    g = len(model.weights)
     reason = (
         f"Not replicated: {g} classes of the only run that has several; a single run cannot be"
         " distinguished from chance."
     )
     nothing = np.zeros(0, dtype=int)
-    model = replace(model, log_likelihood=0.0)
     support, scores = np.ones((g, g)), {g: 0.0}
     return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, nothing, 0.0, run)
 
 
 def _count_resampled(votes, full, rng, min_fraction) -> int:
     drawn = _resample(votes, rng)
-    path, model = {}, iterate(drawn, full, 5)
-    path[len(model.weights)] = model
-    best = drop_spurious(drawn, best_by_bic(drawn, path)[0], min_fraction)
+    best = drop_spurious(drawn, iterate(drawn, full, 5), min_fraction)
     model = prune_classes(drawn, best, min_fraction)
     return 1 if _is_continuum(drawn, best, model) else len(model.weights)
 

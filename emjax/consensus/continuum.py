@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from emjax.consensus import em
 from emjax.consensus.intersections import class_offsets
 from emjax.consensus.latent import LatentClasses, Votes
-from emjax.consensus.stability import informative_runs, separate_classes
+from emjax.consensus.stability import APART, informative_runs, separate_classes
 
-_APART = 0.6
 _AGREED_CUT = 0.8
 _MAX_NEIGHBOURS = 0.84
 _MIN_WEAK = 0.8
@@ -65,7 +65,7 @@ def measure_chain(votes: Votes, model: LatentClasses) -> Chain:
     distance = np.einsum("r,rgh->gh", weights, apart)
     order = order_chain(distance)
     neighbours = order[:-1], order[1:]
-    supported = np.einsum("r,rg->g", weights, apart[:, *neighbours] > _APART)
+    supported = np.einsum("r,rg->g", weights, apart[:, *neighbours] > APART)
     everyone = distance[np.triu_indices(g, 1)].mean()
     return Chain(
         order,
@@ -83,8 +83,8 @@ def measure_unexplained(votes: Votes, model: LatentClasses) -> float:
     """
     ends = class_offsets(votes.n_classes)
     total = max(float(votes.counts.sum()), 1.0)
-    table = votes.table.astype(np.float64)
-    observed = (table * votes.counts[:, None]).T @ table
+    c = votes.table.shape[1]
+    observed = np.asarray(em.shared_votes(votes.padded), np.float64)[:c, :c]
     expected = (model.rates * model.weights[:, None]).T @ model.rates
     left = shared = 0.0
     for s in range(1, len(votes.n_classes)):

@@ -10,19 +10,24 @@ Source: Dawid and Skene 1979, Applied Statistics 28, 20; Goodman 1974, Biometrik
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import gammaln
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from emjax.consensus import em
 from emjax.consensus.intersections import class_offsets
 
-_PSEUDO_COUNT = 1.0
 _START_STEPS = 8  # of k-means: EM refines what it finds
+_SPARE = 2  # groups that k-means makes for one class
+_LEVELS = 6  # numbers of classes that are fitted at once
+_PAST_PEAK = 8  # numbers of classes below the best that end the path
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,20 @@ class Votes:
         """Votes for each input class."""
         return self.counts @ self.table
 
+    @cached_property
+    def padded(self) -> em.Table:
+        """The same on the device."""
+        return em.pad_table(self.table, self.counts, self.n_classes, self.run_weights)
+
+    def reweigh(
+        self, counts: Float[np.ndarray, " m"], run_weights: Float[np.ndarray, " r"]
+    ) -> Votes:
+        """The same votes of other numbers of particles and runs of other weights."""
+        votes = replace(self, counts=counts, run_weights=run_weights)
+        padded = em.reweigh(self.padded, counts, votes.column_weights)
+        votes.__dict__["padded"] = padded  # the table need not go to the device again
+        return votes
+
 
 @dataclass(frozen=True)
 class LatentClasses:
@@ -60,11 +79,14 @@ class LatentClasses:
         weights: fraction of the particles in every class.
         rates: P(input class | consensus class), summing to 1 over the classes of each run.
         log_likelihood: weighted log-likelihood of the votes, in nats.
+        log_evidence: the same with the parameters integrated out, which more classes do not
+            always raise.
     """
 
     weights: Float[np.ndarray, " g"]
     rates: Float[np.ndarray, "g c"]
-    log_likelihood: float
+    log_likelihood: float = -np.inf
+    log_evidence: float = -np.inf
 
 
 def tabulate_labels(
@@ -94,56 +116,67 @@ def assign_posterior(
     votes: Votes, model: LatentClasses
 ) -> tuple[Float[np.ndarray, "m g"], Float[np.ndarray, " m"]]:
     """Posterior over the consensus classes and the log-likelihood of every row."""
-    log_rates = (np.log(model.rates) * votes.column_weights).astype(np.float32)
-    joint = votes.table @ log_rates.T
-    joint += np.log(model.weights).astype(np.float32)
-    top = joint.max(axis=1, keepdims=True)
-    joint -= top
-    np.exp(joint, out=joint)
-    total = joint.sum(axis=1, keepdims=True)
-    joint /= total
-    return joint, (top + np.log(total))[:, 0].astype(np.float64)
+    table, (m, g) = votes.padded, (len(votes.counts), len(model.weights))
+    found = em.posteriors(table, *em.pad_model(model.weights, model.rates, len(table.weights)))
+    posterior, likelihood = (np.asarray(values) for values in found[:2])
+    return posterior[:m, :g], likelihood[:m].astype(np.float64)
 
 
-def estimate_rates(
-    votes: Votes, posterior: Float[np.ndarray, "m g"], log_likelihood: float = -np.inf
-) -> LatentClasses:
-    """Most probable parameters under given memberships, with one pseudo-count per run and class."""
-    weighted = posterior * votes.counts.astype(posterior.dtype)[:, None]
-    mass = weighted.sum(axis=0, dtype=np.float64)
-    joint = (weighted.T @ votes.table.astype(posterior.dtype, copy=False)).astype(np.float64)
-    margin = joint.sum(axis=0) + 1e-6
-    share = margin / np.repeat(sum_runs(margin, votes.n_classes), votes.n_classes)
-    joint += _PSEUDO_COUNT * share
+def estimate_rates(votes: Votes, group: Int[np.ndarray, " m"]) -> LatentClasses:
+    """Most probable parameters of given groups, with one pseudo-count per run and class."""
+    members = np.eye(int(group.max()) + 1, dtype=np.float32)[group] * votes.counts[:, None]
+    joint = members.T @ votes.table.astype(np.float64)
+    joint += em.PSEUDO_COUNT * _margin(votes)
     rates = joint / np.repeat(sum_runs(joint, votes.n_classes), votes.n_classes, axis=-1)
-    weights = (mass + 1e-3) / (mass + 1e-3).sum()
-    return LatentClasses(weights, np.maximum(rates, 1e-12), log_likelihood)
+    mass = members.sum(axis=0) + 1e-3
+    return LatentClasses(mass / mass.sum(), np.maximum(rates, 1e-12))
 
 
-def iterate(votes: Votes, model: LatentClasses, steps: int, tolerance: float = 1e-5):
+def iterate(votes: Votes, model: LatentClasses, steps: int) -> LatentClasses:
     """Up to `steps` EM iterations, fewer once the likelihood per particle has converged."""
-    total = max(float(votes.counts.sum()), 1.0)
-    previous = -np.inf
-    for _ in range(steps):
-        posterior, rows = assign_posterior(votes, model)
-        likelihood = float(votes.counts @ rows)
-        model = estimate_rates(votes, posterior, likelihood)
-        if likelihood - previous < tolerance * total:
-            break
-        previous = likelihood
-    return model
+    start = em.pad_model(model.weights, model.rates, len(votes.padded.weights))
+    return _model(em.em(votes.padded, *start, steps, em.TOLERANCE), votes)
 
 
-def score_bic(model: LatentClasses, votes: Votes) -> float:
-    """Likelihood less half a logarithm of the particle number for every free parameter."""
-    informative = votes.n_classes > 1
-    free = (votes.run_weights * (votes.n_classes - 1))[informative].sum()
-    parameters = len(model.weights) * free + len(model.weights) - 1
-    return model.log_likelihood - 0.5 * parameters * np.log(max(votes.counts.sum(), 2.0))
+def _margin(votes: Votes) -> Float[np.ndarray, " c"]:
+    """Share of every input class in its run."""
+    share = votes.shares + 1e-6
+    return share / np.repeat(sum_runs(share, votes.n_classes), votes.n_classes)
 
 
-def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> np.ndarray:
-    """Hard groups by k-means on the leading correspondence axes of the votes."""
+def _model(fit: em.Fit, votes: Votes) -> LatentClasses:
+    """Without padding and merged classes, in double precision."""
+    rows = np.flatnonzero(np.asarray(fit.mass) > -1)
+    weights = np.exp(np.asarray(fit.log_weights, np.float64)[rows])
+    rates = np.exp(np.asarray(fit.log_rates, np.float64)[rows, : votes.table.shape[1]])
+    likelihood, evidence = float(fit.log_likelihood), score_evidence(fit, votes)
+    return LatentClasses(weights / weights.sum(), rates, likelihood, evidence)
+
+
+def score_evidence(fit: em.Fit, votes: Votes) -> float:
+    """Log-probability of the votes with all parameters integrated out.
+
+    Memberships are counted as if certain and corrected by their entropy. A rate that a class
+    never uses costs nothing, where the BIC charges for each alike: of fifty classes most rates
+    are such.
+
+    Source: Cheeseman and Stutz 1996, Bayesian classification (AutoClass).
+    """
+    rows = np.flatnonzero(np.asarray(fit.mass) > -1)
+    g, mass = len(rows), np.asarray(fit.mass, np.float64)[rows]
+    joint = np.asarray(fit.joint, np.float64)[rows, : votes.table.shape[1]]
+    prior = em.PSEUDO_COUNT * _margin(votes)
+    own = sum_runs(gammaln(joint + prior) - gammaln(prior), votes.n_classes)
+    own += gammaln(em.PSEUDO_COUNT) - gammaln(sum_runs(joint, votes.n_classes) + em.PSEUDO_COUNT)
+    sizes = gammaln(mass + 1).sum() + gammaln(g) - gammaln(mass.sum() + g)
+    return float(sizes + (own @ votes.run_weights).sum() + float(fit.entropy))
+
+
+def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
+    """At most so many groups by k-means on the leading correspondence axes of the votes.
+
+    k-means makes more, which are then merged (Ward's method): few classes stay without a group.
+    """
     counts = votes.counts
     margin = votes.shares + 1e-9
     scaled = votes.table * np.sqrt(votes.column_weights * counts.sum() / margin)
@@ -153,7 +186,7 @@ def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> np.ndarray:
     n_axes = min(n_groups - 1, len(values)) or 1
     points = centred @ axes[:, ::-1][:, :n_axes].astype(np.float32)
     means = KMeans(
-        min(n_groups, len(points)),
+        min(_SPARE * n_groups, len(points)),
         n_init=1,  # pyright: ignore[reportArgumentType]
         max_iter=_START_STEPS,
         random_state=int(rng.integers(2**31)),
@@ -161,25 +194,34 @@ def _start(votes: Votes, n_groups: int, rng: np.random.Generator) -> np.ndarray:
     # One thread adds up in the same order each time. Votes that coincide leave groups empty.
     with threadpool_limits(1, "openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return means.fit_predict(points, sample_weight=counts)
+        group = means.fit_predict(points, sample_weight=counts)
+    _, group = np.unique(group, return_inverse=True)
+    return _merge_nearest(points, counts, group, n_groups)
 
 
-def merge_losses(model: LatentClasses, votes: Votes) -> Float[np.ndarray, "g g"]:
-    """Likelihood per particle that merging two classes costs if memberships are certain."""
-    weights, rates = model.weights, model.rates
-    column = votes.column_weights
-    negentropy = (rates * np.log(rates)) @ column
-    losses = np.full((len(weights),) * 2, np.inf)
-    for g in range(len(weights) - 1):
-        h = slice(g + 1, None)
-        total = weights[g] + weights[h]
-        share = (weights[g] / total)[:, None]
-        mixed = share * rates[g] + (1 - share) * rates[h]
-        merged = (mixed * np.log(mixed)) @ column
-        losses[g, h] = weights[g] * negentropy[g] + weights[h] * negentropy[h] - total * merged
-        mixing = -share[:, 0] * np.log(share[:, 0]) - (1 - share[:, 0]) * np.log1p(-share[:, 0])
-        losses[g, h] -= total * mixing
-    return losses
+def _merge_nearest(
+    points: Float[np.ndarray, "m q"],
+    counts: Float[np.ndarray, " m"],
+    group: Int[np.ndarray, " m"],
+    n_groups: int,
+) -> Int[np.ndarray, " m"]:
+    """Groups joined, the pair that adds least variance first, until so many are left."""
+    members = np.eye(int(group.max()) + 1)[group] * counts[:, None]
+    size = members.sum(axis=0)
+    centre = members.T @ points / size[:, None]
+    inside = np.arange(len(size))
+    for _ in range(len(size) - n_groups):
+        square = (centre**2).sum(axis=1)
+        apart = square[:, None] + square - 2 * centre @ centre.T
+        cost = apart * size[:, None] * size / (size[:, None] + size)
+        cost[np.tril_indices(len(size))] = np.inf
+        i, j = divmod(int(cost.argmin()), len(size))
+        centre[i] = (size[i] * centre[i] + size[j] * centre[j]) / (size[i] + size[j])
+        size[i] += size[j]
+        centre, size = np.delete(centre, j, axis=0), np.delete(size, j)
+        inside[inside == j] = i
+        inside[inside > j] -= 1
+    return inside[group]
 
 
 def merge_classes(model: LatentClasses, g: int, h: int) -> LatentClasses:
@@ -188,29 +230,33 @@ def merge_classes(model: LatentClasses, g: int, h: int) -> LatentClasses:
     total = weights[g] + weights[h]
     rates[g] = (weights[g] * rates[g] + weights[h] * rates[h]) / total
     weights[g] = total
-    return LatentClasses(np.delete(weights, h), np.delete(rates, h, axis=0), -np.inf)
+    return LatentClasses(np.delete(weights, h), np.delete(rates, h, axis=0))
 
 
 def fit_path(
-    votes: Votes, max_classes: int, rng: np.random.Generator, restarts: int = 2, steps: int = 6
+    votes: Votes, max_classes: int, rng: np.random.Generator, steps: int = 6, down_to: int = 1
 ) -> dict[int, LatentClasses]:
     """Models of every number of classes: fit the largest, merge the cheapest pair, refit.
 
-    The best likelihood over the restarts is kept for every number.
+    Args:
+        votes: of the particles.
+        max_classes: where the path begins; fewer where the votes do not differ so often.
+        rng: of the start.
+        steps: EM iterations after a merge.
+        down_to: number of classes where the path ends.
     """
-    best: dict[int, LatentClasses] = {}
-    for _ in range(restarts):
-        group = _start(votes, max_classes, rng)
-        groups = np.unique(group)
-        posterior = (group[:, None] == groups[None]).astype(np.float32)
-        model = iterate(votes, estimate_rates(votes, posterior), 3 * steps)
-        while True:
-            g = len(model.weights)
-            if g not in best or model.log_likelihood > best[g].log_likelihood:
-                best[g] = model
-            if g == 1:
-                break
-            first, second = divmod(int(merge_losses(model, votes).argmin()), g)
-            model = merge_classes(model, first, second)
-            model = iterate(votes, model, steps)
-    return best
+    model = estimate_rates(votes, _start(votes, max_classes, rng))
+    found, g = {}, len(model.weights)
+    start = em.pad_model(model.weights, model.rates, len(votes.padded.weights))
+    iterations = np.full(_LEVELS, steps)
+    iterations[0] *= 3
+    while g >= down_to:
+        fits, start = em.descend(votes.padded, *start, iterations, _LEVELS)
+        iterations[0] = steps
+        for level in range(min(_LEVELS, g - down_to + 1)):
+            found[g] = _model(jax.tree.map(lambda x, level=level: x[level], fits), votes)
+            g -= 1
+        best = max(found, key=lambda k: found[k].log_evidence)
+        if down_to == 1 and g < best - _PAST_PEAK:
+            break
+    return found

@@ -61,6 +61,30 @@ def plant_groups(
     return PlantedRuns(truth, labels, log_posterior.argmax(axis=1))
 
 
+def cut_class(
+    labels: Int[np.ndarray, "n r"],
+    truth: Int[np.ndarray, " n"],
+    sharing: int,
+    rng: np.random.Generator,
+) -> Int[np.ndarray, "n r"]:
+    """Runs that cut group 0 in two at random: the first `sharing` alike, each other in its own way.
+
+    These others have a class to spare besides, with which they cut group 1.
+    """
+    out, r = labels.copy(), labels.shape[1]
+    shared = rng.random(len(labels)) < 0.5
+    for s in range(r):
+        part = shared if s < sharing else rng.random(len(labels)) < 0.5
+        # The class of a run that holds most of the group.
+        home = np.bincount(labels[truth == 0, s]).argmax()
+        out[part & (labels[:, s] == home), s] = labels[:, s].max() + 1
+        if s >= sharing:
+            home = np.bincount(labels[truth == 1, s]).argmax()
+            own = (rng.random(len(labels)) < 0.5) & (labels[:, s] == home)
+            out[own, s] = labels[:, s].max() + 2
+    return out
+
+
 def cut_gradient(
     n_classes: list[int], noise: float, n_particles: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n r"]:

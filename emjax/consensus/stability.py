@@ -7,10 +7,12 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
+from emjax.consensus import em
 from emjax.consensus.latent import LatentClasses, Votes, sum_runs
 
 _AGREEMENT_PARTICLES = 20_000
 _MIN_SIGNAL = 0.2
+APART = 0.6  # of a run's best pair: further than that it keeps two classes apart
 
 
 def informative_runs(votes: Votes) -> Float[np.ndarray, " r"]:
@@ -118,30 +120,17 @@ def resample_occupancy(
     g, r = len(model.weights), len(votes.n_classes)
     if g == 1:
         return np.ones(1), np.ones(1)
-    log_rates = np.log(model.rates)
-    by_run = np.stack(
-        [
-            table @ rates.T.astype(np.float32)
-            for table, rates in zip(
-                np.split(votes.table, np.cumsum(votes.n_classes)[:-1], axis=1),
-                np.split(log_rates, np.cumsum(votes.n_classes)[:-1], axis=1),
-                strict=True,
-            )
-        ]
-    ).reshape(r, -1)
-    prior = np.log(model.weights).astype(np.float32)
-
-    def share_by(times: np.ndarray) -> np.ndarray:
-        """Shares in the votes where every run is counted so many times."""
-        joint = ((times * votes.run_weights).astype(np.float32) @ by_run).reshape(-1, g) + prior
-        joint = np.exp(joint - joint.max(axis=1, keepdims=True))
-        joint /= joint.sum(axis=1, keepdims=True)
-        return (votes.counts @ joint) / votes.counts.sum()
-
-    shares, own = np.empty((resamples, g)), share_by(np.ones(r))
+    table = votes.padded
+    log_weights, log_rates = em.pad_model(model.weights, model.rates, len(table.weights))
+    weights = np.pad(votes.run_weights, (0, len(table.members) - r))
+    times = np.ones((resamples + 1, len(weights)))
+    for drawn in times[1:]:
+        drawn[:r] = np.bincount(rng.integers(r, size=r), minlength=r)
+    found = em.resample_shares(table, log_weights, log_rates, (times * weights).astype(np.float32))
+    by_draw = np.asarray(found, np.float64)[:, :g]
+    shares, own = np.empty((resamples, g)), by_draw[0]
     for b in range(resamples):
-        drawn = np.bincount(rng.integers(r, size=r), minlength=r)
-        share = np.maximum(occupancy + share_by(drawn) - own, 0)
+        share = np.maximum(occupancy + by_draw[b + 1] - own, 0)
         shares[b] = rng.multinomial(n_particles, share / share.sum()) / n_particles
     tail = 50 * (1 - level)
     low, high = np.percentile(shares, [tail, 100 - tail], axis=0)

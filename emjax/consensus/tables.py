@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 
 from emjax.consensus import significance
 from emjax.consensus.assign import Assigned
+from emjax.consensus.distinct import compare_nearest
 from emjax.consensus.intersections import Intersections, count_contingency
 from emjax.consensus.latent import LatentClasses, Votes
 from emjax.consensus.linkage import choose_representatives, jaccard
@@ -167,6 +168,7 @@ def tabulate_classes(
         "p_value": p_values,
         "q_value": q_values,
         "significant": q_values < fdr,
+        **compare_nearest(fit, model),
         "representative": name_classes(runs)[best],
         "representative_jaccard": similarity[np.arange(g), best],
     }

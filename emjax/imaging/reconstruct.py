@@ -67,6 +67,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Back-project particles with their CTFs, Wiener-filtered by the FSC of their half-sets.
 
+    A class of few particles may lack a half-set: its half-map and the FSC are 0 then, and the map
+    is hardly filtered.
+
     Args:
         read: returns the real images of given rows.
         rotations: poses.
@@ -83,14 +86,13 @@ def reconstruct(
         point_group: of the particle, in RELION's axes.
 
     Raises:
-        InputError: where a half-set is empty or the point group unknown.
+        InputError: where both half-sets are empty or the point group unknown.
 
     Source: Penczek, Methods Enzymol. 482 (2010) 1, section 3.
     """
     parse_point_group(point_group)
-    for h in (1, 2):
-        if not np.any(half == h):
-            raise InputError(place=f"half-set {h}", found="no particle", expected="at least one")
+    if not np.isin(half, (1, 2)).any():
+        raise InputError(place="half-sets", found="no particle", expected="at least one")
     padding = choose_padding(box_size)
     highest = box_size // 2 - (1 if padding > 1 else 2)
     grid = make_grid(box_size * padding, highest, padding, pixels_only=True)
@@ -165,6 +167,9 @@ def _solve(
     for table in sums:
         own, weight = np.empty(shells.shape, np.complex64), table[..., 2]
         own.real, own.imag = table[..., 0], table[..., 1]
+        if not weight.any():
+            half_maps.append(np.zeros((box_size,) * 3, np.float32))
+            continue
         prior = flat_precision(_shell_means(weight, shells))
         half_maps.append(
             _real_space(np.asarray(regularised(own, weight, prior, shells)), padding, box_size)
@@ -172,17 +177,20 @@ def _solve(
         numerator += own
         denominator += weight
     pair = half_maps[0], half_maps[1]
-    fsc_masked, _ = corrected_fsc(pair, mask)
+    lacking = not all(half_map.any() for half_map in pair)
+    fsc_masked = np.zeros(box_size // 2) if lacking else corrected_fsc(pair, mask)[0]
     # Shells of the padded transform are finer than those of the FSC.
     fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
     level = _shell_means(denominator, shells)
-    prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
+    prior = flat_precision(level)
+    if not lacking:
+        prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
     joint = np.asarray(regularised(numerator, denominator, prior, shells))
     round_mask = sphere(box_size)
     return Reconstruction(
         _real_space(joint, padding, box_size),
         pair,
-        volume_fsc(pair[0] * round_mask, pair[1] * round_mask),
+        fsc_masked if lacking else volume_fsc(pair[0] * round_mask, pair[1] * round_mask),
         fsc_masked,
     )
 

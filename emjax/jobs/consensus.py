@@ -64,7 +64,7 @@ def write_consensus(
     intersections = pd.DataFrame(found.intersections)
     intersections["consensus_class"] += 1
     classes = pd.DataFrame(found.classes)
-    classes["class"] += 1
+    classes[["class", "nearest"]] += 1
     matching = pd.DataFrame(found.matching)
     matching[["class", "partner"]] += 1
     first, second = np.triu_indices(len(found.run_names), 1)

@@ -33,13 +33,23 @@ def volume_affinity(
         raise ValueError(f"mask: has {weight.size} voxels, the volumes have {flat.shape[1]}")
     if not np.all(weight >= 0) or weight.sum() == 0:
         raise ValueError("mask: needs weights of 0 or more, of which some are above 0")
-    centred = flat - (flat @ weight / weight.sum())[:, None]
-    covariance = (centred * weight) @ centred.T
-    scale = np.sqrt(np.diag(covariance))
+    with jax.enable_x64(True):
+        return _finish(np.asarray(_correlate(flat, weight)))
+
+
+@jax.jit
+def _correlate(
+    flat: Float[np.ndarray, "k v"] | Float[Array, "k v"],
+    weight: Float[np.ndarray, " v"] | Float[Array, " v"],
+) -> Float[Array, "k k"]:
+    """Weighted correlation of every two rows; 0 where one is constant."""
+    centred = (flat - (flat @ weight / weight.sum())[:, None]) * jnp.sqrt(weight)
+    covariance = jnp.einsum("iv,jv->ij", centred, centred)
+    scale = jnp.sqrt(jnp.diag(covariance))
     # A constant volume keeps rounding noise only: do not blow it up to a correlation.
-    constant = scale <= 1e-12 * (np.abs(flat) @ weight + np.finfo(float).tiny)
-    scale = np.where(constant, np.inf, scale)
-    return _finish(covariance / np.outer(scale, scale))
+    constant = scale <= 1e-12 * (jnp.abs(flat) @ weight + jnp.finfo(float).tiny)
+    scale = jnp.where(constant, jnp.inf, scale)
+    return covariance / jnp.outer(scale, scale)
 
 
 def image_affinity(

@@ -31,9 +31,7 @@ def test_independent_classes_raise_no_flag():
     rng = np.random.default_rng(0)
     p_values = []
     for _ in range(8):
-        audit = audit_confounders(
-            rng.choice(3, 1200, p=[0.6, 0.3, 0.1]), draw_nuisances(1200, rng), rng
-        )
+        audit = audit_confounders(rng.choice(3, 1200, p=[0.6, 0.3, 0.1]), draw_nuisances(1200, rng))
         assert not audit["flag"].any()
         p_values.append(audit["p_value"])
     # 144 p-values, 5 % expected below 0.05; 15 % is beyond three standard errors.
@@ -54,7 +52,7 @@ def test_a_class_made_of_a_nuisance_is_flagged(name):
         "optics_group": lambda: values == 2,
     }.get(name, lambda: np.abs(values - np.median(values)) > values.std() / 2)()
     labels = np.where(rng.random(2000) < 0.4, rng.integers(0, 2, 2000), side.astype(int))
-    audit = audit_confounders(labels, nuisances, rng)
+    audit = audit_confounders(labels, nuisances)
     own = audit["nuisance"] == ("viewing direction" if name == "rotations" else name)
     assert own.any() and audit["flag"][own].all()
     assert not audit["flag"][~own].any()
@@ -62,10 +60,10 @@ def test_a_class_made_of_a_nuisance_is_flagged(name):
 
 def test_unassigned_particles_and_no_nuisance_are_no_trouble():
     rng = np.random.default_rng(2)
-    audit = audit_confounders(np.full(50, -1), draw_nuisances(50, rng), rng)
+    audit = audit_confounders(np.full(50, -1), draw_nuisances(50, rng))
     assert len(audit["class"]) == 0
-    assert len(audit_confounders(np.zeros(5, dtype=int), {}, rng)["class"]) == 0
-    one = audit_confounders(np.zeros(50, dtype=int), draw_nuisances(50, rng), rng)
+    assert len(audit_confounders(np.zeros(5, dtype=int), {})["class"]) == 0
+    one = audit_confounders(np.zeros(50, dtype=int), draw_nuisances(50, rng))
     assert not one["flag"].any()
 
 
@@ -96,7 +94,7 @@ def test_each_classification_is_audited_under_its_name():
     known = {"defocus": labels + 0.1 * rng.random(300)}
     table = audit_classifications(audited, known, np.ones(300), mask)
     assert set(table["class"]) == {"1", "em3d-K02-s000.1", "em3d-K02-s000.2"}
-    own = audit_classes(audited["em3d-K02-s000"], known, np.ones(300), mask, rng)
+    own = audit_classes(audited["em3d-K02-s000"], known, np.ones(300), mask)
     # Three nuisances of one class, then those of two.
     np.testing.assert_array_equal(table["effect_size"][3:], own["effect_size"])
     said = list(describe_flags(table))

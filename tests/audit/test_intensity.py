@@ -21,7 +21,7 @@ def test_weaker_images_are_flagged_and_a_missing_part_is_not():
         # A part is missing, so that the images fit the mean map with a smaller scale.
         (np.stack([full / 1.05, (full - part) / 0.95]), False),
     ):
-        audit = audit_classes(Audited(labels, list(maps)), known, scale, ball, rng)
+        audit = audit_classes(Audited(labels, list(maps)), known, scale, ball)
         own = audit["nuisance"] == INTENSITY_SCALE
         assert (audit["q_value"][own] < 1e-6).all()
         assert (audit["flag"][own] == expected).all()

@@ -11,8 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
 from emjax.consensus.elbows import ELBOWS
-from emjax.consensus.linkage import cut_tree
 from emjax.consensus.planted import plant_groups
+from emjax.consensus.tree import cut_tree
 from emjax.errors import OptionError
 
 ROOT = Path(__file__).resolve().parents[2]

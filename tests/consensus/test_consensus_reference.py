@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from emjax.consensus import linkage
+from emjax.consensus import linkage, merging
 from emjax.consensus.elbows import ELBOWS, find_elbows
 from emjax.consensus.intersections import (
     class_sizes,
@@ -84,15 +85,15 @@ def test_every_merge_of_the_original_is_a_nearest_pair(reference, name, metric):
     for minimum in (0, 2, 3):
         rows = case.kept(minimum)
         merges = case.arrays[f"min{minimum}/Z_{metric}"]
-        merger = linkage.Merger(table[rows], case.crossed.sizes[rows], case.sizes, metric)
-        slot = list(range(len(rows)))
-        for first, second, height in merges[:, :3]:
-            i, j = sorted((slot[int(first)], slot[int(second)]))
-            nearest = merger.closest()[2]
-            assert merger.distance[i, j] == pytest.approx(height, abs=1e-9)
-            assert nearest == pytest.approx(height, abs=1e-9)
-            merger.merge(i, j)
-            slot.append(i)
+        with jax.enable_x64(True):
+            groups = merging.begin(table[rows], case.crossed.sizes[rows], case.sizes, metric)
+            slot = list(range(len(rows)))
+            for first, second, height in merges[:, :3]:
+                i, j = sorted((slot[int(first)], slot[int(second)]))
+                assert groups.distance[i, j] == pytest.approx(height, abs=1e-9)
+                assert merging.closest(groups).height == pytest.approx(height, abs=1e-9)
+                groups = merging.merge_pair(groups, i, j, metric)
+                slot.append(i)
 
 
 @pytest.mark.parametrize("name", CASES)

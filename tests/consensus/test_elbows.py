@@ -9,11 +9,11 @@ from emjax.consensus import elbows
 
 
 def test_clear_knee_is_found():
-    costs = np.array([1.0, 0.95, 0.9, 0.05, 0.04, 0.03, 0.02, 0.01])
-    assert elbows.profile_likelihood(costs) == 3
-    assert elbows.distance_line(costs) == 4
-    assert elbows.origin(costs) == 4
-    assert elbows.angle(costs) == 4
+    merges = np.zeros((8, 4))
+    merges[::-1, 2] = [1.0, 0.95, 0.9, 0.05, 0.04, 0.03, 0.02, 0.01]
+    found = elbows.find_elbows(merges, merges)
+    assert found.profile_likelihood == found.coss_profile_likelihood == 3
+    assert found.distance_line == found.origin == found.coss_angle == 4
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 10])

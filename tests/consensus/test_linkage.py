@@ -16,10 +16,10 @@ from emjax.consensus.intersections import (
 from emjax.consensus.linkage import (
     METRICS,
     choose_representatives,
-    cut_tree,
     jaccard,
     link_groups,
 )
+from emjax.consensus.tree import cut_tree
 
 
 def link(labels: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -90,9 +90,14 @@ def test_a_tight_mask_raises_the_fsc(simulation, rebuilt, volume):
     np.testing.assert_allclose(masked.fsc, rebuilt.fsc, atol=1e-6)
 
 
-def test_an_empty_half_set_is_reported(simulation):
-    with pytest.raises(ValueError, match="half-set 2: found no particle"):
-        rebuild(simulation, half=np.ones(800, np.int8))
+def test_a_class_that_lacks_a_half_set_has_a_map_without_fsc(simulation, rebuilt):
+    found = rebuild(simulation, half=np.ones(800, np.int8))
+    assert not found.half_maps[1].any() and not found.fsc.any() and not found.fsc_masked.any()
+    assert found.fsc.shape == rebuilt.fsc.shape
+    # All particles are in its map, as they are in that of two half-sets.
+    assert np.corrcoef(found.volume.ravel(), rebuilt.volume.ravel())[0, 1] > 0.95
+    with pytest.raises(ValueError, match="half-sets: found no particle"):
+        rebuild(simulation, half=np.zeros(800, np.int8))
 
 
 def test_a_point_group_completes_views_of_one_unit():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.consensus.linkage import cut_tree
+from emjax.consensus.tree import cut_tree
 from emjax.io.files import read_tsv, write_tsv
 from emjax.report import flow, raster
 from emjax.report.agreement import agreement_matrix, rand_of_groups, seed_agreement, strangers

@@ -51,7 +51,6 @@ rule audit_classes:
         **reading(6),
     params:
         emjax=EMJAX_VERSION,
-        seed=config["consensus"]["seed"],
     message:
         "Looking for nuisances that the classes follow"
     script:

@@ -16,7 +16,6 @@ with job(snakemake) as work:
         nuisances_of(table),
         read_scale(table),
         read_volume(snakemake.input.solvent_mask)[0],
-        snakemake.params.seed,
     )
     write_tsv(work.folder.consensus.confounders, pd.DataFrame(found))
     for sentence in describe_flags(found):
