@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import ndtri
 
 SEPARATED = 2.0  # Ashman's D, above which two normal distributions are two
 WIDER, NARROWER = 1.2, 0.3  # than the decoys' those scores may spread that fit nothing
 MAX_STEPS = 500
 TOLERANCE = 1e-6  # of the share of particles that fit nothing
 BIN = 0.05  # of the scores that the mixture is fitted to
-_QUANTILES = (np.arange(64) + 0.5) / 64
+_Z = np.linspace(-5, 5, 81)  # of a standard normal distribution, and its mass there
+_MASS = np.exp(-0.5 * _Z**2) / np.exp(-0.5 * _Z**2).sum()
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Signal(Normal):
     def density(self, score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """At each score; `mean` and `sd` are of the scores, noise included."""
         variance = np.log1p(max(self.sd**2 - 1, 0.01) / self.mean**2)
-        strength = np.exp(np.log(self.mean) - variance / 2 + np.sqrt(variance) * ndtri(_QUANTILES))
+        strength = np.exp(np.log(self.mean) - variance / 2 + np.sqrt(variance) * _Z)
         z = np.asarray(score)[:, None] - strength
-        return np.exp(-0.5 * z**2).mean(1) / np.sqrt(2 * np.pi)
+        return np.exp(-0.5 * z**2) @ _MASS / np.sqrt(2 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Calibration:
         if not self.separated:
             return np.ones(len(score))
         # Beyond both ends the nearer distribution decides, whichever is wider.
-        score = np.clip(score, self.unfit.mean, self.fit.mean)
-        fit = (1 - self.share) * self.fit.density(score)
-        unfit = self.share * self.unfit.density(score)
-        return fit / np.maximum(fit + unfit, 1e-300)
+        grid = np.linspace(self.unfit.mean, self.fit.mean, 4000)
+        fit = (1 - self.share) * self.fit.density(grid)
+        unfit = self.share * self.unfit.density(grid)
+        return np.interp(score, grid, fit / np.maximum(fit + unfit, 1e-300))
 
 
 def calibrate(
@@ -174,6 +174,8 @@ def score_of(log_likelihood_ratio: Float[np.ndarray, " n"]) -> Float[np.ndarray,
 def exceed_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.ndarray, " n"]:
     """Particles to set aside: the most that hold at most this expected fraction that fit.
 
+    None that more probably fits than not is among them, however much the fraction allows.
+
     Args:
         probability: that a particle fits.
         rate: false-discovery rate; none for 0.
@@ -181,7 +183,8 @@ def exceed_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.nd
     if rate == 0:
         return np.zeros(len(probability), bool)
     order = np.argsort(probability, kind="stable")
+    order = order[probability[order] < 0.5]
     expected = np.cumsum(probability[order]) / np.arange(1, len(order) + 1)
-    chosen = np.zeros(len(order), bool)
+    chosen = np.zeros(len(probability), bool)
     chosen[order[: int(np.searchsorted(expected, rate, side="right"))]] = True
     return chosen

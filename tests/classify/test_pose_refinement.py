@@ -140,7 +140,9 @@ def test_evidence_is_the_integral_over_the_six_coordinates():
         n = len(residual)
         law = multivariate_normal(np.zeros(n), np.eye(n) + tangent.T @ tangent)
         exact = multivariate_normal(np.zeros(n), np.eye(n))
-        np.testing.assert_allclose(gain[i], law.logpdf(residual) - exact.logpdf(residual), rtol=1e-8)
+        np.testing.assert_allclose(
+            gain[i], law.logpdf(residual) - exact.logpdf(residual), rtol=1e-8
+        )
 
         def posterior(u, tangent=tangent, residual=residual, i=i):
             left, there = residual - u @ tangent, np.asarray(offset[i]) + u
