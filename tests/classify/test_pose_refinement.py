@@ -1,4 +1,4 @@
-"""Pose refinement: the width of the error, its evidence, and poses that come nearer to the truth."""
+"""Pose refinement: width and evidence of the error, and poses that come nearer to the truth."""
 
 from dataclasses import replace
 
