@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -32,11 +33,13 @@ from emjax.consensus.tree import cut_tree
 from emjax.jobs.consensus import Runs, read_runs
 from emjax.rebalance.affinity import volume_affinity
 
+UNSAMPLED = ConsensusOptions(resamples=0)
+
 
 def build(labels: np.ndarray, **options) -> Consensus:
     """The consensus of labels alone."""
     names = [f"r{s:02d}" for s in range(labels.shape[1])]
-    return build_consensus(labels, names, options=ConsensusOptions(**{"resamples": 0} | options))
+    return build_consensus(labels, names, options=replace(UNSAMPLED, **options))
 
 
 def build_some(runs: Runs, chosen: tuple[int, ...], **options) -> Consensus:
@@ -45,7 +48,7 @@ def build_some(runs: Runs, chosen: tuple[int, ...], **options) -> Consensus:
         runs.labels[:, chosen],
         [runs.names[s] for s in chosen],
         [runs.posteriors[s] for s in chosen],
-        ConsensusOptions(**{"resamples": 0} | options),
+        replace(UNSAMPLED, **options),
         log_likelihood=runs.log_likelihood[list(chosen)],
         run_groups=[runs.groups[s] for s in chosen],
         starts=[runs.starts[s] for s in chosen],

@@ -49,7 +49,7 @@ def link_groups(
     # Ties and the heights of other programs are compared to 1e-9.
     with jax.enable_x64(True):
         groups = merging.begin(contingency, sizes, class_sizes, metric)
-        pairs, heights = merging.merge_all(groups, metric)
+        pairs, heights = merging.merge_all(groups, merging.code_of(metric))
     node, members = np.arange(m), np.ones(m)
     merges = np.zeros((m - 1, 4))
     found = zip(np.asarray(pairs).tolist(), np.asarray(heights).tolist(), strict=True)

@@ -30,6 +30,7 @@ class Groups(NamedTuple):
         similarity: Jaccard index of every group with each input class.
         squares: sum of squares of each group's similarities.
         columns: 1 for an input class, 0 for padding.
+        by_entropy: whether cosine distances are turned into the costs of COSS.
         nearest: least distance of every group.
     """
 
@@ -40,6 +41,7 @@ class Groups(NamedTuple):
     similarity: Float[Array, "m c"]
     squares: Float[Array, " m"]
     active: Bool[Array, " m"]
+    by_entropy: Bool[Array, ""]
     distance: Float[Array, "m m"]
     nearest: Float[Array, " m"]
 
@@ -59,14 +61,20 @@ def begin(
         np.pad(v.astype(float), (0, n - len(v))) for v, n in ((sizes, rows), (class_sizes, columns))
     ]
     real = np.arange(columns) < c
-    return _measure_all(counts, *padded, real.astype(float), np.arange(rows) < m, metric)
+    known = real.astype(float), np.arange(rows) < m, np.asarray(metric == "coss")
+    return _measure_all(counts, *padded, *known, code_of(metric))
+
+
+def code_of(metric: str) -> str:
+    """The metric whose compiled code serves it."""
+    return "cosine" if metric == "coss" else metric
 
 
 @partial(jax.jit, static_argnames="metric")
-def _measure_all(counts, sizes, class_sizes, columns, active, metric: str) -> Groups:
+def _measure_all(counts, sizes, class_sizes, columns, active, by_entropy, metric: str) -> Groups:
     similarity = _jaccard(counts, sizes[:, None], class_sizes)
     squares, empty = (similarity**2).sum(axis=1), jnp.full((len(sizes),) * 2, jnp.inf)
-    own = counts, sizes, class_sizes, columns, similarity, squares, active
+    own = counts, sizes, class_sizes, columns, similarity, squares, active, by_entropy
     groups = Groups(*own, empty, empty[0])
     distance = jax.lax.map(lambda i: _measure(groups, i, metric), jnp.arange(len(sizes)))
     # Rounding may differ by the order of the two.
@@ -85,7 +93,10 @@ def _cosine(rows: Array, i: Array, squares: Array) -> Array:
 
 
 def _measure(groups: Groups, i: Array, metric: str) -> Float[Array, " m"]:
-    """Distance of a group to every other, infinite to itself and where nothing is left."""
+    """Distance of a group to every other, infinite to itself and where nothing is left.
+
+    The two trees of a consensus, by cosine and COSS, share their compiled code.
+    """
     rows = groups.similarity
     if metric == "euclidean":
         found = jnp.sqrt(((rows - rows[i]) ** 2).sum(axis=1))
@@ -97,14 +108,15 @@ def _measure(groups: Groups, i: Array, metric: str) -> Float[Array, " m"]:
         found = _cosine(centred, i, (centred**2).sum(axis=1))
     else:
         found = _cosine(rows, i, groups.squares)
-    if metric == "coss":
+    if metric == "cosine":
         # How much entropy of the sizes a merge costs, per similarity.
         sizes = jnp.where(groups.active, groups.sizes, 0)
         total = jnp.maximum(sizes.sum(), 1.0)
         p, q = groups.sizes[i] / total, sizes / total
         loss = xlogy(p + q, p + q) - xlogy(p, p) - xlogy(q, q)
         # A small difference of large terms: below rounding it is a tie, not a negative cost.
-        found = jnp.maximum(loss, 0.0) / (1.0 - found + 0.01)
+        coss = jnp.maximum(loss, 0.0) / (1.0 - found + 0.01)
+        found = jnp.where(groups.by_entropy, coss, found)
     other = groups.active & groups.active[i] & (jnp.arange(len(rows)) != i)
     return jnp.where(other, found, jnp.inf)
 
@@ -145,7 +157,7 @@ def _pair(groups: Groups, i: Array, j: Array) -> Pair:
 @partial(jax.jit, static_argnames="metric")
 def merge_pair(groups: Groups, i: Array | int, j: Array | int, metric: str) -> Groups:
     """Put any group j into group i, as other programs merge them."""
-    return merge(groups, _pair(groups, jnp.asarray(i), jnp.asarray(j)), metric)
+    return merge(groups, _pair(groups, jnp.asarray(i), jnp.asarray(j)), code_of(metric))
 
 
 def merge(groups: Groups, pair: Pair, metric: str) -> Groups:
