@@ -9,7 +9,7 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.export.classes import ExportedClass
 from emjax.io.export.programs import FORMATS, export_campaign
-from emjax.io.fields import FIT, SET_ASIDE, label
+from emjax.io.fields import FIT, REFINED_POSE, SET_ASIDE, label
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.star.relion import particle_keys
 from emjax.io.star.tables import read_star
@@ -20,6 +20,7 @@ _COLUMNS = (
     "emjaxStability",
     "emjaxClassPosterior",
     FIT,
+    *REFINED_POSE,
 )
 
 
