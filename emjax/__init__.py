@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from emjax.classify.classification import Classification
     from emjax.classify.em3d.options import Em3dOptions
+    from emjax.classify.outliers import OutlierOptions
+    from emjax.classify.pose_error import PoseError
     from emjax.classify.som.kerdensom import SomOptions
     from emjax.classify.subspace.recipes import SubspaceOptions
     from emjax.consensus.build import ConsensusOptions
@@ -49,6 +51,8 @@ _HOMES = {
     "write_classes": "emjax.api",
     "PrepareOptions": "emjax.imaging.prepare",
     "Em3dOptions": "emjax.classify.em3d.options",
+    "OutlierOptions": "emjax.classify.outliers",
+    "PoseError": "emjax.classify.pose_error",
     "SubspaceOptions": "emjax.classify.subspace.recipes",
     "SomOptions": "emjax.classify.som.kerdensom",
     "ConsensusOptions": "emjax.consensus.build",
@@ -61,6 +65,8 @@ __all__ = [
     "ConsensusOptions",
     "Em3dOptions",
     "InputError",
+    "OutlierOptions",
+    "PoseError",
     "PrepareOptions",
     "SomOptions",
     "SubspaceOptions",
