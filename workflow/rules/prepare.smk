@@ -30,7 +30,9 @@ rule check_input:
 
 
 # Images of one view have no volume that would say where poses are off.
-POSE_ERROR = config["pose_error"] if len(RUNS) > len(METHODS["som"].runs(config)) else "off"
+POSE_ERROR = (
+    config["pose_error"] if len(RUNS) > len(METHODS["som"].runs(config)) else "off"
+)
 
 
 rule prepare_particles:
