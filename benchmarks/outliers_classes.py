@@ -1,4 +1,7 @@
-"""Classes, occupancies and maps of sets with outliers, with and without setting these aside."""
+"""Classes, occupancies and maps of sets with outliers, with and without setting these aside.
+
+Poses are refined as a campaign does, both ways.
+"""
 
 from dataclasses import dataclass
 
@@ -10,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.api import classify_em3d, classify_subspace, reconstruct
+from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.prepare import Prepared
 from emjax.resolution import resolution_at
@@ -68,6 +72,8 @@ def compare(folder: str, star: str) -> dict[str, tuple[Quality, Quality]]:
     prepared = []
     for rate in (0.0, 0.05):
         one = sets.prepare_set(judged, rate)[0]
+        blocks = None if judged.table is None else judged.table.micrograph
+        one, _ = refine_poses(one, "auto", sets.PREPARATION, blocks)
         runs = classify_em3d(one, N_CLASSES, SEEDS)
         labels["em3d"].append(max(runs, key=lambda run: run.log_likelihood or -np.inf).labels)
         assert judged.table is not None

@@ -16,6 +16,8 @@ from emjax.simulate.particles import coloured_noise, phantom, simulate
 
 NEAR, FAR, FOUND = 6.0, 15.0, 5.0  # degrees: a right pose, a wrong one, a pose that was found
 
+PREPARATION = PrepareOptions(data.RESOLUTION)
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -137,9 +139,8 @@ def weaker(judged: Judged, factor: float, seed: int = 0) -> Judged:
 
 def prepare_set(judged: Judged, rate: float = AUTO_RATE) -> tuple[Prepared, Outliers]:
     """The set prepared without what fits nothing, and what that was."""
-    preparation = PrepareOptions(data.RESOLUTION)
-    found = prepare(judged.images, preparation)
-    return leave_out(found, OutlierOptions(rate), preparation)
+    found = prepare(judged.images, PREPARATION)
+    return leave_out(found, OutlierOptions(rate), PREPARATION)
 
 
 def share(which: np.ndarray, among: np.ndarray) -> float:

@@ -31,6 +31,7 @@ from emjax.imaging.projector import make_slices, slice_volume
 ROUNDS = 3  # of poses and the maps they are compared with
 STEPS = 3  # to the most probable poses in a round
 WIDTH_STEPS = 8  # of expectation-maximisation
+WIDTH_PARTICLES = 20_000  # that the widths are found from
 LARGEST_STEP = 2.0  # prior widths; beyond, derivatives say little
 
 
@@ -39,7 +40,7 @@ class Refinement:
     """How far off the poses were, and how far they were moved."""
 
     width: PoseError | None  # of the prior; None, poses are exact as far as the images show
-    gain: Interval | None  # in log-likelihood of all particles over exact poses; None, not asked
+    gain: Interval | None  # in log-likelihood over exact poses, of those asked; None, not asked
     rotation: float = 0.0  # degrees, root mean square of the moves
     shift: float = 0.0  # Å
 
@@ -119,13 +120,16 @@ def find_width(
     prepared: Prepared, blocks: np.ndarray | None = None
 ) -> tuple[PoseError | None, Interval]:
     """Widths of the pose error by marginal likelihood, None where exact poses are as probable."""
-    particles, width = prepared.particles, first_width(prepared.particles)
-    used = particles.weight > 0
+    used = np.flatnonzero(prepared.particles.weight > 0)
+    # Evenly over the set: two numbers need no more.
+    used = used[:: max(1, len(used) // WIDTH_PARTICLES)]
+    particles = prepared.particles.subset(used)
+    some, width = replace(prepared, particles=particles), first_width(particles)
     gain = None
     for _ in range(WIDTH_STEPS):
-        step = _steps(prepared, width, np.zeros((particles.n, N_COORDINATES)))
-        gain = block_interval(step.gain[used], None if blocks is None else blocks[used])
-        width = _widened(width, (step.coordinates**2 + step.variance)[used])
+        step = _steps(some, width, np.zeros((particles.n, N_COORDINATES)))
+        gain = block_interval(step.gain, None if blocks is None else blocks[used])
+        width = _widened(width, step.coordinates**2 + step.variance)
     assert gain is not None
     return (width if gain.low > 0 else None), gain
 
