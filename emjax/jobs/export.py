@@ -7,7 +7,10 @@ from emjax.errors import InputError
 from emjax.io.export.classes import ExportedClass, find_class
 from emjax.io.export.programs import FORMATS
 from emjax.io.export.results import export_results
+from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import ParticleSet
+from emjax.io.particles.poses import with_poses
+from emjax.jobs.prepared import poses_of, read_unchecked
 
 
 def consensus_classes(folder: ConsensusFolder) -> list[ExportedClass]:
@@ -33,7 +36,10 @@ def consensus_classes(folder: ConsensusFolder) -> list[ExportedClass]:
 
 
 def export_consensus(
-    folder: CampaignFolder, particles: ParticleSet, formats: tuple[str, ...] = FORMATS
+    folder: CampaignFolder,
+    particles: ParticleSet,
+    formats: tuple[str, ...] = FORMATS,
+    refined: bool = False,
 ) -> list[Path]:
     """Write `export/` of a campaign from its `consensus/`.
 
@@ -41,6 +47,7 @@ def export_consensus(
         folder: of the campaign.
         particles: the campaign's input, read with its images.
         formats: any of `FORMATS`.
+        refined: whether particles that take part get the poses that the campaign worked with.
 
     Returns:
         The files written.
@@ -50,4 +57,8 @@ def export_consensus(
     """
     consensus = folder.consensus
     classes = consensus_classes(consensus)
+    table = read_unchecked(consensus.particles.star)
+    if refined:
+        taking_part = set_aside(table.source) == "none"
+        particles = with_poses(particles, *poses_of(table), taking_part)
     return export_results(folder.export, consensus.particles.star, classes, particles, formats)

@@ -22,6 +22,7 @@ rule export_classes:
         image_root=config["image_root"],
         on_mixed_optics=config["on_mixed_optics"],
         formats=config["export"],
+        poses=config["export_poses"],
     message:
         "Writing the classes for {params.formats}"
     script:

@@ -8,5 +8,6 @@ with job(snakemake) as work:
     params, source = snakemake.params, snakemake.config["particles"]
     mixed = params.on_mixed_optics
     particles = read_particles(source, params.image_root, on_mixed_optics=mixed)
-    written = export_consensus(work.folder, particles, tuple(params.formats))
+    refined = params.poses == "refined"
+    written = export_consensus(work.folder, particles, tuple(params.formats), refined)
     work.say(f"{len(written)} files in {work.folder.export}")
