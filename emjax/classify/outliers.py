@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from emjax.classify.calibration import SEPARATED, Calibration, calibrate, exceed_rate
 from emjax.classify.fit import Target, fit_particles, make_target
 from emjax.classify.pose_search import Poses, search_poses
-from emjax.errors import OptionError
+from emjax.errors import InputError, OptionError
 from emjax.imaging.particles import CHUNK, Particles, chunks
 from emjax.imaging.phases import shift_phases
 from emjax.imaging.prepare import Prepared, PrepareOptions, reweigh
@@ -23,7 +23,9 @@ from emjax.imaging.prepare import Prepared, PrepareOptions, reweigh
 JUNK, POSE = "junk", "pose"  # no particle; a particle, not at this pose
 AUTO_RATE = 0.05
 SEARCHED_PART = 1 / 16  # of the box, the largest shift in a search of poses
-DECOYS = 20_000  # scores of images at other particles' poses
+DECOYS = 20_000  # scores of images at other particles' poses, fewer for a small set
+NEAR = 15.0  # degrees; a pose found so near is the given one with its error
+LEAST_WEIGHT = 1e-6
 NOISE_IMAGES = 300  # without a particle, searched to calibrate the search
 
 
@@ -64,6 +66,7 @@ class Outliers:
     found: Poses  # of these
     certain: np.ndarray  # (m,) of bool: whether the pose found is one
     recovered: Int[np.ndarray, " r"]  # rows that take part at the pose found
+    asked: bool  # whether any were to be set aside
     best: Int[np.ndarray, " n"]  # volume that fits best
 
     def record(self) -> dict[str, Any]:
@@ -108,10 +111,16 @@ def find_outliers(
         found, certain = _search(particles, search, mask, calibration, rows, options)
     reason = np.full(particles.n, "", "U4")
     reason[rows] = np.where(certain, POSE, JUNK)
+    near = _near(particles, rows, found) if len(found.score) else np.zeros(len(rows), bool)
+    reason[rows[certain & near]] = ""
+    certain = certain & ~near
     nobody = np.zeros(0, int)
     ratio = fit.log_likelihood_ratio
     best = fit.score.argmax(1)
-    return Outliers(ratio, probability, reason, calibration, rows, found, certain, nobody, best)
+    asked = options.rate > 0
+    return Outliers(
+        ratio, probability, reason, calibration, rows, found, certain, nobody, asked, best
+    )
 
 
 def leave_out(
@@ -138,18 +147,27 @@ def leave_out(
     first = find_outliers(prepared.particles, mean[None], mask, options)
     if not len(first.rows):
         return prepared, first
-    prepared = reweigh(prepared, given * first.probability, preparation)
+    # Never quite 0: that would say that they were left out before.
+    weight = given * np.maximum(first.probability, LEAST_WEIGHT)
+    prepared = reweigh(prepared, weight, preparation)
     mask, mean = prepared.mean.solvent_mask, prepared.mean.volume
     found = find_outliers(prepared.particles, mean[None], mask, options, mean)
     if options.poses == "recover":
         prepared, found = _recover(prepared, found)
     kept = given * (found.reason == "")
+    for half in (1, 2):
+        if not kept[prepared.particles.half == half].any():
+            fitting = "particles that fit the mean map; check their poses and rlnRandomSubset"
+            what = "nothing but what fits no map"
+            raise InputError(place=f"half-set {half}", found=what, expected=fitting)
     return reweigh(prepared, kept, preparation), found
 
 
 def describe_outliers(found: Outliers) -> list[str]:
     """What became of the particles, a sentence for each thing that there is to say."""
     n, calibration = len(found.reason), found.calibration
+    if not found.asked:
+        return []
     if not calibration.separated:
         return [
             f"particles that fit nothing score like the others (separation"
@@ -163,13 +181,15 @@ def describe_outliers(found: Outliers) -> list[str]:
         said.append(f"{junk + pose} of {n} particles fit no map and are set aside: {parts}")
     if recovered := len(found.recovered):
         said.append(f"{recovered} of {n} particles fit at another pose only and are used there")
-    return said
+    return said or ["no particle is set aside: all fit"]
 
 
 def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
     """Particles at the poses found for them; their images are centred anew in place."""
-    particles, poses = prepared.particles, found.found.take(found.certain)
-    rows = found.rows[found.certain]
+    particles, image = prepared.particles, prepared.identity
+    # Copies of an image (symmetry expansion) would all come to one pose.
+    own = np.bincount(image)[image[found.rows]] == 1
+    poses, rows = found.found.take(found.certain & own), found.rows[found.certain & own]
     rotations, reason = particles.rotations.copy(), found.reason.copy()
     ratio = found.log_likelihood_ratio.copy()
     rotations[rows], reason[rows], ratio[rows] = poses.rotations, "", poses.score**2 / 2
@@ -184,11 +204,18 @@ def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
     return prepared, replace(found, reason=reason, log_likelihood_ratio=ratio, recovered=rows)
 
 
+def _near(particles: Particles, rows: Int[np.ndarray, " m"], found: Poses) -> np.ndarray:
+    """Whether poses that were found are the given ones, with an error that refinement corrects."""
+    cosine = (np.einsum("nij,nij->n", particles.rotations[rows], found.rotations) - 1) / 2
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1))) < NEAR
+
+
 def decoy_scores(particles: Particles, target: Target, seed: int) -> Float[np.ndarray, " m"]:
     """Best scores of images at the poses of other particles."""
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.integers(particles.n, size=DECOYS))
-    others = rng.integers(particles.n, size=DECOYS)
+    count = int(np.clip(20 * particles.n, 2000, DECOYS))
+    rows = np.sort(rng.integers(particles.n, size=count))
+    others = rng.integers(particles.n, size=count)
     decoys = replace(particles.subset(rows), rotations=particles.rotations[others])
     return fit_particles(decoys, target).best
 

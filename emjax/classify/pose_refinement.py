@@ -32,6 +32,7 @@ ROUNDS = 3  # of poses and the maps they are compared with
 STEPS = 3  # to the most probable poses in a round
 WIDTH_STEPS = 8  # of expectation-maximisation
 WIDTH_PARTICLES = 20_000  # that the widths are found from
+LARGE = 6.0  # degrees; beyond, something else is probably wrong
 LARGEST_STEP = 2.0  # prior widths; beyond, derivatives say little
 
 
@@ -65,12 +66,18 @@ class _Step(NamedTuple):
 def describe_poses(found: Refinement) -> list[str]:
     """How far the poses were off, in a sentence."""
     if found.width is None:
-        return ["poses are exact as far as the images show"] if found.gain else []
-    return [
-        f"poses off by about {found.width.rotation * np.sqrt(3):.1f}° and"
-        f" {found.width.shift * np.sqrt(2):.1f} Å; refined by {found.rotation:.1f}° and"
-        f" {found.shift:.1f} Å (root mean square)"
+        return ["no error of the poses shows in the images"] if found.gain else []
+    angle = found.width.rotation * np.sqrt(3)
+    said = [
+        f"poses off by about {angle:.1f}° and {found.width.shift * np.sqrt(2):.1f} Å; refined by"
+        f" {found.rotation:.1f}° and {found.shift:.1f} Å (root mean square)"
     ]
+    if angle > LARGE:
+        said.append(
+            f"warning: poses off by {angle:.0f}° on average are rare after a refinement; check that"
+            " they belong to these images, and the symmetry"
+        )
+    return said
 
 
 def first_width(particles: Particles) -> PoseError:

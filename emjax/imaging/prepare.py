@@ -97,6 +97,7 @@ class Prepared:
     shifts: Float[np.ndarray, "n 2"]  # origins in Å, by which the images are centred
     image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
     bad_images: BadImages  # left out: of weight 0, their pixels zero
+    identity: Int[np.ndarray, " n"]  # of the image: copies of one have the same
     mask_given: bool = False  # whether the solvent mask stays as it is
 
     @property
@@ -156,7 +157,9 @@ def prepare(
     support = None if mask is None else resample_mask(mask, grid.box_size)
     particles, mean = estimate(cropped, power, options, support)
     particles = replace(particles, scale=np.where(weight > 0, particles.scale, np.float32(1)))
-    return Prepared(particles, mean, images.shifts, power, bad, support is not None)
+    known = np.arange(n) if images.identity is None else images.identity
+    identity = np.unique(known, return_inverse=True)[1]
+    return Prepared(particles, mean, images.shifts, power, bad, identity, support is not None)
 
 
 def estimate(

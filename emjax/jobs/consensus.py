@@ -13,6 +13,7 @@ from emjax.consensus.build import Consensus
 from emjax.io.fields import FIT, SET_ASIDE, label
 from emjax.io.files import read_json, read_npy, read_tsv, write_json, write_npy, write_tsv
 from emjax.io.labels.read import read_labels
+from emjax.io.particles.columns import refined_columns, refined_poses
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.outliers import read_reasons
 
@@ -85,6 +86,8 @@ def write_consensus(
     fits = read_tsv(campaign.outliers.fits)
     before = fits["set_aside"].to_numpy(str)
     columns = class_columns(found) | {FIT: fits["fit"].to_numpy()}
+    if (poses := refined_poses(table.source)) is not None:  # type: ignore[arg-type]
+        columns |= refined_columns(*poses)
     columns[SET_ASIDE] = np.where(before == "none", columns[SET_ASIDE], before)
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)

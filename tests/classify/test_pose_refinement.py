@@ -64,7 +64,7 @@ def test_width_is_found_and_exact_poses_are_left_alone(one_state, off):
     assert kept is exact and found.width is None and found.gain is not None
     assert found.gain.high < 0
     np.testing.assert_array_equal(kept.particles.images, images)
-    assert describe_poses(found) == ["poses are exact as far as the images show"]
+    assert describe_poses(found) == ["no error of the poses shows in the images"]
 
 
 def test_poses_come_nearer_and_images_are_centred_there(one_state, off):
