@@ -310,3 +310,16 @@ def test_the_images_are_whitened_by_the_noise_that_is_left(case):
     shells = np.asarray(particles.grid.pixel_shells)
     # At the highest frequencies the particle adds little to noise of power 2.
     assert jnp.mean(power[:, shells >= particles.radius - 1]) == pytest.approx(2, abs=0.15)
+
+
+def test_weights_of_what_clearly_fits_nothing_never_say_that_it_was_left_out_before():
+    """Scores so far apart that single precision holds no probability."""
+    made = simulate(phantom(1, 48, seed=2), 300, seed=4, pixel_size=6.0, snr=3.0)
+    pixels = made.images.copy()
+    pixels[:60] = coloured_noise(60, 48, np.random.default_rng(1)) * pixels.std()
+    images = replace(made.aligned(), read=lambda rows: pixels[rows])
+    options = PrepareOptions(12.5)
+    kept, found = leave_out(prepare_images(images, options), OutlierOptions(), options)
+    assert (found.reason[:60] == JUNK).all()
+    np.testing.assert_array_equal(kept.particles.weight[:60], 0)
+    assert kept.particles.weight[60:].mean() > 0.98

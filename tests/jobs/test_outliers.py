@@ -11,6 +11,7 @@ from emjax.campaign.folder import CampaignFolder
 from emjax.classify.calibration import Calibration, Normal, Signal
 from emjax.classify.classification import Classification
 from emjax.classify.outliers import AUTO_RATE, JUNK, POSE, Outliers
+from emjax.classify.pose_refinement import Refinement
 from emjax.classify.pose_search import Poses
 from emjax.imaging.prepare import PrepareOptions, prepare
 from emjax.io.files import read_json, read_npy, read_tsv, write_json
@@ -26,6 +27,7 @@ from emjax.jobs.run_files import RunContext, write_run
 
 RESOLUTION = 24.0
 JUNK_ROWS, POSE_ROWS, BAD_ROWS = [3, 50, 299], [7, 120], [10]
+EXACT = Refinement(None, None)
 LAW = Calibration(Normal(1.0, 1.0), Signal(9.0, 2.0), Normal(0.8, 1.0), 0.02, 5.0)
 
 
@@ -44,6 +46,7 @@ def outliers_of(reason: np.ndarray, recovered: np.ndarray | None = None) -> Outl
         poses,
         reason[rows] == POSE,
         np.zeros(0, int) if recovered is None else recovered,
+        True,
         np.arange(n) % 2,
     )
 
@@ -79,7 +82,7 @@ def written(folder: Path, table: ParticleSet, recovered: bool = False) -> Campai
         )
         found = replace(found, bad_images=bad)
         outliers = outliers_of(reason, moved if recovered else None)
-        write_prepared(prepared, found, outliers, table, (".star",))
+        write_prepared(prepared, found, outliers, EXACT, table, (".star",))
     grid = found.particles
     facts = PreparedFacts(
         table.n, table.box_size, table.pixel_size, RESOLUTION, grid.radius, grid.box_size,

@@ -10,6 +10,7 @@ import pytest
 import emjax
 from emjax.campaign.folder import PrepareFolder
 from emjax.classify.outliers import OutlierOptions, leave_out
+from emjax.classify.pose_refinement import Refinement
 from emjax.errors import InputError
 from emjax.imaging.bad_images import BadImages
 from emjax.imaging.prepare import PrepareOptions
@@ -42,7 +43,8 @@ def test_the_library_goes_without_bad_images(spoiled: Path, tmp_path: Path):
     np.testing.assert_array_equal(*maps)
 
     folder = PrepareFolder(tmp_path / "prepare")
-    write_prepared(folder, *leave_out(found, off, options), table, (".star", ".cs"))
+    exact = Refinement(None, None)
+    write_prepared(folder, *leave_out(found, off, options), exact, table, (".star", ".cs"))
     assert read_tsv(folder.bad_images)["particle"].tolist() == [21, 31]
     for path in folder.particles.all((".star", ".cs")):
         reasons = set_aside(read_particles(path, check_images=False).source)
