@@ -181,7 +181,7 @@ def describe_outliers(found: Outliers) -> list[str]:
         said.append(f"{junk + pose} of {n} particles fit no map and are set aside: {parts}")
     if recovered := len(found.recovered):
         said.append(f"{recovered} of {n} particles fit at another pose only and are used there")
-    return said or ["no particle is set aside: all fit"]
+    return said or ["every particle that takes part fits"]
 
 
 def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
