@@ -19,6 +19,7 @@ from emjax.errors import InputError, OptionError
 from emjax.imaging.particles import CHUNK, Particles, chunks
 from emjax.imaging.phases import shift_phases
 from emjax.imaging.prepare import Prepared, PrepareOptions, reweigh
+from emjax.imaging.symmetry import symmetry_rotations
 
 JUNK, POSE = "junk", "pose"  # no particle; a particle, not at this pose
 AUTO_RATE = 0.05
@@ -37,6 +38,7 @@ class OutlierOptions:
         rate: of the particles set aside, the expected fraction that fit; 0 sets none aside.
         poses: what becomes of particles found at another pose: set_aside, or recover.
         seed: of the decoys.
+        symmetry: point group, whose poses show the same view.
 
     Raises:
         OptionError: where a value is none of these.
@@ -45,6 +47,7 @@ class OutlierOptions:
     rate: float = AUTO_RATE
     poses: str = "set_aside"
     seed: int = 0
+    symmetry: str = "C1"
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
@@ -111,7 +114,9 @@ def find_outliers(
         found, certain = _search(particles, search, mask, calibration, rows, options)
     reason = np.full(particles.n, "", "U4")
     reason[rows] = np.where(certain, POSE, JUNK)
-    near = _near(particles, rows, found) if len(found.score) else np.zeros(len(rows), bool)
+    near = np.zeros(len(rows), bool)
+    if len(found.score):
+        near = _near(particles.rotations[rows], found.rotations, options.symmetry)
     reason[rows[certain & near]] = ""
     certain = certain & ~near
     nobody = np.zeros(0, int)
@@ -142,6 +147,7 @@ def leave_out(
         The particles with weight 0 where they are set aside, and at their new poses where these are
         recovered, and what was found.
     """
+    options = replace(options, symmetry=preparation.symmetry)
     given = prepared.particles.weight
     mask, mean = prepared.mean.solvent_mask, prepared.mean.volume
     first = find_outliers(prepared.particles, mean[None], mask, options)
@@ -204,10 +210,13 @@ def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
     return prepared, replace(found, reason=reason, log_likelihood_ratio=ratio, recovered=rows)
 
 
-def _near(particles: Particles, rows: Int[np.ndarray, " m"], found: Poses) -> np.ndarray:
+def _near(
+    given: Float[np.ndarray, "m 3 3"], found: Float[np.ndarray, "m 3 3"], symmetry: str
+) -> np.ndarray:
     """Whether poses that were found are the given ones, with an error that refinement corrects."""
-    cosine = (np.einsum("nij,nij->n", particles.rotations[rows], found.rotations) - 1) / 2
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1))) < NEAR
+    group = symmetry_rotations(symmetry)
+    traces = np.einsum("nij,gjk,nik->ng", given, group, found)
+    return (traces.max(1) - 1) / 2 > np.cos(np.deg2rad(NEAR))
 
 
 def decoy_scores(particles: Particles, target: Target, seed: int) -> Float[np.ndarray, " m"]:

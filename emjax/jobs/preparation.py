@@ -36,12 +36,13 @@ def prepare_options(params: Any) -> PrepareOptions:
     )
 
 
-def outlier_options(options: dict[str, Any]) -> OutlierOptions:
+def outlier_options(options: dict[str, Any], symmetry: str = "C1") -> OutlierOptions:
     """Options of the library from those of the configuration."""
     # YAML reads off as false.
     named = {"auto": AUTO_RATE, "off": 0.0, False: 0.0}
     junk = options["junk"]
-    return OutlierOptions(named[junk] if junk in named else junk, options["poses"])
+    rate = named[junk] if junk in named else junk
+    return OutlierOptions(rate, options["poses"], symmetry=symmetry)
 
 
 def pose_error_option(given: str | bool | dict[str, float]) -> str | PoseError:

@@ -12,6 +12,7 @@ from emjax.classify.outliers import (
     JUNK,
     POSE,
     OutlierOptions,
+    _near,
     describe_outliers,
     find_outliers,
     leave_out,
@@ -323,3 +324,11 @@ def test_weights_of_what_clearly_fits_nothing_never_say_that_it_was_left_out_bef
     assert (found.reason[:60] == JUNK).all()
     np.testing.assert_array_equal(kept.particles.weight[:60], 0)
     assert kept.particles.weight[60:].mean() > 0.98
+
+
+def test_symmetric_mates_of_a_pose_are_near_it():
+    given = Rotation.random(20, rng=3).as_matrix()
+    mates = given @ Rotation.from_euler("z", 90, degrees=True).as_matrix()
+    turned = given @ Rotation.from_rotvec([0.1, 0, 0.1]).as_matrix()
+    assert _near(given, mates, "C4").all() and not _near(given, mates, "C1").any()
+    assert _near(given, turned, "C1").all()

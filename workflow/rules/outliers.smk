@@ -20,6 +20,7 @@ rule find_outliers:
     params:
         emjax=EMJAX_VERSION,
         outliers=config["outliers"],
+        symmetry=config["symmetry"],
         runs=RUNS,
     message:
         "Comparing every particle with the classes found"

@@ -10,7 +10,7 @@ with job(snakemake) as work:
     params, folder = snakemake.params, work.folder
     prepared = read_prepared(folder.prepare, everyone=True)
     volumes, names = maps_of_runs(folder, params.runs, prepared)
-    options, mean = outlier_options(params.outliers), prepared.mean_map
+    options, mean = outlier_options(params.outliers, params.symmetry), prepared.mean_map
     found = find_outliers(prepared.particles, volumes, prepared.solvent_mask, options, mean)
     write_outliers(folder.outliers, found, prepared, names)
     for sentence in describe_outliers(found):
