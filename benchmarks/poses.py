@@ -41,15 +41,17 @@ def rows_of(name: str, seeds: int) -> list[Row]:
     # Refining centres the images in place: what is compared with it is made anew.
     refined, poses = refine_poses(made, "auto", sets.PREPARATION, blocks)
     used = (refined.particles.weight > 0) & ~judged.junk
-    error = _error(judged.rotations, refined.particles.rotations, used)
+    given = np.array(judged.images.rotations)
+    given[found.recovered] = found.found.rotations[found.certain]
+    others = used & (sets.angles(judged.rotations, given) < sets.FAR)
+    error = _error(judged.rotations, refined.particles.rotations, others)
     rows = []
     if "exact" in name:
         rows.append(Row(f"{name}: pose error found", str(poses.width), "none", not poses.width))
     else:
-        given = np.array(judged.images.rotations)
-        given[found.recovered] = found.found.rotations[found.certain]
-        before = _error(judged.rotations, given, used)
-        said = f"{before:.2f}° → {error:.2f}° of {used.sum()}, {len(found.recovered)} found again"
+        before = _error(judged.rotations, given, others)
+        said = f"{before:.2f}° → {error:.2f}° of {others.sum()}, {len(found.recovered)} found again"
+        said += f", {(used & ~others).sum()} more than {sets.FAR:g}° off left"
         bar = f"≤ {LESS:g} of what came in"
         rows.append(Row(f"{name}: rms error", said, bar, error <= LESS * before))
     if "null" in name or ("exact" in name and not poses.width):
