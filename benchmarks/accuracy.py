@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy_rows import Row, agreement, classify_case, relion_row, said
+from accuracy_rows import Row, agreement, classify_case, print_table, relion_row, said
 from accuracy_symmetry import symmetry
 
 SETS = ("spliceosome", "ligand", "null", "maps", "symmetry", "jittered")
@@ -247,12 +247,7 @@ def main() -> int:
         if kept:
             kept.write_text(json.dumps(rows))
     table = [Row(*row) for name in SETS if name in rows for row in rows[name]]
-    print("\n| what | found | bar | |\n| --- | --- | --- | --- |")
-    for what, found, bar, holds in table:
-        print(
-            f"| {what} | {found} | {bar} | {'' if holds is None else 'ok' if holds else 'MISSED'} |"
-        )
-    return int(arguments.check and any(row.holds is False for row in table))
+    return print_table(table, arguments.check)
 
 
 if __name__ == "__main__":

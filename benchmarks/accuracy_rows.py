@@ -1,6 +1,7 @@
 """Lines of the table of accuracy, and what they are made of."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,15 @@ class Row(NamedTuple):
     found: str
     bar: str = ""
     holds: bool | None = None
+
+
+def print_table(rows: Sequence[Row], check: bool) -> int:
+    """Print the table; the exit status, 1 where bars are checked and one is missed."""
+    print("\n| what | found | bar | |\n| --- | --- | --- | --- |")
+    for what, found, bar, holds in rows:
+        verdict = "" if holds is None else "ok" if holds else "MISSED"
+        print(f"| {what} | {found} | {bar} | {verdict} |")
+    return int(check and any(row.holds is not None and not row.holds for row in rows))
 
 
 def classify_case(case, n_classes: int, seeds, focus=None, **options):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import outliers_sets as sets
-from accuracy_rows import Row
+from accuracy_rows import Row, print_table
 from outliers_classes import classes
 from outliers_sets import Judged, percent, share
 from scipy.stats import binom, fisher_exact
@@ -205,11 +205,7 @@ def main() -> int:
         if kept:
             kept.write_text(json.dumps(rows, default=bool))
     table = [Row(*row) for name in names if name in rows for row in rows[name]]
-    print("\n| what | found | bar | |\n| --- | --- | --- | --- |")
-    for what, found, bar, holds in table:
-        verdict = "" if holds is None else "ok" if holds else "MISSED"
-        print(f"| {what} | {found} | {bar} | {verdict} |")
-    return int(arguments.check and any(row.holds is not None and not row.holds for row in table))
+    return print_table(table, arguments.check)
 
 
 if __name__ == "__main__":

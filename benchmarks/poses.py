@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import outliers_sets as sets
-from accuracy_rows import Row
+from accuracy_rows import Row, print_table
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.api import classify_em3d, classify_subspace
@@ -100,11 +100,7 @@ def main() -> int:
         before = time.process_time()
         table += rows_of(name, 3 if arguments.quick else 10)
         print(f"{name}: {time.process_time() - before:.0f} CPU s", flush=True)
-    print("\n| what | found | bar | |\n| --- | --- | --- | --- |")
-    for what, found, bar, holds in table:
-        verdict = "" if holds is None else "ok" if holds else "MISSED"
-        print(f"| {what} | {found} | {bar} | {verdict} |")
-    return int(arguments.check and any(row.holds is not None and not row.holds for row in table))
+    return print_table(table, arguments.check)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Particles:
 class PrepareFolder(Folder):
     """`prepare/`: whitened and cropped images and what was estimated from them."""
 
-    particles = Particles()  # the input's rows with half-set, scale and whether the image is bad
+    particles = Particles()  # the input's rows: half-set, scale, fit, why set aside, refined pose
     facts = File("prepare.json")  # numbers of particles, boxes, pixels: what decides the cost
     images = File("images.npy")
     wide_images = File("images_full.npy")  # single precision, until they are narrowed to half
@@ -133,7 +133,6 @@ class OutliersFolder(Folder):
 
     gallery = File("gallery.mrcs")  # particles that were set aside, and others, with projections
     gallery_list = File("gallery.star")  # one row per picture
-
     fits = File("fits.tsv")  # one row per particle
     record = File("outliers.json")  # how many fit none, and what their scores mean
 

@@ -114,11 +114,7 @@ def _fit(
     target: Target,
     grid: FourierGrid,
 ) -> tuple[Float[Array, "b k"], Float[Array, "b k"], Float[Array, "b k 6"]]:
-    slices = make_slices(rotations, grid)
-    k = len(target.volumes)
-    volumes = jnp.concatenate([target.volumes, target.derivatives])
-    sliced = jax.lax.map(lambda v: as_real(weights * slice_volume(v, slices)), volumes)
-    models, nuisance = sliced[:k], sliced[k:]
+    models, nuisance = slice_target(weights, rotations, target, grid)
     pixels = as_real(images)
     power = jnp.sum(pixels**2, -1)
     inner = jnp.einsum("kbt,bt->bk", models, pixels)
@@ -141,6 +137,19 @@ def _fit(
     share = jnp.clip(gained / jnp.maximum(power, 1e-20)[:, None], 0, 1 - 1e-6)
     score = jnp.sign(amplitude) * jnp.sqrt(-pixels.shape[-1] * jnp.log1p(-share))
     return score, amplitude, coordinates
+
+
+def slice_target(
+    weights: Float[Array, "b p"],
+    rotations: Float[Array, "b 3 3"],
+    target: Target,
+    grid: FourierGrid,
+) -> tuple[Float[Array, "k b t"], Float[Array, "6 b t"]]:
+    """CPV of the volumes of a target and of its derivatives."""
+    slices, k = make_slices(rotations, grid), len(target.volumes)
+    volumes = jnp.concatenate([target.volumes, target.derivatives])
+    sliced = jax.lax.map(lambda v: as_real(weights * slice_volume(v, slices)), volumes)
+    return sliced[:k], sliced[k:]
 
 
 def as_real(pixels: Complex[Array, "b p"]) -> Float[Array, "b t"]:

@@ -8,7 +8,6 @@ poses (`pose_search`): a particle that is found elsewhere had a wrong pose, the 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -16,9 +15,8 @@ from emjax.classify.calibration import SEPARATED, Calibration, calibrate, exceed
 from emjax.classify.fit import Target, fit_particles, make_target
 from emjax.classify.pose_search import Poses, search_poses
 from emjax.errors import InputError, OptionError
-from emjax.imaging.particles import CHUNK, Particles, chunks
-from emjax.imaging.phases import shift_phases
-from emjax.imaging.prepare import Prepared, PrepareOptions, reweigh
+from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import Prepared, PrepareOptions, move_poses, reweigh
 from emjax.imaging.symmetry import symmetry_rotations
 
 JUNK, POSE = "junk", "pose"  # no particle; a particle, not at this pose
@@ -192,21 +190,13 @@ def describe_outliers(found: Outliers) -> list[str]:
 
 def _recover(prepared: Prepared, found: Outliers) -> tuple[Prepared, Outliers]:
     """Particles at the poses found for them; their images are centred anew in place."""
-    particles, image = prepared.particles, prepared.identity
+    image = prepared.identity
     # Copies of an image (symmetry expansion) would all come to one pose.
     own = np.bincount(image)[image[found.rows]] == 1
     poses, rows = found.found.take(found.certain & own), found.rows[found.certain & own]
-    rotations, reason = particles.rotations.copy(), found.reason.copy()
-    ratio = found.log_likelihood_ratio.copy()
-    rotations[rows], reason[rows], ratio[rows] = poses.rotations, "", poses.score**2 / 2
-    for part in chunks(len(rows), CHUNK):
-        moves = jnp.asarray(poses.moves[part])
-        phases = shift_phases(moves, particles.grid, particles.extent)
-        particles.images[rows[part]] *= np.asarray(phases)
-    shifts = prepared.shifts.copy()
-    shifts[rows] += poses.moves
-    particles = replace(particles, rotations=rotations)
-    prepared = replace(prepared, particles=particles, shifts=shifts)
+    reason, ratio = found.reason.copy(), found.log_likelihood_ratio.copy()
+    reason[rows], ratio[rows] = "", poses.score**2 / 2
+    prepared = move_poses(prepared, poses.rotations, poses.moves, rows)
     return prepared, replace(found, reason=reason, log_likelihood_ratio=ratio, recovered=rows)
 
 

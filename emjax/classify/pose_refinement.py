@@ -13,27 +13,23 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.evidence import Interval, block_interval
-from emjax.classify.fit import N_COORDINATES, Target, as_real, make_target
+from emjax.classify.fit import N_COORDINATES, Target, as_real, make_target, slice_target
 from emjax.classify.pose_error import PoseError
-from emjax.classify.pose_search import turn_poses
+from emjax.classify.pose_search import limit_steps, turn_poses
 from emjax.imaging.grids import FourierGrid, to_fourier, to_real
 from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
-from emjax.imaging.phases import shift_phases
-from emjax.imaging.prepare import MeanMap, Prepared, PrepareOptions, reweigh
-from emjax.imaging.projector import make_slices, slice_volume
+from emjax.imaging.prepare import MeanMap, Prepared, PrepareOptions, move_poses, reweigh
 
 ROUNDS = 3  # of poses and the maps they are compared with
 STEPS = 3  # to the most probable poses in a round
 WIDTH_STEPS = 8  # of expectation-maximisation
 WIDTH_PARTICLES = 20_000  # that the widths are found from
 LARGE = 6.0  # degrees; beyond, something else is probably wrong
-LARGEST_STEP = 2.0  # prior widths; beyond, derivatives say little
 
 
 @dataclass(frozen=True)
@@ -127,6 +123,8 @@ def find_width(
     prepared: Prepared, blocks: np.ndarray | None = None
 ) -> tuple[PoseError | None, Interval]:
     """Widths of the pose error by marginal likelihood, None where exact poses are as probable."""
+    # Copies of an image have its noise in common.
+    blocks = prepared.identity if blocks is None else blocks
     used = np.flatnonzero(prepared.particles.weight > 0)
     # Evenly over the set: two numbers need no more.
     used = used[:: max(1, len(used) // WIDTH_PARTICLES)]
@@ -135,7 +133,7 @@ def find_width(
     gain = None
     for _ in range(WIDTH_STEPS):
         step = _steps(some, width, np.zeros((particles.n, N_COORDINATES)))
-        gain = block_interval(step.gain, None if blocks is None else blocks[used])
+        gain = block_interval(step.gain, blocks[used])
         width = _widened(width, step.coordinates**2 + step.variance)
     assert gain is not None
     return (width if gain.low > 0 else None), gain
@@ -161,21 +159,11 @@ def _round(
     for _ in range(STEPS):
         step = _steps(prepared, width, offset)
         move, variance = step.coordinates, step.variance
-        length = np.linalg.norm(move, axis=1, keepdims=True)
-        move = move * np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-9))
+        move = limit_steps(move)
         offset = offset + move
         rotations, moves = turn_poses(prepared.particles.rotations, move, width)
-        _centre(prepared.particles, moves)
-        particles = replace(prepared.particles, rotations=rotations)
-        prepared = replace(prepared, particles=particles, shifts=prepared.shifts + moves)
+        prepared = move_poses(prepared, rotations, moves, np.arange(prepared.particles.n))
     return prepared, offset, variance
-
-
-def _centre(particles: Particles, moves: Float[np.ndarray, "n 2"]) -> None:
-    """Move the images in place."""
-    for rows in chunks(particles.n, CHUNK):
-        phases = shift_phases(jnp.asarray(moves[rows]), particles.grid, particles.extent)
-        particles.images[rows] *= np.asarray(phases)
 
 
 def _steps(prepared: Prepared, width: PoseError, offset: Float[np.ndarray, "n 6"]) -> _Step:
@@ -225,10 +213,8 @@ def _step(
     grid: FourierGrid,
 ) -> tuple[Float[Array, "b 6"], Float[Array, "b 6"], Float[Array, " b"]]:
     """Newton step of −½|r − J·u|² − ½|offset + u|², its posterior variance, and the evidence."""
-    slices = make_slices(rotations, grid)
-    volumes = jnp.concatenate([target.volumes, target.derivatives])
-    sliced = jax.lax.map(lambda v: as_real(weights * slice_volume(v, slices)), volumes)
-    residual, nuisance = as_real(images) - sliced[0], sliced[1:]
+    models, nuisance = slice_target(weights, rotations, target, grid)
+    residual = as_real(images) - models[0]
     along = jnp.einsum("mbt,bt->bm", nuisance, residual)
     system = jnp.einsum("mbt,nbt->bmn", nuisance, nuisance) + jnp.eye(N_COORDINATES)
     inverse = jnp.linalg.inv(system)

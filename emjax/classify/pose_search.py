@@ -89,7 +89,7 @@ def search_poses(
     rows = np.repeat(np.arange(n), c)
     width = PoseError(np.degrees(STEP / COARSE_RADIUS) / 2, particles.extent / COARSE_RADIUS / 8)
     target = make_target(volume[None], mask, particles, width)
-    found = refine_poses(
+    found = nearest_maxima(
         particles, target, width, rows, rotations.reshape(-1, 3, 3), moves.reshape(-1, 2)
     )
     best = found.score.reshape(n, c).argmax(1) + c * np.arange(n)
@@ -162,7 +162,7 @@ def _match(
     return best / norm, shift
 
 
-def refine_poses(
+def nearest_maxima(
     particles: Particles,
     target: Target,
     width: PoseError,
@@ -202,10 +202,15 @@ def step_poses(
 ) -> tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 2"]]:
     """Poses moved by the coordinates of their best volume."""
     best = fit.score.argmax(1)
-    u = fit.coordinates[np.arange(len(best)), best]
-    u = u * np.minimum(1, LARGEST_MOVE / np.maximum(np.linalg.norm(u, axis=1), 1e-9))[:, None]
+    u = limit_steps(fit.coordinates[np.arange(len(best)), best])
     turned, further = turn_poses(rotations, u, width)
     return turned, moves + further
+
+
+def limit_steps(coordinates: Float[np.ndarray, "m 6"]) -> Float[np.ndarray, "m 6"]:
+    """Steps in the same direction, none so far that derivatives say little."""
+    length = np.linalg.norm(coordinates, axis=1, keepdims=True)
+    return coordinates * np.minimum(1, LARGEST_MOVE / np.maximum(length, 1e-9))
 
 
 def turn_poses(

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
@@ -13,7 +12,7 @@ from emjax.imaging.bad_images import BadImages, check_number
 from emjax.imaging.crop import crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.maps import back_project, slicing_values, solve_map
+from emjax.imaging.maps import back_project, solve_map
 from emjax.imaging.masks import resample_mask, solvent_mask, sphere
 from emjax.imaging.noise import shrink_scale, steady_power
 from emjax.imaging.particles import (
@@ -22,9 +21,9 @@ from emjax.imaging.particles import (
     chunks,
     cropped_particles,
     split_halves,
-    weights_of,
 )
-from emjax.imaging.projector import make_slices, slice_volume
+from emjax.imaging.phases import shift_phases
+from emjax.imaging.residuals import count_pixels, measure_residuals
 from emjax.imaging.symmetry import parse_point_group
 
 
@@ -184,7 +183,7 @@ def estimate(
     grid = particles.grid
     noise = _to_shells(power, grid.n_shells)
     particles = replace(particles, noise_power=noise)
-    noise = np.maximum(steady_power(noise, _pixel_counts(particles, grid)), 1e-30)
+    noise = np.maximum(steady_power(noise, count_pixels(particles, grid)), 1e-30)
     noise = noise.astype(np.float32)
     ones = np.ones(particles.n, np.float32)
     particles = replace(
@@ -214,6 +213,30 @@ def reweigh(
     return replace(prepared, particles=particles, mean=_mean(particles, options, support))
 
 
+def move_poses(
+    prepared: Prepared,
+    rotations: Float[np.ndarray, "m 3 3"],
+    moves: Float[np.ndarray, "m 2"],
+    rows: Int[np.ndarray, " m"],
+) -> Prepared:
+    """Some particles at other poses; their images are centred anew in place.
+
+    Args:
+        prepared: particles.
+        rotations: new ones of these particles.
+        moves: Å, added to their origins.
+        rows: of these particles.
+    """
+    particles, shifts = prepared.particles, prepared.shifts.copy()
+    turned = particles.rotations.copy()
+    turned[rows] = rotations
+    shifts[rows] += moves
+    for part in chunks(len(rows), CHUNK):
+        phases = shift_phases(jnp.asarray(moves[part]), particles.grid, particles.extent)
+        particles.images[rows[part]] *= np.asarray(phases)
+    return replace(prepared, particles=replace(particles, rotations=turned), shifts=shifts)
+
+
 def _improve(
     particles: Particles,
     options: PrepareOptions,
@@ -223,7 +246,7 @@ def _improve(
     """One round of scale and noise, and the solvent mask of the mean map they were found with."""
     grid = particles.grid
     volume = np.asarray(_mean_map(particles, grid, options, support)[0])
-    amplitude, variance, residual = _measure(particles, volume * support, grid)
+    amplitude, variance, residual = measure_residuals(particles, volume * support, grid)
     if options.scale == "optimal":
         scale = particles.scale
         relative = shrink_scale(amplitude * scale, variance * scale**2, particles.weight)
@@ -254,58 +277,6 @@ def _mean_map(
     """Map and half-maps of all particles, unmasked, with the FSC inside the mask."""
     sums = back_project(particles, grid, options.symmetry)
     return solve_map(*sums, jnp.asarray(support), grid)
-
-
-@eqx.filter_jit
-def _compare(
-    images: Complex[Array, "m p"],
-    weights: Float[Array, "m p"],
-    rotations: Float[Array, "m 3 3"],
-    values: Complex[Array, " v"],
-    grid: FourierGrid,
-) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, "m s"]]:
-    """⟨F, CPV⟩ and ⟨CPV, CPV⟩ of each particle, and |F − a·CPV|² by shell with a their ratio."""
-    model = weights * slice_volume(values, make_slices(rotations, grid))
-    cross = jnp.sum(jnp.real(images * model.conj()), -1)
-    power = jnp.sum(jnp.abs(model) ** 2, -1)
-    amplitude = jnp.clip(cross / jnp.maximum(power, 1e-20), 0.0, 4.0)
-    residual = jnp.abs(images - amplitude[:, None] * model) ** 2
-    sums = jnp.zeros((images.shape[0], grid.n_shells)).at[:, grid.pixel_shells].add(residual)
-    return cross, power, sums
-
-
-def _measure(
-    particles: Particles, volume: Float[np.ndarray, "d d d"], grid: FourierGrid
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Amplitude of each particle against a map, its variance; residual power by group and shell."""
-    values = slicing_values(jnp.asarray(volume), grid)
-    amplitude, variance = np.zeros(particles.n), np.zeros(particles.n)
-    residual = np.zeros((len(particles.noise_power), grid.n_shells))
-    size = min(CHUNK, particles.n)
-    for rows in chunks(particles.n, size):
-        part = particles.take(np.resize(rows, size))
-        compared = _compare(
-            jnp.asarray(part.images),
-            weights_of(part, grid),
-            jnp.asarray(part.rotations, jnp.float32),
-            values,
-            grid,
-        )
-        cross, power, sums = (np.asarray(a, np.float64)[: len(rows)] for a in compared)
-        amplitude[rows] = cross / np.maximum(power, 1e-12)
-        variance[rows] = 1 / np.maximum(power, 1e-12)
-        used = part.weight[: len(rows)] > 0
-        weighted = part.weight[: len(rows), None][used] * sums[used]
-        np.add.at(residual, particles.group[rows[used]], weighted)
-    counts = _pixel_counts(particles, grid)
-    return amplitude, variance, steady_power(residual / np.maximum(counts, 1), counts)
-
-
-def _pixel_counts(particles: Particles, grid: FourierGrid) -> Float[np.ndarray, "g s"]:
-    """Pixels of each group in each shell, by the weight of their particles."""
-    members = np.bincount(particles.group, particles.weight, len(particles.noise_power))
-    shells = np.bincount(np.asarray(grid.pixel_shells), minlength=grid.n_shells)
-    return np.outer(members, shells).astype(np.float64)
 
 
 def _whiten(particles: Particles, factor: Float[np.ndarray, "g s"]) -> None:

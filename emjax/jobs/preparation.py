@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import PrepareFolder
-from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers
+from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers, describe_outliers
 from emjax.classify.pose_error import PoseError
-from emjax.classify.pose_refinement import Refinement
-from emjax.imaging.bad_images import MEASURES, BadImages
+from emjax.classify.pose_refinement import Refinement, describe_poses
+from emjax.imaging.bad_images import MEASURES, BadImages, say_bad_images
 from emjax.imaging.crop import grid_for
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
 from emjax.io.fields import FIT, SET_ASIDE
@@ -21,6 +21,7 @@ from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import refined_columns
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.prepared import ctf_of, groups_of, read_scale
+from emjax.resolution import resolution_at
 
 
 def prepare_options(params: Any) -> PrepareOptions:
@@ -117,6 +118,32 @@ def write_prepared(
         columns |= refined_columns(particles.rotations, found.shifts)
     for path in folder.particles.all(suffixes):
         write_particles(path, table, columns)
+
+
+def describe_preparation(
+    folder: PrepareFolder,
+    found: Prepared,
+    outliers: Outliers,
+    poses: Refinement,
+    table: ParticleSet,
+) -> Iterator[str]:
+    """What became of images, particles and poses, a sentence for each thing there is to say."""
+    if bad := found.bad_images:
+        said = say_bad_images(bad, table.image_name)
+        yield f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}"
+    if missing := int((table.half == 0).sum()):
+        yield (
+            f"half-sets of {missing} particles drawn at random (split_seed): their file has no"
+            " random subset; the exports carry them"
+        )
+    yield from describe_outliers(outliers)
+    yield from describe_poses(poses)
+    particles = found.particles
+    finest = particles.extent / particles.radius
+    resolution = resolution_at(found.mean.fsc, particles.extent)
+    # Shells beyond the filter are filled in part only.
+    better = " or better" if resolution < finest else ""
+    yield f"mean map at {max(resolution, finest):.1f} Å{better}"
 
 
 def bad_images_table(bad: BadImages, name: Callable[[int], str]) -> pd.DataFrame:

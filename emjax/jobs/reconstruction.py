@@ -1,13 +1,61 @@
-"""The files of a class's map."""
+"""A class's map from its particles, and its files."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from emjax.campaign.folder import ConsensusFolder
-from emjax.imaging.reconstruct import Reconstruction
+from emjax.campaign.folder import ConsensusFolder, PrepareFolder
+from emjax.imaging.reconstruct import Reconstruction, reconstruct
 from emjax.io.files import write_tsv
+from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
+from emjax.io.particles.particle_set import ParticleSet
+from emjax.jobs.prepared import (
+    ctf_of,
+    full_box_mask,
+    groups_of,
+    poses_of,
+    read_noise,
+    read_scale,
+    read_table,
+)
 from emjax.resolution import resolution_at
+
+
+def reconstruct_members(
+    folder: PrepareFolder,
+    source: ParticleSet,
+    members: np.ndarray,
+    symmetry: str,
+    progress: Callable[[int, int], None],
+) -> Reconstruction:
+    """Map of some of the particles at full box, at the poses that the campaign works with.
+
+    Args:
+        folder: of the preparation, which knows poses, scales and half-sets.
+        source: all particles of the input, which knows where their images are.
+        members: rows that belong to the map.
+        symmetry: point group in RELION's axes.
+        progress: called with particles read and in all.
+    """
+    prepared, particles = read_table(folder), source.select(members)
+    rotations, shifts = poses_of(prepared)
+    return reconstruct(
+        ImageStacks(particles).read,
+        rotations[members],
+        shifts[members],
+        ctf_of(particles),
+        read_scale(prepared)[members],
+        groups_of(prepared)[members],
+        prepared.half[members],
+        read_noise(folder),
+        particles.box_size,
+        particles.pixel_size,
+        full_box_mask(folder, particles.box_size),
+        progress,
+        symmetry,
+    )
 
 
 def write_reconstruction(

@@ -1,21 +1,20 @@
 """Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
 
 from emjax.campaign.job import job
-from emjax.classify.outliers import describe_outliers, leave_out
-from emjax.classify.pose_refinement import describe_poses, refine_poses
-from emjax.imaging.bad_images import say_bad_images
+from emjax.classify.outliers import leave_out
+from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
 from emjax.jobs.preparation import (
     aligned_images,
+    describe_preparation,
     images_file,
     outlier_options,
     pose_error_option,
     prepare_options,
     write_prepared,
 )
-from emjax.resolution import resolution_at
 
 with job(snakemake) as work:
     params, source = snakemake.params, snakemake.config["particles"]
@@ -34,15 +33,5 @@ with job(snakemake) as work:
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
     write_prepared(folder, found, outliers, poses, table, work.suffixes)
-    if bad := found.bad_images:
-        said = say_bad_images(bad, table.image_name)
-        work.say(f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}")
-    if missing := int((table.half == 0).sum()):
-        work.say(
-            f"half-sets of {missing} particles drawn at random (split_seed {params.split_seed}):"
-            " their file has no random subset; the exports carry them"
-        )
-    for sentence in [*describe_outliers(outliers), *describe_poses(poses)]:
+    for sentence in describe_preparation(folder, found, outliers, poses, table):
         work.say(sentence)
-    resolution = resolution_at(found.mean.fsc, found.particles.extent)
-    work.say(f"mean map at {resolution:.1f} Å")
