@@ -171,7 +171,7 @@ def score_of(log_likelihood_ratio: Float[np.ndarray, " n"]) -> Float[np.ndarray,
     return np.sign(log_likelihood_ratio) * np.sqrt(2 * np.abs(log_likelihood_ratio))
 
 
-def exceed_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.ndarray, " n"]:
+def within_rate(probability: Float[np.ndarray, " n"], rate: float) -> Bool[np.ndarray, " n"]:
     """Particles to set aside: the most that hold at most this expected fraction that fit.
 
     None that more probably fits than not is among them, however much the fraction allows.

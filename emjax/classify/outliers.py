@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from emjax.classify.calibration import SEPARATED, Calibration, calibrate, exceed_rate
+from emjax.classify.calibration import SEPARATED, Calibration, calibrate, within_rate
 from emjax.classify.fit import Target, fit_particles, make_target
 from emjax.classify.pose_search import Poses, search_poses
 from emjax.errors import InputError, OptionError
@@ -106,7 +106,7 @@ def find_outliers(
         fit.best[used], decoy_scores(particles.subset(used), target, options.seed)
     )
     probability = calibration.probability(fit.best)
-    rows = used[exceed_rate(probability[used], options.rate)]
+    rows = used[within_rate(probability[used], options.rate)]
     found, certain = Poses.none(), np.zeros(len(rows), bool)
     if search is not None and len(rows):
         found, certain = _search(particles, search, mask, calibration, rows, options)

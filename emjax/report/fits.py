@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d
 
 from emjax.classify.calibration import SEPARATED, Calibration, score_of
 from emjax.io.fields import FIT, SET_ASIDE
@@ -87,9 +86,7 @@ def _figure(campaign: Campaign, name: str, scores: Scores) -> Figure:
     reasons = [r for r in ("none", *FIT_NOTHING) if r != "image" and (scores.reason == r).any()]
     count = {r: np.histogram(good[scores.reason[scores.judged] == r], edges)[0] for r in reasons}
     middle, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
-    # Calibrated on 64 strengths of the signal, whose steps would show at the upper end.
-    density = gaussian_filter1d(found.fit.density(middle), 1.5, mode="constant")
-    fit = n * width * (1 - found.share) * density
+    fit = n * width * (1 - found.share) * found.fit.density(middle)
     unfit = n * width * found.share * found.unfit.density(middle)
     together = np.sum(list(count.values()), axis=0)
     top = 1.06 * float(max(together.max(), fit.max(), unfit.max()))
@@ -164,7 +161,7 @@ def _reading(scores: Scores) -> str:
     text += f"Particles that fit score {found.fit.mean:.1f} ± {found.fit.sd:.1f}."
     if scores.aside.any():
         text += (
-            " Particles are set aside from the left, as many as hold the fraction of fitting ones "
-            "that outliers.junk allows."
+            " Particles are set aside from the left, at most so many as hold the fraction of "
+            "fitting ones that outliers.junk allows; those that fit best near their pose stay."
         )
     return text

@@ -13,7 +13,7 @@ from emjax.classify.calibration import (
     Normal,
     Signal,
     calibrate,
-    exceed_rate,
+    within_rate,
 )
 
 DECOYS = Normal(1.0, 1.0)
@@ -66,7 +66,7 @@ def test_the_rate_holds(rate, strength):
     wrong, chosen, junk = 0, 0, 0
     for seed in range(20):
         score, none, decoys = draw(4000, 0.1, strength, seed)
-        aside = exceed_rate(calibrate(score, decoys).probability(score), rate)
+        aside = within_rate(calibrate(score, decoys).probability(score), rate)
         wrong += int((aside & ~none).sum())
         chosen += int(aside.sum())
         junk += int(none.sum())
@@ -84,14 +84,14 @@ def test_none_is_set_aside_where_the_two_overlap(unfit):
     assert not found.separated and found.separation < SEPARATED
     assert found.share == 0
     np.testing.assert_array_equal(found.probability(score), 1)
-    assert not exceed_rate(found.probability(score), 0.05).any()
+    assert not within_rate(found.probability(score), 0.05).any()
 
 
 def test_a_set_without_outliers_loses_next_to_none():
     lost = 0
     for seed in range(10):
         score, _, decoys = draw(5000, 0, seed=seed)
-        lost += int(exceed_rate(calibrate(score, decoys).probability(score), 0.05).sum())
+        lost += int(within_rate(calibrate(score, decoys).probability(score), 0.05).sum())
     assert lost <= 0.001 * 50_000
 
 
@@ -101,7 +101,7 @@ def test_a_state_of_weak_particles_is_not_taken_for_junk():
     rng = np.random.default_rng(1)
     weak = ~none & (rng.random(6000) < 0.03)
     score = np.where(weak, score * 0.75, score)
-    aside = exceed_rate(calibrate(score, decoys).probability(score), 0.05)
+    aside = within_rate(calibrate(score, decoys).probability(score), 0.05)
     assert aside[none].mean() > 0.97
     assert aside[weak].mean() < 0.05
 
@@ -137,32 +137,32 @@ def test_the_order_and_number_of_the_scores_change_little():
 
 
 def test_a_rate_of_zero_sets_none_aside():
-    assert not exceed_rate(np.zeros(5), 0.0).any()
+    assert not within_rate(np.zeros(5), 0.0).any()
 
 
 def test_the_most_that_the_rate_allows_are_set_aside():
     probability = np.array([0.9, 0.0, 0.15, 0.0, 0.9])
     # Expected fractions: 0, 0, 0.05, 0.2625.
-    np.testing.assert_array_equal(exceed_rate(probability, 0.051), [0, 1, 1, 1, 0])
-    np.testing.assert_array_equal(exceed_rate(probability, 0.049), [0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(within_rate(probability, 0.051), [0, 1, 1, 1, 0])
+    np.testing.assert_array_equal(within_rate(probability, 0.049), [0, 1, 0, 1, 0])
     # What more probably fits than not stays, however much the rate allows.
-    np.testing.assert_array_equal(exceed_rate(probability, 0.5), [0, 1, 1, 1, 0])
+    np.testing.assert_array_equal(within_rate(probability, 0.5), [0, 1, 1, 1, 0])
 
 
 def test_of_no_particle_none_is_set_aside():
-    assert exceed_rate(np.zeros(0), 0.05).shape == (0,)
+    assert within_rate(np.zeros(0), 0.05).shape == (0,)
 
 
 def test_a_single_particle_is_kept():
     found = calibrate(np.array([9.0]), np.random.default_rng(0).normal(1, 1, 1000))
-    assert not exceed_rate(found.probability(np.array([9.0])), 0.05).any()
+    assert not within_rate(found.probability(np.array([9.0])), 0.05).any()
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 9.0])
 def test_equal_scores_are_all_kept(level):
     score = np.full(50, level)
     found = calibrate(score, np.full(1000, level))
-    assert not exceed_rate(found.probability(score), 0.05).any()
+    assert not within_rate(found.probability(score), 0.05).any()
 
 
 def test_the_record_is_plain_numbers():
