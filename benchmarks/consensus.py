@@ -35,7 +35,6 @@ from sklearn.metrics import adjusted_rand_score
 from emjax.audit.confounders import audit_confounders
 from emjax.consensus import significance
 from emjax.consensus.assign import assign_particles
-from emjax.consensus.build import link_intersections
 from emjax.consensus.choose import Choice, choose_number
 from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
@@ -44,6 +43,7 @@ from emjax.consensus.intersections import (
     keep_intersections,
 )
 from emjax.consensus.latent import iterate
+from emjax.consensus.linkage import link_intersections
 from emjax.consensus.planted import cut_gradient, plant_groups
 from emjax.consensus.runs import Runs, order_runs, sample_votes
 

@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.audit.association import score_association
 from emjax.campaign.folder import CampaignFolder
-from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
+from emjax.consensus.build import Consensus, build_consensus
 from emjax.consensus.intersections import (
     class_sizes,
     count_classes,
@@ -27,6 +27,7 @@ from emjax.consensus.intersections import (
 )
 from emjax.consensus.latent import estimate_rates, iterate
 from emjax.consensus.linkage import link_groups
+from emjax.consensus.options import ConsensusOptions
 from emjax.consensus.planted import PlantedRuns, cut_class, draw_odd_campaign, plant_groups
 from emjax.consensus.runs import order_runs, sample_votes
 from emjax.consensus.tree import cut_tree

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from emjax.consensus import linkage, merging, significance
-from emjax.consensus.build import ConsensusOptions, build_consensus
+from emjax.consensus.build import build_consensus
 from emjax.consensus.elbows import ELBOWS, find_elbows
 from emjax.consensus.intersections import (
     class_sizes,
@@ -20,6 +20,7 @@ from emjax.consensus.intersections import (
     keep_intersections,
     pattern_contingency,
 )
+from emjax.consensus.options import ConsensusOptions
 from emjax.consensus.traces import write_traces
 
 OPTIONS = ConsensusOptions(resamples=0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from emjax.classify.pose_error import PoseError
     from emjax.classify.som.kerdensom import SomOptions
     from emjax.classify.subspace.recipes import SubspaceOptions
-    from emjax.consensus.build import ConsensusOptions
+    from emjax.consensus.options import ConsensusOptions
     from emjax.errors import InputError
     from emjax.imaging.prepare import PrepareOptions
     from emjax.io.mrc.volume import read_volume, write_volume
@@ -55,7 +55,7 @@ _HOMES = {
     "PoseError": "emjax.classify.pose_error",
     "SubspaceOptions": "emjax.classify.subspace.recipes",
     "SomOptions": "emjax.classify.som.kerdensom",
-    "ConsensusOptions": "emjax.consensus.build",
+    "ConsensusOptions": "emjax.consensus.options",
     "Classification": "emjax.classify.classification",
     "InputError": "emjax.errors",
 }

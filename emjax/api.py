@@ -31,7 +31,8 @@ from emjax.classify.subspace.optima import distinct_optima, information
 from emjax.classify.subspace.recipes import SubspaceOptions
 from emjax.classify.subspace.runs import keep_optima
 from emjax.consensus import build
-from emjax.consensus.build import Consensus, ConsensusOptions
+from emjax.consensus.build import Consensus
+from emjax.consensus.options import ConsensusOptions
 from emjax.imaging import prepare as preparation
 from emjax.imaging import reconstruct as reconstruction
 from emjax.imaging.inplane import upright_images

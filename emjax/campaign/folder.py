@@ -120,6 +120,7 @@ class MethodFolder(Folder):
     evidence_curve = File("evidence.tsv")  # held-out gain by number of classes
     basis = File("basis.npy")  # mean and components of a subspace
     statistics = File("statistics.npy")  # what each particle says about its coordinates
+    held_out = File("held_out.npy")  # the same in the basis fitted without its half-set
     coordinates = File("coordinates.npy")  # posterior means; NaN for particles that take no part
     labels = File("labels.npy")  # of every optimum that was kept, from 0; -1 has no class
     likelihood = File("likelihood.tsv")  # of every seed

@@ -80,6 +80,18 @@ def complete(config: Any, source: str = "config") -> dict[str, Any]:
     return filled
 
 
+def basis_options(config: dict[str, Any]) -> dict[str, Any]:
+    """Options of the basis of variability; defaults where no subspace runs are asked for.
+
+    The numbers of classes that held-out particles judge go up to those of em3d.
+    """
+    if section := config["runs"]["subspace"]:
+        return section
+    schema = load_schema()["properties"]["runs"]["properties"]["subspace"]
+    wanted = (config["runs"]["em3d"] or {}).get("n_classes", [])
+    return _fill({"n_classes": sorted({*range(2, 7), *wanted})}, schema)
+
+
 def _alone(config: Any) -> Any:
     """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
     rebalance = config.get("rebalance") if isinstance(config, dict) else None

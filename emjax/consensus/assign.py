@@ -61,7 +61,8 @@ def assign_particles(
     stability = np.zeros(total + 1, dtype=np.float32)
     for rows, votes in _read_votes(runs, crossed):
         posteriors[rows], _ = assign_posterior(votes, level)
-        stability[rows] = score_stability(votes, model, posteriors[rows].argmax(axis=1))
+        best = posteriors[rows].argmax(axis=1)
+        stability[rows] = score_stability(votes, model)[np.arange(len(rows)), best]
     of = _rows_of_particles(runs, crossed)
     posteriors, stability = posteriors[of], stability[of]
     labels, own = posteriors.argmax(axis=1), posteriors.max(axis=1)
@@ -117,15 +118,21 @@ def _assign_groups(
     """Given classes with their stability; those in no class whom some run assigned are pruned."""
     model = describe_groups(runs, labels, n_groups)
     posteriors = (labels[:, None] == np.arange(n_groups)).astype(np.float32)
-    of = _rows_of_particles(runs, crossed)
-    own = np.full(_n_rows(runs, crossed) + 1, -1)
-    own[of] = labels  # particles of one row are of one class
-    stability = np.zeros(len(own))
-    for rows, votes in _read_votes(runs, crossed):
-        stability[rows] = score_stability(votes, model, own[rows])
+    stability = measure_stability(runs, crossed, model, labels)
     aside = np.where((labels < 0) & (crossed.of_particle >= 0), PRUNED, "")
     best = posteriors.max(axis=1, initial=0.0)
-    return Assigned(labels, best, posteriors, stability[of], aside), model
+    return Assigned(labels, best, posteriors, stability, aside), model
+
+
+def measure_stability(
+    runs: Runs, crossed: Intersections, model: LatentClasses, labels: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Stability of every particle in the class it is in; 0 for those in none."""
+    of, stability = _rows_of_particles(runs, crossed), np.zeros(len(labels))
+    for rows, votes in _read_votes(runs, crossed):
+        inside = np.flatnonzero((of >= rows[0]) & (of <= rows[-1]) & (labels >= 0))
+        stability[inside] = score_stability(votes, model)[of[inside] - rows[0], labels[inside]]
+    return stability
 
 
 def prune_unstable(assigned: Assigned, min_stability: float) -> Assigned:

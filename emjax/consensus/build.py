@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -14,76 +14,28 @@ from emjax.consensus.assign import (
     assign_by_linkage,
     assign_by_run,
     assign_particles,
+    describe_groups,
+    measure_stability,
     order_by_size,
     prune_unstable,
 )
-from emjax.consensus.choose import Choice, Verdict, choose_number
+from emjax.consensus.choose import Choice, Verdict, choose_number, join_classes
 from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
     Intersections,
     class_sizes,
     intersect_runs,
     keep_intersections,
-    pattern_contingency,
 )
 from emjax.consensus.latent import LatentClasses, Votes, fit_path, iterate
-from emjax.consensus.linkage import link_groups
+from emjax.consensus.linkage import link_intersections
 from emjax.consensus.number import ClassNumber, describe_number
+from emjax.consensus.options import LABELLINGS, ConsensusOptions
 from emjax.consensus.runs import Runs, order_runs, sample_votes
+from emjax.consensus.settle import Images, judge_classes, settle
 from emjax.consensus.stability import compare_runs
 from emjax.consensus.tables import tabulate_classes, tabulate_intersections, tabulate_matching
 from emjax.errors import OptionError
-
-PARTICLES_PER_CLASS = 200
-LABELLINGS = ("auto", "tree", "model")
-
-
-@dataclass(frozen=True)
-class ConsensusOptions:
-    """Options of the consensus, with the names of config.yaml.
-
-    Attributes:
-        metric: distance between memberships: cosine, euclidean, cityblock, correlation.
-        min_class_size: particles of smaller intersections are set aside.
-        fdr: q-value below which a class is called significant.
-        n_classes: auto, a number, or an elbow's name.
-        labelling: `tree` cuts the linkage, `model` takes the most probable latent class; `auto`
-            is the model for `n_classes: auto`, else the tree.
-        min_class_fraction, min_class_particles: a consensus class holds at least this fraction of
-            the particles, or this many if they are fewer; below it is debris.
-        min_posterior: particles whose latent class is less probable are between classes.
-        min_stability: particles whose runs agree less are set aside.
-        max_classes: most classes considered.
-        max_linked, max_listed: most intersections linked and listed, the largest first.
-        fit_particles: particles that the number is chosen on, but 200 for every class of the
-            largest run; 10 times as many refine the rates.
-        resamples: resamplings of runs and particles for the number's uncertainty.
-    """
-
-    metric: str = "cosine"
-    min_class_size: int = 0
-    fdr: float = 0.05
-    n_classes: str | int = "auto"
-    labelling: str = "auto"
-    min_class_fraction: float = 0.015
-    min_class_particles: int = 50
-    min_posterior: float = 0.5
-    min_stability: float = 0.0
-    max_classes: int = 64
-    max_linked: int = 500
-    max_listed: int = 200_000
-    fit_particles: int = 4000
-    resamples: int = 20
-    seed: int = 0
-
-    def min_fraction(self, n_particles: int) -> float:
-        """Smallest share of a consensus class; below 0.2 % the sample shows too few of it."""
-        share = min(self.min_class_fraction, self.min_class_particles / max(n_particles, 1))
-        return max(share, 0.002)
-
-    def sample_size(self, n_classes: Int[np.ndarray, " r"]) -> int:
-        """Particles that show enough of every class of runs with so many."""
-        return max(self.fit_particles, PARTICLES_PER_CLASS * int(n_classes.max()))
 
 
 @dataclass(frozen=True)
@@ -132,6 +84,7 @@ def build_consensus(
     run_groups: Sequence[str] | None = None,
     starts: Sequence[str] | None = None,
     max_classes_supported: int | None = None,
+    images: Images | None = None,
 ) -> Consensus:
     """Consensus classes of runs over the same particles, with their number and significance.
 
@@ -149,7 +102,10 @@ def build_consensus(
         starts: runs with the same one cannot end differently and count as one run; so do runs
             whose results are equal.
         max_classes_supported: largest number of classes that held-out particles support; more
-            are not recommended, however well the runs agree.
+            are not recommended, however well the runs agree. Where images judge each class, only
+            that it is one.
+        images: of all particles, in which the classes are settled and judged; None: labels are
+            all there is.
 
     Raises:
         OptionError: where the number of classes is not to be had, or every particle is pruned.
@@ -173,7 +129,7 @@ def build_consensus(
         options.max_classes,
         options.min_fraction(len(rows)),
         options.resamples,
-        max_classes_supported,
+        max_classes_supported if images is None or max_classes_supported == 1 else None,
     )
     linkage = linkages[int(str(options.n_classes).startswith("coss"))]
     number = _wanted_number(options, choice, elbows, len(linked))
@@ -185,9 +141,19 @@ def build_consensus(
     else:
         model = _refine(options, choice, number, fit, runs, crossed, kept, rng)
         assigned = assign_particles(runs, crossed, kept, model, options.min_posterior)
+    settled = None
+    seen = images and images.select(rows)
+    if seen and by == "model" and options.labelling == "auto" and len(model.weights) > 1:
+        settled = settle(assigned, seen, options.min_posterior)
+    if settled:
+        by, choice = "images", join_classes(choice, settled.joined)
+        model = describe_groups(runs, settled.assigned.labels, settled.assigned.posteriors.shape[1])
+        stability = measure_stability(runs, crossed, model, settled.assigned.labels)
+        assigned = replace(settled.assigned, stability=stability)
     assigned, model = order_by_size(prune_unstable(assigned, options.min_stability), model)
     if not len(model.weights):
         _refuse_nobody(options, assigned)
+    evidence = judge_classes(assigned, seen) if seen else None
     ari, ami = compare_runs(given.labels, rng)
     counted = np.isin(np.arange(len(given.names)), given.counted_with)
     return Consensus(
@@ -197,7 +163,9 @@ def build_consensus(
         intersections=tabulate_intersections(
             runs, crossed, sizes, kept, assigned, options.max_listed
         ),
-        classes=tabulate_classes(runs, crossed, sizes, assigned, fit, model, options.fdr, rng),
+        classes=tabulate_classes(
+            runs, crossed, sizes, assigned, fit, model, choice, evidence, options.fdr, rng
+        ),
         matching=tabulate_matching(given, assigned, rng),
         linkage=linkage,
         number=describe_number(
@@ -295,19 +263,3 @@ def _spread(
     for name, values in found.items():
         spread[name][rows] = values
     return spread
-
-
-def link_intersections(
-    crossed: Intersections,
-    linked: Int[np.ndarray, " k"],
-    runs: Runs,
-    sizes: Int[np.ndarray, " c"],
-    metric: str,
-) -> tuple[Float[np.ndarray, "merges 4"], Float[np.ndarray, "merges 4"]]:
-    """Linkage of the intersections by the metric, and by the COSS objective."""
-    rows = Intersections(crossed.patterns[linked], crossed.sizes[linked], crossed.of_particle)
-    table = pattern_contingency(rows, runs.n_classes)
-    return (
-        link_groups(table, rows.sizes, sizes, metric),
-        link_groups(table, rows.sizes, sizes, "coss"),
-    )

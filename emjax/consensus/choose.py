@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -45,7 +45,7 @@ class Choice:
     Attributes:
         support: weighted fraction of runs that keep two classes apart.
         scores: log-evidence of every number of latent classes.
-        counts: recommended number in every resampling of runs and particles.
+        resampled: the model that every resampling of runs and particles gives.
         unexplained: share of the association between runs that the classes do not explain.
         run: the only run that has several classes, where there is one.
     """
@@ -56,9 +56,14 @@ class Choice:
     reason: str
     support: Float[np.ndarray, "g g"]
     scores: dict[int, float]
-    counts: Int[np.ndarray, " b"]
+    resampled: list[LatentClasses]
     unexplained: float
     run: int | None = None
+
+    @property
+    def counts(self) -> Int[np.ndarray, " b"]:
+        """Recommended number in every resampling."""
+        return np.array([len(model.weights) for model in self.resampled], dtype=int)
 
 
 def support_pairs(
@@ -239,14 +244,13 @@ def choose_number(
         model = merge_all(votes, model)
     while limit is not None and len(model.weights) > max(limit, 1):
         model = _merge_nearest(votes, model, int(model.weights.argmin()), 10)
-    counts = np.asarray(
-        [_count_resampled(votes, full, rng, min_fraction) for _ in range(resamples)], dtype=int
-    )
+    resampled = [_resampled_model(votes, full, rng, min_fraction) for _ in range(resamples)]
+    counts = np.array([len(drawn.weights) for drawn in resampled], dtype=int)
     g = len(model.weights)
     verdict = Verdict.CONTINUUM if continuum else Verdict.ONE if g == 1 else Verdict.CLASSES
     support = support_pairs(votes, model)[0]
     reason = _explain(verdict, support, len(informative), counts, scores, limit)
-    return Choice(model, g, verdict, reason, support, scores, counts, unexplained)
+    return Choice(model, g, verdict, reason, support, scores, resampled, unexplained)
 
 
 def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
@@ -257,16 +261,29 @@ def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
         f"Not replicated: {g} classes of the only run that has several; a single run cannot be"
         " distinguished from chance."
     )
-    nothing = np.zeros(0, dtype=int)
     support, scores = np.ones((g, g)), {g: 0.0}
-    return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, nothing, 0.0, run)
+    return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, [], 0.0, run)
 
 
-def _count_resampled(votes, full, rng, min_fraction) -> int:
+def _resampled_model(
+    votes: Votes, full: LatentClasses, rng: np.random.Generator, min_fraction: float
+) -> LatentClasses:
     drawn = _resample(votes, rng)
     best = drop_spurious(drawn, iterate(drawn, full, 5), min_fraction)
     model = prune_classes(drawn, best, min_fraction)
-    return 1 if _is_continuum(drawn, best, model) else len(model.weights)
+    return merge_all(drawn, model) if _is_continuum(drawn, best, model) else model
+
+
+def join_classes(choice: Choice, joined: int) -> Choice:
+    """The choice with so many classes fewer, which images did not tell from others."""
+    if not joined:
+        return choice
+    number = choice.recommended - joined
+    reason = (
+        f"{number} classes: the runs keep {choice.recommended} apart, of which held-out particles"
+        f" do not tell {joined} from another. {choice.reason}"
+    )
+    return replace(choice, recommended=number, reason=reason)
 
 
 def _explain(

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from emjax.consensus import merging
+from emjax.consensus.intersections import Intersections, pattern_contingency
+from emjax.consensus.runs import Runs
 from emjax.errors import OptionError
 
 METRICS = merging.METRICS
@@ -58,3 +60,19 @@ def link_groups(
         merges[step] = [min(node[i], node[j]), max(node[i], node[j]), height, members[i]]
         node[i] = m + step
     return merges
+
+
+def link_intersections(
+    crossed: Intersections,
+    linked: Int[np.ndarray, " k"],
+    runs: Runs,
+    sizes: Int[np.ndarray, " c"],
+    metric: str,
+) -> tuple[Float[np.ndarray, "merges 4"], Float[np.ndarray, "merges 4"]]:
+    """Linkage of the intersections by the metric, and by the COSS objective."""
+    rows = Intersections(crossed.patterns[linked], crossed.sizes[linked], crossed.of_particle)
+    table = pattern_contingency(rows, runs.n_classes)
+    return (
+        link_groups(table, rows.sizes, sizes, metric),
+        link_groups(table, rows.sizes, sizes, "coss"),
+    )

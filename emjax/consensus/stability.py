@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from emjax.consensus import em
-from emjax.consensus.latent import LatentClasses, Votes, sum_runs
+from emjax.consensus.latent import LatentClasses, Votes, assign_posterior, sum_runs
 
 _AGREEMENT_PARTICLES = 20_000
 _MIN_SIGNAL = 0.2
@@ -34,25 +36,42 @@ def separate_classes(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "r
     return np.where(best >= _MIN_SIGNAL, variation / np.maximum(best, 1e-12), 0.0)
 
 
-def score_stability(
-    votes: Votes, model: LatentClasses, assigned: Int[np.ndarray, " m"]
-) -> Float[np.ndarray, " m"]:
-    """Mean over the runs of the chance that this run alone gives the particle's class.
+def score_stability(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "m g"]:
+    """Mean over the runs of the chance that this run alone gives the particle each class.
 
     A run that splits the class costs nothing, one that merges it with another costs the share
     of the other, one that puts the particle elsewhere costs its vote.
     """
     if len(model.weights) == 1:
-        return (assigned >= 0).astype(np.float64)
+        return np.ones((len(votes.table), 1))
     weights = informative_runs(votes)
     if weights.sum() == 0:
-        return np.zeros(len(assigned))
+        return np.zeros((len(votes.table), len(model.weights)))
     joint = model.weights[:, None] * model.rates
     given_label = joint / joint.sum(axis=0, keepdims=True)
     shares = np.repeat(weights / weights.sum(), votes.n_classes)
-    scores = votes.table @ (given_label * shares).astype(np.float32).T
-    own = np.take_along_axis(scores, np.maximum(assigned, 0)[:, None], axis=1)[:, 0]
-    return np.where(assigned >= 0, own, 0.0).astype(np.float64)
+    return (votes.table @ (given_label * shares).astype(np.float32).T).astype(np.float64)
+
+
+def recovered_by(
+    votes: Votes, model: LatentClasses, resampled: Sequence[LatentClasses]
+) -> Float[np.ndarray, " g"]:
+    """Share of the resamplings that hold each class as one of theirs (Jaccard > 0.5).
+
+    NaN where nothing was resampled.
+    """
+    g = len(model.weights)
+    if not resampled:
+        return np.full(g, np.nan)
+    own = assign_posterior(votes, model)[0].argmax(axis=1)
+    found = np.zeros(g)
+    for other in resampled:
+        k = len(other.weights)
+        theirs = assign_posterior(votes, other)[0].argmax(axis=1)
+        both = np.bincount(own * k + theirs, votes.counts, g * k).reshape(g, k)
+        union = both.sum(0) + both.sum(1)[:, None] - both
+        found += (both > 0.5 * np.maximum(union, 1e-9)).any(axis=1)
+    return found / len(resampled)
 
 
 def match_classes(

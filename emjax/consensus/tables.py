@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Int
 
+from emjax.classify.subspace.settle import Distinct
 from emjax.consensus import significance
 from emjax.consensus.assign import Assigned
+from emjax.consensus.choose import Choice
 from emjax.consensus.distinct import compare_nearest
 from emjax.consensus.intersections import Intersections, count_contingency
 from emjax.consensus.latent import LatentClasses, Votes
 from emjax.consensus.linkage import choose_representatives, jaccard
 from emjax.consensus.runs import Runs
-from emjax.consensus.stability import match_classes, resample_occupancy
+from emjax.consensus.stability import match_classes, recovered_by, resample_occupancy
 from emjax.consensus.traces import name_class, write_traces
 
 _MATCHED_PARTICLES = 200_000
@@ -121,13 +125,15 @@ def tabulate_classes(
     assigned: Assigned,
     fit: Votes,
     model: LatentClasses,
+    choice: Choice,
+    evidence: Sequence[Distinct] | None,
     fdr: float,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Columns of stability.tsv: size, occupancy, stability and significance of every class.
 
     Column `recovered` is the fraction of the runs that hold the class as a class of their own
-    (Jaccard > 0.5).
+    (Jaccard > 0.5), `resampled` that of the resamplings of runs and particles.
 
     Args:
         runs: labels, posteriors and weights of all runs.
@@ -136,6 +142,8 @@ def tabulate_classes(
         assigned: class of every particle.
         fit: votes of the particles that the model was fitted to.
         model: latent classes.
+        choice: with the models that resampling gave.
+        evidence: of held-out particles for each class; None without images.
         fdr: q-value below which a class is significant.
         rng: of the resampled occupancies.
     """
@@ -161,6 +169,7 @@ def tabulate_classes(
         "occupancy_high": high,
         "mean_stability": stable / np.maximum(size, 1),
         "recovered": found.mean(axis=1),
+        "resampled": recovered_by(fit, model, choice.resampled),
         "observed": observed,
         "expected": expected,
         "effect_size": np.log2(np.maximum(observed, 0.5) / np.maximum(expected, 1e-9)),
@@ -168,7 +177,7 @@ def tabulate_classes(
         "p_value": p_values,
         "q_value": q_values,
         "significant": q_values < fdr,
-        **compare_nearest(fit, model),
+        **compare_nearest(fit, model, evidence),
         "representative": name_classes(runs)[best],
         "representative_jaccard": similarity[np.arange(g), best],
     }

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
+from emjax.consensus.build import Consensus, build_consensus
 from emjax.consensus.elbows import ELBOWS
+from emjax.consensus.options import ConsensusOptions
 from emjax.consensus.planted import plant_groups
 from emjax.consensus.tree import cut_tree
 from emjax.errors import OptionError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from emjax.consensus.build import ConsensusOptions, build_consensus
+from emjax.consensus.build import build_consensus
+from emjax.consensus.options import ConsensusOptions
 from emjax.consensus.planted import cut_class, plant_groups
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from emjax.consensus.build import Consensus, ConsensusOptions, build_consensus
+from emjax.consensus.build import Consensus, build_consensus
+from emjax.consensus.options import ConsensusOptions
 from emjax.consensus.planted import plant_groups
 from emjax.consensus.runs import MIN_WEIGHT, order_runs, weigh_runs
 

@@ -14,7 +14,7 @@ from emjax.campaign.methods import METHODS, all_runs
 from emjax.campaign.origin import other_particles
 from emjax.campaign.outcome import last_errors, outcome
 from emjax.campaign.quiet import hush
-from emjax.campaign.settings import complete, particle_suffixes
+from emjax.campaign.settings import basis_options, complete, particle_suffixes
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)

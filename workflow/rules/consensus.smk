@@ -34,6 +34,12 @@ checkpoint build_consensus:
             for method in METHODS.values()
             if (path := method.evidence(config, FOLDER.method(method.name)))
         ],
+        # The images, in the basis of their variability.
+        images=[
+            path
+            for path in (SUBSPACE_FOLDER.statistics, SUBSPACE_FOLDER.held_out)
+            if SUBSPACE.fits_basis(config)
+        ],
     output:
         particles=CONSENSUS.particles.all(SUFFIXES),
         intersections=CONSENSUS.intersections,

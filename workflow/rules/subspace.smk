@@ -2,6 +2,7 @@
 
 SUBSPACE = METHODS["subspace"]
 SUBSPACE_OPTIONS = SUBSPACE.options(config)
+BASIS_OPTIONS = basis_options(config)
 SUBSPACE_BATCH = next(iter(SUBSPACE.batches(config)), None)
 SUBSPACE_FOLDER = FOLDER.method("subspace")
 
@@ -14,6 +15,7 @@ rule fit_subspace:
     output:
         basis=SUBSPACE_FOLDER.basis,
         statistics=SUBSPACE_FOLDER.statistics,
+        held_out=SUBSPACE_FOLDER.held_out,
         coordinates=SUBSPACE_FOLDER.coordinates,
         evidence=SUBSPACE_FOLDER.evidence,
         curve=SUBSPACE_FOLDER.evidence_curve,
@@ -33,7 +35,7 @@ rule fit_subspace:
         # More seeds or kept optima need no new basis.
         options={
             name: value
-            for name, value in SUBSPACE_OPTIONS.items()
+            for name, value in BASIS_OPTIONS.items()
             if name not in ("seeds", "keep", "polish_iterations")
         },
     message:

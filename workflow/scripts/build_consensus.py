@@ -3,9 +3,10 @@
 import dataclasses
 
 from emjax.campaign.job import job
-from emjax.consensus.build import ConsensusOptions, build_consensus
+from emjax.consensus.build import build_consensus
+from emjax.consensus.options import ConsensusOptions
 from emjax.io.files import read_json
-from emjax.jobs.consensus import read_runs, write_consensus
+from emjax.jobs.consensus import read_images, read_runs, write_consensus
 from emjax.jobs.prepared import read_table
 
 with job(snakemake) as work:
@@ -22,6 +23,7 @@ with job(snakemake) as work:
         run_groups=runs.groups,
         starts=runs.starts,
         max_classes_supported=max(judged, default=None),
+        images=read_images(folder) if snakemake.input.images else None,
     )
     write_consensus(folder, found, read_table(folder.prepare), work.suffixes)
     sizes = found.classes["size"]

@@ -35,6 +35,7 @@ with job(snakemake) as work:
     basis = np.concatenate([np.asarray(found.basis.mean)[None], found.basis.components])
     write_npy(folder.basis, basis)
     write_npy(folder.statistics, found.statistics.features)
+    write_npy(folder.held_out, found.held_out.statistics.features)
     coordinates = latent_means(found.statistics)
     write_npy(folder.coordinates, prepared.for_everyone(coordinates, np.nan))
     classes, record = found.judgement.chosen.evidence.classes, found.record()

@@ -6,6 +6,7 @@ from pathlib import Path
 from emjax.campaign.costs import Cost, Facts, pixel_operators
 from emjax.campaign.folder import MethodFolder
 from emjax.campaign.methods.base import Batch, Config, Method, portions, seed_list
+from emjax.campaign.methods.subspace import is_c1
 from emjax.campaign.names import RunName
 from emjax.errors import InputError
 
@@ -35,7 +36,7 @@ class Em3d(Method):
     def jobs(self, facts: Facts, config: Config) -> Iterator[tuple[str, Cost]]:
         """The batches, and the held-out evidence."""
         yield from super().jobs(facts, config)
-        if self.options(config).get("evidence_seeds"):
+        if self.is_judged(config):
             yield "judge_em3d", self.cost_of_evidence(facts, config)
 
     def cost(self, facts: Facts, config: Config, batch: Batch) -> Cost:
@@ -84,8 +85,12 @@ class Em3d(Method):
         return cost._replace(memory_mb=memory, seconds=cost.seconds + again)
 
     def evidence(self, config: Config, folder: MethodFolder) -> Path | None:
-        """Where `evidence_seeds` asks for it."""
-        return folder.evidence if self.options(config).get("evidence_seeds") else None
+        """Where half-sets are classified anew."""
+        return folder.evidence if self.is_judged(config) else None
+
+    def is_judged(self, config: Config) -> bool:
+        """Where `evidence_seeds` asks for it, and no basis of variability can be had."""
+        return bool(self.options(config).get("evidence_seeds")) and not is_c1(config)
 
     def contradictions(self, config: Config) -> Iterator[str]:
         """First maps without `initial: input`, and classes in two orders at once."""

@@ -9,6 +9,11 @@ from emjax.campaign.methods.base import Batch, Config, Method, seed_list
 from emjax.campaign.names import RunName
 
 
+def is_c1(config: Config) -> bool:
+    """Whether the particles have no symmetry; the basis knows no other."""
+    return config["symmetry"].upper() == "C1"
+
+
 class Subspace(Method):
     """Mixtures inside a subspace."""
 
@@ -26,7 +31,7 @@ class Subspace(Method):
 
     def jobs(self, facts: Facts, config: Config) -> Iterator[tuple[str, Cost]]:
         """The basis, and every seed inside it."""
-        if self.options(config):
+        if self.fits_basis(config):
             yield "fit_subspace", pixel_operators(facts, config)
         yield from super().jobs(facts, config)
 
@@ -40,12 +45,17 @@ class Subspace(Method):
         return Cost(basis.memory_mb, seconds, seconds, 120)
 
     def evidence(self, config: Config, folder: MethodFolder) -> Path | None:
-        """Always: the basis itself is judged."""
-        return folder.evidence if self.options(config) else None
+        """Where there is a basis: it is judged."""
+        return folder.evidence if self.fits_basis(config) else None
+
+    def fits_basis(self, config: Config) -> bool:
+        """For its own runs; else to settle and judge what runs of em3d find, where it can."""
+        em3d = config["runs"]["em3d"] or {}
+        return bool(self.options(config) or (em3d.get("evidence_seeds") and is_c1(config)))
 
     def contradictions(self, config: Config) -> Iterator[str]:
         """A point group."""
-        if self.options(config) and config["symmetry"] != "C1":
+        if self.options(config) and not is_c1(config):
             yield (
                 f"symmetry: found {config['symmetry']} with runs.subspace, which knows C1 only;"
                 " expand the particles (relion_particle_symmetry_expand) and set C1"

@@ -20,6 +20,7 @@ from emjax.classify.pose_error import PoseError
 from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.projection import nuisance_modes, project_statistics
 from emjax.classify.subspace.recipes import Analyst, Candidate, SubspaceOptions
+from emjax.classify.subspace.settle import HeldOut
 from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 from emjax.imaging.prepare import MeanMap
 
@@ -42,6 +43,7 @@ class Analysis:
     basis: Basis  # of all particles, in the confirmed directions
     statistics: Statistics
     pose_error: PoseError | None
+    held_out: HeldOut  # what settled classes are judged by
     nuisance_modes: tuple[dict[str, float | bool], ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -172,5 +174,11 @@ def _on_all(analyst: Analyst, judgement: Judgement) -> Analysis:
         basis=Basis(basis.mean, components, basis.objective),
         statistics=confirmed[0],
         pose_error=analyst.width.scaled(best.scale),
+        held_out=HeldOut(
+            best.held_out,
+            analyst.operators.fold_of,
+            best.evidence.components.chosen,
+            analyst.blocks,
+        ),
         nuisance_modes=tuple(nuisance_modes(exact, marginalised) if compared else ()),
     )

@@ -69,6 +69,8 @@ def fit_seeds(
     seeds: Sequence[int],
     options: FitOptions = DEFAULTS,
     initial: Float[np.ndarray, "r k q"] | None = None,
+    initial_weights: Float[np.ndarray, "r k"] | None = None,
+    keep_order: bool = False,
 ) -> SeededFits:
     """Fit a mixture of `n_classes` volumes of the subspace from every seed.
 
@@ -81,6 +83,8 @@ def fit_seeds(
         seeds: of the random labels whose averages are the starts.
         options: convergence and sizes.
         initial: starting coordinates of each run instead of random labels.
+        initial_weights: starting shares of these classes; equal where None.
+        keep_order: of the classes of `initial`, instead of by size.
 
     Raises:
         ValueError: where there are more classes than particles, or no seed.
@@ -90,7 +94,7 @@ def fit_seeds(
             f"n_classes: found {n_classes} with {len(seeds)} seeds and {statistics.n} particles,"
             " expected 1 … the number of particles and at least one seed"
         )
-    weights, before = None, 0
+    weights, before = initial_weights, 0
     step = statistics.n // options.first_particles
     if initial is None and step > 1:
         first = fit_seeds(statistics.take(slice(None, None, step)), n_classes, seeds, options)
@@ -101,7 +105,7 @@ def fit_seeds(
         if runs.converged.all():
             break
         runs.iterate(iteration)
-    found = runs.result()
+    found = runs.result(keep_order)
     return replace(found, iterations=found.iterations + before)
 
 
@@ -166,9 +170,11 @@ class _Runs:
             self.z[own], self.weights[own] = np.asarray(z), np.asarray(weights)
             self.converged[own] = small & (iteration > self.options.min_iterations)
 
-    def result(self) -> SeededFits:
-        """Runs with their classes in order of size."""
+    def result(self, keep_order: bool) -> SeededFits:
+        """Runs with their classes in order of size, or in that of their start."""
         order = np.argsort(-self.weights, axis=1, kind="stable")
+        if keep_order:
+            order[:] = np.arange(self.k)
         return SeededFits(
             n_classes=self.k,
             seeds=self.seeds,

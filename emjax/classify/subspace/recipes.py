@@ -45,6 +45,7 @@ class Candidate:
     bases: dict[int, Basis]  # by the fold that was left out
     evidence: Evidence
     scale: float  # of the pose error
+    held_out: Statistics  # of each particle in the basis fitted without its fold
 
 
 class Analyst:
@@ -180,7 +181,10 @@ class Analyst:
             f" {evidence.classes.chosen} classes, held-out {evidence.log_likelihood:.0f};"
             f" gains {[round(g.value) for g in evidence.classes.gains]}"
         )
-        return Candidate(name, bases, evidence, scale)
+        held_out = judged[0].statistics
+        for fold in judged[1:]:
+            held_out = held_out.replaced_by(fold.statistics, fold.held_out)
+        return Candidate(name, bases, evidence, scale, held_out)
 
     def confirmed(self, candidate: Candidate, basis: Basis) -> Float[np.ndarray, "q p"]:
         """Directions of a basis of all particles that held-out particles confirmed."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Statistics:
         rows, columns = np.tril_indices(self.n_components)
         keep = np.concatenate([np.arange(self.n_components) < n_components, (rows < n_components)])
         return Statistics(np.ascontiguousarray(self.features[:, keep]), self.offset, n_components)
+
+    def replaced_by(self, other: "Statistics", rows: Bool[np.ndarray, " n"]) -> "Statistics":
+        """These with the other's in some rows; components may be others there."""
+        features = np.where(rows[:, None], other.features, self.features)
+        offset = np.where(rows, other.offset, self.offset)
+        return Statistics(features, offset, self.n_components)
 
     def linear(self) -> Float[np.ndarray, "n q"]:
         """g of each particle."""

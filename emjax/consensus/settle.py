@@ -1,0 +1,113 @@
+"""Consensus classes settled on the images, and whether images tell each from its nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from emjax.classify.subspace.mixture import posteriors_and_gain
+from emjax.classify.subspace.settle import Distinct, HeldOut, compare_classes, settle_classes
+from emjax.classify.subspace.statistics import Statistics
+from emjax.consensus.assign import BETWEEN, Assigned
+
+_ITSELF = 0.5  # Jaccard index of a class with what it settles to, above which it stayed itself
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the images say about classes, in a basis of the particles' variability.
+
+    Attributes:
+        statistics: of all particles in the basis of all.
+        held_out: each particle in the basis that was fitted without its half-set.
+        row_of: row of each particle in these; -1 where it takes no part. None: all are there.
+    """
+
+    statistics: Statistics
+    held_out: HeldOut
+    row_of: Int[np.ndarray, " n"] | None = None
+
+    def select(self, rows: Int[np.ndarray, " m"]) -> Images:
+        """Some of the particles, which take part."""
+        own = rows if self.row_of is None else self.row_of[rows]
+        return Images(self.statistics.take(own), self.held_out.select(own))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Classes after their last iterations.
+
+    Attributes:
+        assigned: of the particles; stability is still that of the classes before.
+        joined: classes that held-out particles did not tell from others.
+    """
+
+    assigned: Assigned
+    joined: int
+
+
+def judge_classes(assigned: Assigned, images: Images) -> list[Distinct]:
+    """Held-out evidence of the classes as they are assigned."""
+    inside = assigned.labels >= 0
+    return compare_classes(images.held_out, np.where(inside[:, None], assigned.posteriors, 0))
+
+
+def settle(assigned: Assigned, images: Images, min_posterior: float) -> Settled | None:
+    """A few last iterations from the classes of the runs; what images do not tell apart is joined.
+
+    Two classes are left at least: whether there is more than one is another question.
+
+    Args:
+        assigned: particles to classes; those pruned stay so.
+        images: of the same particles.
+        min_posterior: below which a particle is between classes.
+
+    Returns:
+        None where a class does not stay itself: the basis does not hold it.
+    """
+    inside = assigned.labels >= 0
+    weights = np.where(inside[:, None], assigned.posteriors, 0)
+    joined = 0
+    while True:
+        found = _iterate(weights, images)
+        if _strayed(weights, found, inside):
+            return None
+        evidence = compare_classes(images.held_out, np.where(inside[:, None], found, 0))
+        alike = [c for c, one in enumerate(evidence) if not one.distinct]
+        if not alike or found.shape[1] <= 2:
+            break
+        least = min(alike, key=lambda c: evidence[c].gain.value)
+        weights, joined = _join(weights, least, evidence[least].nearest), joined + 1
+    return Settled(_assign(assigned, found, min_posterior), joined)
+
+
+def _iterate(weights: Float[np.ndarray, "n k"], images: Images) -> Float[np.ndarray, "n k"]:
+    z, shares = settle_classes(images.statistics, weights)
+    return posteriors_and_gain(images.statistics, z, shares)[0]
+
+
+def _strayed(before: np.ndarray, after: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether a class has become another one."""
+    k = before.shape[1]
+    old, new = before[inside].argmax(1), after[inside].argmax(1)
+    both = np.bincount(old * k + new, minlength=k * k).reshape(k, k)
+    union = both.sum(0) + both.sum(1) - np.diag(both)
+    return bool((np.diag(both) <= _ITSELF * union).any())
+
+
+def _join(weights: np.ndarray, first: int, second: int) -> np.ndarray:
+    joined = np.delete(weights, first, axis=1)
+    joined[:, second - (second > first)] += weights[:, first]
+    return joined
+
+
+def _assign(assigned: Assigned, found: np.ndarray, min_posterior: float) -> Assigned:
+    """The particles by their settled posteriors."""
+    own, labels = found.max(1), found.argmax(1)
+    takes_part = (assigned.labels >= 0) | (assigned.set_aside == BETWEEN)
+    aside = np.where(takes_part & (own < min_posterior), BETWEEN, assigned.set_aside)
+    aside[takes_part & (own >= min_posterior)] = ""
+    labels = np.where(takes_part & (aside == ""), labels, -1)
+    return replace(assigned, labels=labels, own=own, posteriors=found, set_aside=aside)
