@@ -91,10 +91,17 @@ def pixel_operators(facts: Facts, config: dict[str, Any]) -> Cost:
     return Cost(memory, seconds, 120 * seconds)
 
 
-def consensus(facts: Facts, runs: int) -> Cost:
-    """Reading the tables of so many runs, their intersections, and resampling."""
+def consensus(facts: Facts, config: dict[str, Any], runs: int, settled: bool) -> Cost:
+    """Reading the tables of so many runs, their intersections, and resampling.
+
+    Where its classes are settled, a few passes over the images.
+    """
     seconds = 5 + 1e-5 * facts.n * runs
     memory = facts.always_mb + TABLE_MB * facts.n * runs
+    if settled:
+        images = pixel_operators(facts, config)
+        memory += images.memory_mb - facts.always_mb
+        seconds += 4 * images.seconds_an_iteration
     return Cost(memory, seconds, seconds, 60)
 
 

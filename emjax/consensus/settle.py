@@ -1,15 +1,25 @@
-"""Consensus classes settled on the images, and whether images tell each from its nearest."""
+"""Consensus classes settled on the images, and whether images tell each from its nearest.
+
+From the classes of the runs, iterations in the basis of variability; then one with full maps, which
+wins what the basis cannot express. More of these fit noise.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
+from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.mixture import posteriors_and_gain
+from emjax.classify.subspace.polish import polish
+from emjax.classify.subspace.runs import Polishing
 from emjax.classify.subspace.settle import Distinct, HeldOut, compare_classes, settle_classes
 from emjax.classify.subspace.statistics import Statistics
+from emjax.classify.subspace.volumes import class_coefficients
 from emjax.consensus.assign import BETWEEN, Assigned
 
 _ITSELF = 0.5  # Jaccard index of a class with what it settles to, above which it stayed itself
@@ -17,22 +27,32 @@ _ITSELF = 0.5  # Jaccard index of a class with what it settles to, above which i
 
 @dataclass(frozen=True)
 class Images:
-    """What the images say about classes, in a basis of the particles' variability.
+    """What the images of particles say about classes.
 
     Attributes:
-        statistics: of all particles in the basis of all.
-        held_out: each particle in the basis that was fitted without its half-set.
-        row_of: row of each particle in these; -1 where it takes no part. None: all are there.
+        basis: of the variability of all prepared particles.
+        statistics: of these in it.
+        held_out: each of them in the basis that was fitted without its half-set.
+        full_maps: what an iteration of full maps needs, for some of them.
+        rows: of the particles meant, among the prepared ones; -1 where one is not prepared.
     """
 
+    basis: Basis
     statistics: Statistics
     held_out: HeldOut
-    row_of: Int[np.ndarray, " n"] | None = None
+    full_maps: Callable[[Int[np.ndarray, " n"]], Polishing]
+    rows: Int[np.ndarray, " n"]
 
     def select(self, rows: Int[np.ndarray, " m"]) -> Images:
-        """Some of the particles, which take part."""
-        own = rows if self.row_of is None else self.row_of[rows]
-        return Images(self.statistics.take(own), self.held_out.select(own))
+        """Some of the particles."""
+        own = self.rows[rows]
+        found = self.statistics.take(own), self.held_out.select(own)
+        full = partial(_of_some, self.full_maps, own)
+        return Images(self.basis, *found, full, np.arange(len(own)))
+
+
+def _of_some(full_maps, own, rows):
+    return full_maps(own[rows])
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,8 @@ def settle(assigned: Assigned, images: Images, min_posterior: float) -> Settled 
     weights = np.where(inside[:, None], assigned.posteriors, 0)
     joined = 0
     while True:
-        found = _iterate(weights, images)
+        z, shares = settle_classes(images.statistics, weights)
+        found = posteriors_and_gain(images.statistics, z, shares)[0]
         if _strayed(weights, found, inside):
             return None
         evidence = compare_classes(images.held_out, np.where(inside[:, None], found, 0))
@@ -80,12 +101,10 @@ def settle(assigned: Assigned, images: Images, min_posterior: float) -> Settled 
             break
         least = min(alike, key=lambda c: evidence[c].gain.value)
         weights, joined = _join(weights, least, evidence[least].nearest), joined + 1
+    operators, mask, iterations, derivatives = images.full_maps(images.rows)
+    volumes = class_coefficients(images.basis, z)
+    found = polish(operators, volumes, shares, mask, iterations, derivatives).posteriors
     return Settled(_assign(assigned, found, min_posterior), joined)
-
-
-def _iterate(weights: Float[np.ndarray, "n k"], images: Images) -> Float[np.ndarray, "n k"]:
-    z, shares = settle_classes(images.statistics, weights)
-    return posteriors_and_gain(images.statistics, z, shares)[0]
 
 
 def _strayed(before: np.ndarray, after: np.ndarray, inside: np.ndarray) -> bool:

@@ -9,18 +9,13 @@ import pandas as pd
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.methods import METHODS
-from emjax.classify.subspace.settle import HeldOut
-from emjax.classify.subspace.statistics import Statistics
 from emjax.consensus.build import Consensus
-from emjax.consensus.settle import Images
 from emjax.io.fields import FIT, SET_ASIDE, label
 from emjax.io.files import read_json, read_npy, read_tsv, write_json, write_npy, write_tsv
 from emjax.io.labels.read import read_labels
-from emjax.io.particles.columns import refined_columns, refined_poses, set_aside
+from emjax.io.particles.columns import refined_columns, refined_poses
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.outliers import read_reasons
-from emjax.jobs.prepared import micrographs_of, read_table
-from emjax.jobs.subspace import read_basis
 
 COLUMNS = ["method", "n_classes", "seed", "iterations", "converged", "log_likelihood", "seconds"]
 
@@ -57,23 +52,6 @@ def read_runs(folder: CampaignFolder, names: Sequence[str], on_mismatch: str) ->
         for name, record, group in zip(names, metrics, groups, strict=True)
     ]
     return Runs(list(names), labels, posteriors, np.array(known, float), groups, starts)
-
-
-def read_images(folder: CampaignFolder) -> Images | None:
-    """What `fit_subspace` left to settle and judge classes by; None where no component counts."""
-    method = folder.method("subspace")
-    confirmed = read_json(method.evidence)["components"]["chosen"]
-    if not confirmed:
-        return None
-    table = read_table(folder.prepare)
-    takes_part = set_aside(table.source) == "none"
-    part = table.select(np.flatnonzero(takes_part))
-    own = read_basis(method)[1]
-    features = np.load(method.held_out, mmap_mode="r", allow_pickle=False)
-    q = int(round((np.sqrt(9 + 8 * features.shape[1]) - 3) / 2))
-    unseen = Statistics(features, np.zeros(len(features)), q)
-    held_out = HeldOut(unseen, part.half, confirmed, micrographs_of(part))
-    return Images(own, held_out, np.where(takes_part, np.cumsum(takes_part) - 1, -1))
 
 
 def write_consensus(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array
 
-from emjax.campaign.folder import MethodFolder
+from emjax.campaign.folder import CampaignFolder, MethodFolder
 from emjax.campaign.job import Job
 from emjax.campaign.methods.base import seed_list
 from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
@@ -25,18 +25,21 @@ from emjax.classify.subspace.optima import (
 )
 from emjax.classify.subspace.recipes import SubspaceOptions
 from emjax.classify.subspace.runs import Kept, Polishing, keep_optima
-from emjax.classify.subspace.statistics import Statistics
+from emjax.classify.subspace.settle import HeldOut
+from emjax.classify.subspace.statistics import Statistics, count_components
 from emjax.classify.subspace.volumes import (
     components_from_coordinates,
     components_from_maps,
     components_from_states,
 )
+from emjax.consensus.settle import Images
 from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
+from emjax.imaging.particles import Particles
 from emjax.io.cryosparc.coordinates import read_coordinates
 from emjax.io.files import read_json, write_npy, write_tsv
 from emjax.io.mrc.volume import read_volume
-from emjax.jobs.prepared import Prepared
+from emjax.jobs.prepared import Prepared, read_prepared
 
 
 def subspace_options(
@@ -86,6 +89,54 @@ def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
     return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
 
 
+def full_maps(
+    folder: MethodFolder,
+    prepared: Prepared,
+    particles: Particles,
+    mask: np.ndarray,
+    iterations: int,
+    max_memory_gb: float,
+) -> Polishing:
+    """Iterations with full maps of some particles.
+
+    Pose errors are marginalised at the width that the evidence chose.
+    """
+    operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
+    found, derivatives = read_json(folder.evidence)["pose_error"], None
+    if found is not None:
+        width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
+        mean, inside = prepared.mean_map, prepared.solvent_mask
+        grid, voxel_size = particles.grid, particles.voxel_size
+        derivatives = nuisance_coefficients(mean, inside, grid, voxel_size, width)
+    return Polishing(operators, mask, iterations, derivatives)
+
+
+def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float) -> Images | None:
+    """What settles and judges classes of all particles; None where no component counts.
+
+    Args:
+        folder: of the campaign.
+        focus: the user's focus mask, if any.
+        max_memory_gb: what images may take.
+    """
+    method = folder.method("subspace")
+    confirmed = read_json(method.evidence)["components"]["chosen"]
+    if not confirmed:
+        return None
+    prepared = read_prepared(folder.prepare)
+    basis, statistics = read_basis(method)
+    features = np.load(method.held_out, mmap_mode="r", allow_pickle=False)
+    unseen = Statistics(features, np.zeros(len(features)), count_components(features))
+    held_out = HeldOut(unseen, prepared.table.half, confirmed, prepared.micrographs)
+
+    def full(rows: np.ndarray) -> Polishing:
+        particles, mask = prepared.particles.subset(rows), prepared.mask(focus)
+        return full_maps(method, prepared, particles, mask, 1, max_memory_gb)
+
+    row_of = prepared.for_everyone(np.arange(len(prepared.rows)), -1)
+    return Images(basis, statistics, held_out, full, row_of)
+
+
 class SubspaceSeeds:
     """Every seed and number of classes, and the optima that are kept."""
 
@@ -122,19 +173,8 @@ class SubspaceSeeds:
         if not iterations:
             return None
         particles, memory = self._prepared.particles, self._work.config["max_memory_gb"]
-        operators = make_pixel_operators(particles, max_memory_gb=memory)
-        mask = self._prepared.mask(self._focus)
-        return Polishing(operators, mask, iterations, self._pose_derivatives())
-
-    def _pose_derivatives(self) -> Array | None:
-        """First derivatives of the mean map by pose, at the width that the evidence chose."""
-        found = read_json(self._folder.evidence)["pose_error"]
-        if found is None:
-            return None
-        width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
-        prepared, particles = self._prepared, self._prepared.particles
-        mean, mask = prepared.mean_map, prepared.solvent_mask
-        return nuisance_coefficients(mean, mask, particles.grid, particles.voxel_size, width)
+        folder, mask = self._folder, self._prepared.mask(self._focus)
+        return full_maps(folder, self._prepared, particles, mask, iterations, memory)
 
     def write(self, kept: list[Kept], runs: list[str]) -> None:
         """Write what all seeds found, once they have run."""

@@ -24,8 +24,7 @@ rule collect_runs:
 # A checkpoint: how many classes there are to reconstruct is known only now.
 checkpoint build_consensus:
     input:
-        facts=rules.check_input.output,
-        particles=rules.prepare_particles.output.particles,
+        **PREPARED_FILES,
         fits=rules.find_outliers.output.fits,
         labels=[FOLDER.run(run).particles.star for run in RUNS],
         posteriors=[FOLDER.run(run).posteriors for run in RUNS],
@@ -34,10 +33,14 @@ checkpoint build_consensus:
             for method in METHODS.values()
             if (path := method.evidence(config, FOLDER.method(method.name)))
         ],
-        # The images, in the basis of their variability.
-        images=[
+        # Of the images' variability, in which classes are settled and judged.
+        basis=[
             path
-            for path in (SUBSPACE_FOLDER.statistics, SUBSPACE_FOLDER.held_out)
+            for path in (
+                SUBSPACE_FOLDER.basis,
+                SUBSPACE_FOLDER.statistics,
+                SUBSPACE_FOLDER.held_out,
+            )
             if SUBSPACE.fits_basis(config)
         ],
     output:
@@ -54,11 +57,18 @@ checkpoint build_consensus:
         benchmark_of("build_consensus")
     conda:
         "../envs/emjax.yaml"
+    threads: CPUS
     resources:
-        **estimated(lambda size: costs.consensus(size, len(RUNS))),
+        **computing(
+            "build_consensus",
+            lambda size: costs.consensus(
+                size, config, len(RUNS), SUBSPACE.fits_basis(config)
+            ),
+        ),
     params:
         emjax=EMJAX_VERSION,
         options=config["consensus"],
+        focus=config["masks"]["focus"],
         runs=RUNS,
     message:
         f"Building the consensus of {len(RUNS)} runs"

@@ -10,7 +10,8 @@ from emjax.campaign.methods.som import Som
 from emjax.campaign.methods.subspace import Subspace
 from emjax.campaign.names import RunName
 
-METHODS: dict[str, Method] = {m.name: m for m in (Em3d(), Som(), Subspace(), External())}
+SUBSPACE = Subspace()
+METHODS: dict[str, Method] = {m.name: m for m in (Em3d(), Som(), SUBSPACE, External())}
 
 
 def all_runs(config: dict) -> list[RunName]:
@@ -24,7 +25,7 @@ def long_jobs(facts: Facts, config: dict) -> Iterator[tuple[str, Cost]]:
     for method in METHODS.values():
         yield from method.jobs(facts, config)
     if runs := all_runs(config):
-        yield "build_consensus", consensus(facts, len(runs))
+        yield "build_consensus", consensus(facts, config, len(runs), SUBSPACE.fits_basis(config))
         yield "reconstruct_class (all)", reconstruct(facts)
 
 

@@ -49,6 +49,11 @@ class Statistics:
         return self.features[:, self.n_components + np.flatnonzero(rows == columns)]
 
 
+def count_components(features: np.ndarray) -> int:
+    """Number q of components of which rows [g, vech G] have q(q+3)/2 values."""
+    return round((np.sqrt(9 + 8 * features.shape[1]) - 3) / 2)
+
+
 def pack(linear: Float[np.ndarray, "n q"], quadratic: Float[np.ndarray, "n q q"]) -> np.ndarray:
     """Rows [g, vech G] of `Statistics.features`."""
     rows, columns = np.tril_indices(linear.shape[1])
