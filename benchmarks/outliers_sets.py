@@ -140,7 +140,7 @@ def weaker(judged: Judged, factor: float, seed: int = 0) -> Judged:
 def prepare_set(judged: Judged, rate: float = AUTO_RATE) -> tuple[Prepared, Outliers]:
     """The set prepared without what fits nothing, and what that was."""
     found = prepare(judged.images, PREPARATION)
-    return leave_out(found, OutlierOptions(rate), PREPARATION)
+    return leave_out(found, OutlierOptions(rate, "set_aside"), PREPARATION)
 
 
 def share(which: np.ndarray, among: np.ndarray) -> float:

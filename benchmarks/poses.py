@@ -35,7 +35,7 @@ def rows_of(name: str, seeds: int) -> list[Row]:
     """Error before and after, and classes with and without refined poses."""
     judged = sets.read_set(*SETS[name])
     made = prepare(judged.images, sets.PREPARATION)
-    made, found = leave_out(made, OutlierOptions(poses="recover"), sets.PREPARATION)
+    made, found = leave_out(made, OutlierOptions(), sets.PREPARATION)
     assert judged.table is not None
     blocks = judged.table.micrograph
     # Refining centres the images in place: what is compared with it is made anew.
@@ -57,7 +57,7 @@ def rows_of(name: str, seeds: int) -> list[Row]:
     if "null" in name or ("exact" in name and not poses.width):
         return rows
     again = prepare(judged.images, sets.PREPARATION)
-    again, _ = leave_out(again, OutlierOptions(poses="recover"), sets.PREPARATION)
+    again, _ = leave_out(again, OutlierOptions(), sets.PREPARATION)
     for kind, one in (("as given", again), ("refined", refined)):
         rows.append(_classes(f"{name}, {kind}", one, judged, used, seeds))
     return rows

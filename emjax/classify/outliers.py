@@ -34,7 +34,7 @@ class OutlierOptions:
 
     Attributes:
         rate: of the particles set aside, the expected fraction that fit; 0 sets none aside.
-        poses: what becomes of particles found at another pose: set_aside, or recover.
+        poses: what becomes of particles found at another pose: recover, or set_aside.
         seed: of the decoys.
         symmetry: point group, whose poses show the same view.
 
@@ -43,7 +43,7 @@ class OutlierOptions:
     """
 
     rate: float = AUTO_RATE
-    poses: str = "set_aside"
+    poses: str = "recover"
     seed: int = 0
     symmetry: str = "C1"
 
@@ -51,8 +51,8 @@ class OutlierOptions:
         """Check what the types do not say."""
         if not 0 <= self.rate < 1:
             raise OptionError("outliers.junk", f"{self.rate:g}", "a rate from 0 to below 1")
-        if self.poses not in ("set_aside", "recover"):
-            raise OptionError("outliers.poses", repr(self.poses), "one of set_aside, recover")
+        if self.poses not in ("recover", "set_aside"):
+            raise OptionError("outliers.poses", repr(self.poses), "one of recover, set_aside")
 
 
 @dataclass(frozen=True)

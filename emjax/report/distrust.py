@@ -12,10 +12,10 @@ from emjax.report.agreement import strangers
 from emjax.report.audit import MATTERS, say
 from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import percent, plural
+from emjax.report.firm import UNSTABLE
 from emjax.report.landscape import evidence, numbers_untried, supported
 from emjax.report.methods import JUDGED
 
-UNSTABLE = 0.7  # mean stability of a class below which it is named
 EMPTIED = 0.005  # share of the particles below which a class of a run counts as empty
 START_APART = (
     "Lower runs.em3d.particles_per_reconstruction well below the number of particles, so that the "

@@ -12,9 +12,20 @@ from emjax.report.campaign import Campaign, column, numbers, truths
 from emjax.report.classes import kept_classes
 from emjax.report.distrust import START_APART, doubts, unparted
 from emjax.report.figure import plural
-from emjax.report.landscape import SUBSPACE, evidence_verdicts
+from emjax.report.firm import (
+    detectable,
+    firmness,
+    number_against_evidence,
+    power_sentence,
+    shortfalls,
+    spread_of_number,
+    uncertain_sentences,
+)
+from emjax.report.landscape import SUBSPACE, evidence_verdicts, supported
 from emjax.report.number import chosen_number, recommended_number
 from emjax.report.quality import sentence_of_sizes
+
+BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
 
 
 @dataclass
@@ -48,7 +59,7 @@ def judge(campaign: Campaign) -> Verdict:
     count, significant = len(campaign.class_numbers), significant_classes(campaign)
     best = recommended_number(campaign)
     rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
-    hits = flagged(campaign)
+    hits, nothing = flagged(campaign), False
     same = unparted(campaign)
     if same and same == len(campaign.run_names()):
         verdict = Verdict(
@@ -84,20 +95,35 @@ def judge(campaign: Campaign) -> Verdict:
             "suspect them first."
         )
     elif min(count, best) <= 1 or significant <= 1:
+        nothing = True
         verdict = Verdict(
             "nothing",
             "Nothing found",
             "No reproducible classes: as far as these runs show, one state.",
         )
+        if (least := detectable(campaign)) is not None and least > BLIND:
+            verdict = Verdict(
+                "warn",
+                "Too few to tell",
+                "No reproducible classes, but only large differences could have been found.",
+            )
         verdict.found.append(
             f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
             "single runs are noise; do not interpret their maps."
         )
+        verdict.found.append(power_sentence(campaign))
     else:
-        verdict = Verdict("found", "Reproducible classes found", f"{sentence_of_sizes(campaign)}.")
-        if len(hits) or strangers(campaign):
+        misses = shortfalls(campaign)
+        verdict = Verdict("found", "Reproducible classes found", sentence_of_sizes(campaign))
+        held_out = supported(campaign)
+        if len(hits) or strangers(campaign) or (held_out is not None and held_out < count):
             verdict.mood, verdict.badge = "warn", "Found, but be careful"
-        verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
+        if firm := firmness(misses):
+            verdict.mood, verdict.badge = "warn", f"Found: {firm}"
+        else:
+            verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
+        verdict.headline += f"{spread_of_number(campaign)}{firm and f': {firm}'}."
+        verdict.found.extend(uncertain_sentences(misses))
         verdict.found.append(
             f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: so many particles "
             "would not have been put together so consistently by unrelated runs."
@@ -105,7 +131,6 @@ def judge(campaign: Campaign) -> Verdict:
     verdict.found.extend(sentences(campaign))
     _add_reasons(verdict, campaign)
     _add_picked(verdict, campaign)
-    nothing = verdict.mood == "nothing"
     verdict.distrust.extend(doubts(campaign, hits, nothing))
     if not verdict.advice:
         nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
@@ -120,6 +145,8 @@ def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:
             f"You asked for {plural(chosen, 'class', 'classes')}; {best} would be recommended."
         )
     verdict.found.extend(evidence_verdicts(campaign))
+    if differs := number_against_evidence(campaign):
+        verdict.found.append(differs)
     runs = len(campaign.run_names())
     if runs:
         text = f"Based on {plural(runs, 'run')}"

@@ -79,7 +79,7 @@ def copy(prepared: Prepared) -> Prepared:
 def set_aside_case(kept_set):
     """The spoiled set without what fits nothing, and what that was."""
     before = copy(kept_set)
-    return leave_out(before, OutlierOptions(), OPTIONS)
+    return leave_out(before, OutlierOptions(poses="set_aside"), OPTIONS)
 
 
 def test_junk_and_lost_particles_are_told_apart(case):
@@ -110,7 +110,7 @@ def test_the_mean_map_is_better_without_them(clean, scale, gain):
     options = replace(OPTIONS, scale=scale)
     before = prepare_images(spoiled(clean).aligned(), options)
     first = before.mean
-    after, found = leave_out(before, OutlierOptions(), options)
+    after, found = leave_out(before, OutlierOptions(poses="set_aside"), options)
     assert (found.reason != "").sum() > 0.9 * (N_JUNK + N_LOST)
     truth = resample(phantom(1, BOX, 1)[0], after.particles.box_size)
     mask = after.mean.solvent_mask
@@ -146,7 +146,7 @@ def test_particles_set_aside_are_as_if_they_were_not_there(case, clean):
 def test_a_clean_set_stays_what_it_was(clean):
     before = prepare_images(clean.aligned(), OPTIONS)
     bits = before.particles.images.copy()
-    after, found = leave_out(before, OutlierOptions(), OPTIONS)
+    after, found = leave_out(before, OutlierOptions(poses="set_aside"), OPTIONS)
     if len(found.rows) == 0:
         assert after is before
         np.testing.assert_array_equal(before.particles.images, bits)
@@ -168,7 +168,7 @@ def recovered_case(clean):
     """A spoiled set whose lost particles are also off centre, used at the poses found."""
     made = spoiled(clean, shift=8.0)
     before = prepare_images(made.aligned(), OPTIONS)
-    return made, leave_out(before, OutlierOptions(poses="recover"), OPTIONS)
+    return made, leave_out(before, OutlierOptions(), OPTIONS)
 
 
 def test_recovered_particles_take_part_at_their_true_pose(recovered, clean):
@@ -217,7 +217,7 @@ def test_a_rare_state_keeps_its_particles():
             states, N, seed=seed, pixel_size=PIXEL, snr=0.5, fractions=fractions, scale_sd=0.15
         )
         before = prepare_images(spoiled(made).aligned(), OPTIONS)
-        aside = leave_out(before, OutlierOptions(), OPTIONS)[1].reason != ""
+        aside = leave_out(before, OutlierOptions(poses="set_aside"), OPTIONS)[1].reason != ""
         for state in (0, 1):
             own = GOOD_ROWS[made.states[GOOD_ROWS] == state]
             lost[state] += aside[own].sum()
@@ -232,7 +232,7 @@ def test_particles_of_weight_zero_are_not_judged(kept_set):
     before = copy(kept_set)
     weight = np.where(np.isin(np.arange(N), bad), 0, 1).astype(np.float32)
     before = replace(before, particles=replace(before.particles, weight=weight))
-    after, found = leave_out(before, OutlierOptions(), OPTIONS)
+    after, found = leave_out(before, OutlierOptions(poses="set_aside"), OPTIONS)
     assert (found.reason[bad] == "").all() and not np.isin(bad, found.rows).any()
     assert (after.particles.weight[bad] == 0).all()
     assert np.mean(found.reason[JUNK_ROWS[5:]] == JUNK) > 0.95
@@ -241,7 +241,7 @@ def test_particles_of_weight_zero_are_not_judged(kept_set):
 def test_noise_is_not_found_at_any_pose_where_the_two_are_not_separated():
     """A search takes the best of many poses: with little signal it finds as much in noise."""
     weak = prepare_images(spoiled(one_state(snr=0.05)).aligned(), OPTIONS)
-    found = leave_out(weak, OutlierOptions(), OPTIONS)[1]
+    found = leave_out(weak, OutlierOptions(poses="set_aside"), OPTIONS)[1]
     assert not np.isin(found.rows[found.certain], JUNK_ROWS).any()
     assert np.mean(found.reason[GOOD_ROWS] != "") < 0.05
 
@@ -320,7 +320,9 @@ def test_weights_of_what_clearly_fits_nothing_never_say_that_it_was_left_out_bef
     pixels[:60] = coloured_noise(60, 48, np.random.default_rng(1)) * pixels.std()
     images = replace(made.aligned(), read=lambda rows: pixels[rows])
     options = PrepareOptions(12.5)
-    kept, found = leave_out(prepare_images(images, options), OutlierOptions(), options)
+    kept, found = leave_out(
+        prepare_images(images, options), OutlierOptions(poses="set_aside"), options
+    )
     assert (found.reason[:60] == JUNK).all()
     np.testing.assert_array_equal(kept.particles.weight[:60], 0)
     assert kept.particles.weight[60:].mean() > 0.98

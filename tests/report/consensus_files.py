@@ -80,7 +80,7 @@ def write_consensus(
     tree = linkage(points, "average", metric="cosine") if kept.sum() > 1 else np.zeros((0, 4))
     np.save(folder / "consensus/linkage.npy", tree)
     assigned = truth + 1
-    stability = np.clip(rng.beta(18, 2, truth.size) - 0.3 * (truth == 3), 0, 1)
+    stability = np.clip(rng.beta(18, 2, truth.size) - 0.1 * (truth == 3), 0, 1)
     _write_classes(folder, names, assigned, stability, box, kind, rng)
     path = [f"{i + 1:06d}@{stack}" for i in range(truth.size)]
     star = make_table(
@@ -132,7 +132,15 @@ def _write_classes(
                 "occupancy_high": size / n + 0.02,
                 "mean_stability": stability[assigned == c].mean(),
                 "recovered": 0.93,
+                "resampled": 1.0,
                 "q_value": 0.4 if kind == "null" else 1e-12,
+                "significant": kind != "null",
+                "nearest": 2 if c == 1 else 1,
+                "held_out_gain": 400.0,
+                "held_out_low": 350.0,
+                "held_out_high": 450.0,
+                "distinct": True,
+                "distinct_by": "images",
                 "representative": f"{names[0]}.{c}",
             }
         )

@@ -22,6 +22,7 @@ N, JUNK_ROWS, LOST_ROWS = 600, np.arange(0, 40), np.arange(40, 70)
 EM3D = {"n_classes": [2], "seeds": 2, "evidence_seeds": 0, "full_iterations": 5}
 CONFIG = tiny_config(
     filter_resolution=18,
+    outliers={"poses": "set_aside"},
     runs={
         "em3d": EM3D,
         "external": [{"name": "other", "path": "data/other.star"}],
@@ -114,14 +115,14 @@ def test_every_particle_and_column_of_the_input_is_still_there(place: Place):
 
 
 def test_an_outlier_option_prepares_again(place: Place):
-    for options in ({"junk": "off"}, {"poses": "recover"}):
+    for options in ({"junk": "off", "poses": "set_aside"}, {}):
         assert "prepare_particles" in place.jobs(CONFIG | {"outliers": options})
 
 
 def test_recovered_particles_have_classes(place: Place):
     copy = Place(place.folder / "again")
     shutil.copytree(place.folder / "data", copy.folder / "data")
-    config = CONFIG | {"outliers": {"poses": "recover"}}
+    config = CONFIG | {"outliers": {}}
     done = copy.snakemake(config, "--until", "classify_em3d_s000")
     assert done.returncode == 0, done.stdout
     found = reasons(copy, "prepare/particles.star")

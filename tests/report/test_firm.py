@@ -1,0 +1,113 @@
+"""The first box of the page is never greener than its classes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from emjax.io.files import read_json, read_tsv, write_json, write_tsv
+from emjax.report.firm import firmness, shortfalls, uncertain_sentences
+from emjax.report.verdict import Verdict, judge
+from tests.report.campaigns import make_campaign, read
+
+STABILITY = "consensus/stability.tsv"
+
+
+@pytest.fixture(name="folder")
+def folder_of(tmp_path: Path) -> Path:
+    """Four states, six runs."""
+    return make_campaign(tmp_path / "x", n_particles=400)
+
+
+def change(folder: Path, **columns) -> None:
+    """Other values of the last class."""
+    table = read_tsv(folder / STABILITY)
+    for name, value in columns.items():
+        table[name] = table[name].astype(object)
+        table.loc[table.index[-1], name] = value
+    write_tsv(folder / STABILITY, pd.DataFrame(table))
+
+
+def verdict_of(folder: Path) -> Verdict:
+    return judge(read(folder))
+
+
+def test_classes_that_pass_every_test_are_green(folder: Path):
+    assert not any(shortfalls(read(folder)).values())
+    verdict = verdict_of(folder)
+    assert verdict.mood == "found" and "4 reproducible classes hold" in verdict.headline
+    assert "uncertain" not in verdict.headline
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"mean_stability": 0.49}, "move between classes from run to run (stability 0.49)"),
+        ({"resampled": 0.4}, "only 40 % of the resamplings of runs and particles hold it"),
+        ({"distinct": False}, "held-out particles do not tell it from class 1"),
+        ({"distinct": False, "distinct_by": "runs"}, "had classes to spare join it with class 1"),
+        ({"distinct": False, "distinct_by": "nothing"}, "no run had classes to spare"),
+        ({"significant": False}, "unrelated runs would have put as many particles together"),
+    ],
+)
+def test_one_uncertain_class_is_named_with_its_reason(folder: Path, columns: dict, words: str):
+    change(folder, **columns)
+    verdict = verdict_of(folder)
+    assert verdict.mood == "warn"
+    assert (
+        verdict.badge == "Found: 3 firm, 1 uncertain" and "3 firm, 1 uncertain." in verdict.headline
+    )
+    named = [line for line in verdict.found if line.startswith("Class 4 is uncertain: ")]
+    assert len(named) == 1 and words in named[0].replace("\u00a0", " ")
+
+
+def test_classes_that_miss_the_same_are_named_together():
+    misses = {1: ["a"], 2: [], 3: ["a"], 4: ["b", "c"]}
+    assert firmness(misses) == "1 firm, 3 uncertain"
+    found = list(uncertain_sentences(misses))
+    assert found == ["Classes 1, 3 are uncertain: a.", "Class 4 is uncertain: b; c."]
+    assert firmness({1: ["a"], 2: ["a"]}) == "none of them firm"
+
+
+def test_a_number_that_resampling_changes_is_given_as_a_range(folder: Path):
+    path = folder / "consensus/elbows.json"
+    record = read_json(path) | {"recommended_low": 3, "recommended_high": 5}
+    write_json(path, record | {"chosen_by": "auto"})
+    assert "(3 to 5 where runs and particles are resampled)" in verdict_of(folder).headline
+    write_json(path, record | {"chosen_by": "4"})
+    assert "resampled" not in verdict_of(folder).headline
+
+
+def evidence(folder: Path, **record) -> None:
+    known = {"verdict": "x", "classes": {}, "pose_error": None}
+    write_json(folder / "runs/subspace/evidence.json", known | record)
+
+
+def test_held_out_particles_that_ask_for_more_are_heard(folder: Path):
+    evidence(folder, discrete_classes=5)
+    words = "Held-out particles ask for 5 classes, the runs agree on 4"
+    assert any(line.startswith(words) for line in verdict_of(folder).found)
+
+
+def test_held_out_particles_that_support_fewer_are_a_warning(folder: Path):
+    evidence(folder, discrete_classes=3)
+    assert verdict_of(folder).mood == "warn"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "badge", "words"),
+    [
+        (0.013, "Nothing found", "differ by less than about 1 % of the particle's mass"),
+        (0.25, "Too few to tell", "less than about 25 % of the particle's mass"),
+        (None, "Nothing found", "No held-out particles were asked"),
+    ],
+)
+def test_nothing_found_says_what_could_have_been(
+    tmp_path: Path, fraction: float | None, badge: str, words: str
+):
+    folder = make_campaign(tmp_path / "null", n_particles=200, kind="null")
+    if fraction is not None:
+        evidence(folder, discrete_classes=1, detectable_fraction=fraction)
+    verdict = verdict_of(folder)
+    assert verdict.badge == badge
+    assert any(words in line for line in verdict.found)
