@@ -12,7 +12,7 @@ from accuracy_rows import Row
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.api import classify_em3d, classify_subspace, reconstruct
+from emjax.api import classify_em3d, classify_subspace, fit_variability, reconstruct
 from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.prepare import Prepared
@@ -78,7 +78,8 @@ def compare(folder: str, star: str) -> dict[str, tuple[Quality, Quality]]:
         labels["em3d"].append(max(runs, key=lambda run: run.log_likelihood or -np.inf).labels)
         assert judged.table is not None
         micrographs = judged.table.micrograph
-        found = classify_subspace(one, [N_CLASSES], 200, micrographs=micrographs)
+        variability = fit_variability(one, micrographs=micrographs)
+        found = classify_subspace(one, [N_CLASSES], variability, 200)
         labels["subspace"].append(found[0].labels)
         prepared.append(one)
     kept = prepared[1].particles.weight > 0

@@ -20,7 +20,7 @@ from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.outliers import OutlierOptions, leave_out
-from emjax.classify.pose_error import PoseError
+from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.pose_refinement import refine_poses
 from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
@@ -29,10 +29,11 @@ from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.mixture import fit_seeds
 from emjax.classify.subspace.optima import distinct_optima, information
 from emjax.classify.subspace.recipes import SubspaceOptions
-from emjax.classify.subspace.runs import keep_optima
+from emjax.classify.subspace.runs import Polishing, keep_optima
 from emjax.consensus import build
 from emjax.consensus.build import Consensus
 from emjax.consensus.options import ConsensusOptions
+from emjax.consensus.settle import Images
 from emjax.imaging import prepare as preparation
 from emjax.imaging import reconstruct as reconstruction
 from emjax.imaging.inplane import upright_images
@@ -110,29 +111,25 @@ def classify_em3d(
     return [run.spread(rows, prepared.particles.n) for run in found]
 
 
-def classify_subspace(
+def fit_variability(
     prepared: Prepared,
-    n_classes: Sequence[int],
-    seeds: int | Sequence[int] = 1000,
-    keep: int = 1,
     options: SubspaceOptions | None = None,
     focus_mask: Float[np.ndarray, "d d d"] | None = None,
     micrographs: np.ndarray | None = None,
     max_memory_gb: float = 8.0,
-) -> list[Classification]:
-    """Every number of classes and seed in the coordinates of a fitted basis; the best optima.
+) -> Images:
+    """A basis of the particles' variability, judged by held-out particles.
+
+    Subspace runs are made in it, and a consensus settles and judges its classes in it.
 
     Args:
         prepared: particles.
-        n_classes: numbers of classes.
-        seeds: how many (0 … n−1), or which.
-        keep: distinct optima of each number of classes.
-        options: of the basis and its evidence; its `n_classes` are these.
+        options: of the basis and its evidence.
         focus_mask: 1 where classes may differ, on the particles' box; everywhere where None.
         micrographs: of each particle, which held-out evidence keeps whole.
         max_memory_gb: what may be kept between iterations.
     """
-    options = options or SubspaceOptions(n_classes=tuple(n_classes))
+    options = options or SubspaceOptions()
     rows, particles = taking_part(prepared)
     mask = prepared.mean.solvent_mask
     if focus_mask is not None:
@@ -140,11 +137,47 @@ def classify_subspace(
     operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
     blocks = None if micrographs is None else micrographs[rows]
     found = analyse(operators, prepared.mean, mask, options, blocks)
-    metric, kept = information(found.statistics), []
+    error, derivatives = found.pose_error, None
+    if error is not None:
+        mean, grid = prepared.mean, particles.grid
+        derivatives = nuisance_coefficients(
+            mean.volume, mean.solvent_mask, grid, particles.voxel_size, error
+        )
+
+    def full_maps(some: np.ndarray) -> Polishing:
+        part = particles.subset(some)
+        operators = make_pixel_operators(part, max_memory_gb=max_memory_gb)
+        return Polishing(operators, mask, 1, derivatives)
+
+    row_of = np.full(prepared.particles.n, -1)
+    row_of[rows] = np.arange(len(rows))
+    n_states = found.judgement.chosen.evidence.discrete_classes
+    return Images(found.basis, found.statistics, found.held_out, full_maps, row_of, n_states)
+
+
+def classify_subspace(
+    prepared: Prepared,
+    n_classes: Sequence[int],
+    variability: Images,
+    seeds: int | Sequence[int] = 1000,
+    keep: int = 1,
+) -> list[Classification]:
+    """Every number of classes and seed in the coordinates of a fitted basis; the best optima.
+
+    Args:
+        prepared: particles.
+        n_classes: numbers of classes.
+        variability: of the same particles, by `fit_variability`.
+        seeds: how many (0 … n−1), or which.
+        keep: distinct optima of each number of classes.
+    """
+    rows, particles = taking_part(prepared)
+    basis, statistics = variability.basis, variability.statistics
+    metric, kept = information(statistics), []
     for k in n_classes:
-        fits = fit_seeds(found.statistics, k, seed_list(seeds))
+        fits = fit_seeds(statistics, k, seed_list(seeds))
         optima = distinct_optima(fits, metric)
-        kept += keep_optima(found.basis, found.statistics, fits, optima, keep, particles.grid)
+        kept += keep_optima(basis, statistics, fits, optima, keep, particles.grid)
     return [run.found.spread(rows, prepared.particles.n) for run in kept]
 
 
@@ -182,14 +215,15 @@ def taking_part(prepared: Prepared) -> tuple[Int[np.ndarray, " m"], Particles]:
 def build_consensus(
     runs: Sequence[Classification],
     options: ConsensusOptions | None = None,
-    max_classes_supported: int | None = None,
+    variability: Images | None = None,
 ) -> Consensus:
     """What runs over the same particles agree on.
 
     Args:
         runs: classifications, of one method or several.
         options: of the consensus.
-        max_classes_supported: largest number of classes that held-out particles support.
+        variability: of the same particles, by `fit_variability`, in which the classes are settled
+            and judged; None: labels are all there is.
     """
     likelihood = [np.nan if run.log_likelihood is None else run.log_likelihood for run in runs]
     names, groups = run_names(runs), [f"{run.method} {run.n_classes}" for run in runs]
@@ -202,7 +236,8 @@ def build_consensus(
         log_likelihood=np.array(likelihood, float),
         run_groups=groups,
         starts=[n if v else g for n, g, v in zip(names, groups, vary, strict=True)],
-        max_classes_supported=max_classes_supported,
+        max_classes_supported=variability and variability.n_states,
+        images=variability,
     )
 
 

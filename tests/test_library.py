@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import emjax
 from emjax.io.labels.read import read_labels
@@ -73,9 +72,8 @@ def test_the_library_gives_what_the_workflow_gives(
     prepared = emjax.prepare(table, filter_resolution=config["filter_resolution"])
     runs = emjax.classify_em3d(prepared, [2, 3], 2, emjax.Em3dOptions(full_iterations=4))
     options = emjax.SubspaceOptions(n_classes=(2,), iterations=3)
-    runs += emjax.classify_subspace(
-        prepared, [2], 10, options=options, micrographs=table.micrograph
-    )
+    variability = emjax.fit_variability(prepared, options, micrographs=table.micrograph)
+    runs += emjax.classify_subspace(prepared, [2], variability, 10)
     names = [f"em3d-K0{k}-s00{s}" for k in (2, 3) for s in (0, 1)] + ["sub-K02-s000"]
     for name, run in zip(names, runs, strict=True):
         folder = results / "runs" / name
@@ -84,8 +82,7 @@ def test_the_library_gives_what_the_workflow_gives(
         for k, volume in enumerate(run.maps, 1):
             written = emjax.read_volume(folder / f"class_{k:03d}.mrc")[0]
             np.testing.assert_array_equal(volume, written)
-    evidence = yaml.safe_load((results / "runs/subspace/evidence.json").read_text())
-    found = emjax.build_consensus(runs, max_classes_supported=evidence["discrete_classes"])
+    found = emjax.build_consensus(runs, variability=variability)
     consensus = results / "consensus"
     np.testing.assert_array_equal(found.labels, read_labels(consensus / "particles.star")[1])
     members = np.flatnonzero(found.labels == 0)

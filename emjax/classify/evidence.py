@@ -72,6 +72,29 @@ def least_gain(n: int) -> float:
     return max(MIN_GAIN, MIN_PER_PARTICLE * n)
 
 
+def detectable_fraction(
+    n: int, mask: Float[np.ndarray, "d d d"], radius: float, signal_power: float
+) -> float:
+    """Smallest difference of two equally frequent states that n particles show held-out ones.
+
+    As a fraction of the particle's mass: a difference has that fraction of the map's power. One
+    half of the particles finds it where the variance along it exceeds √(d/n) in units of the
+    noise, d independent coefficients of a map in the mask (Baik, Ben Arous & Péché 2005, Ann.
+    Probab. 33, 1643); held-out particles count it above `least_gain`.
+
+    Args:
+        n: particles.
+        mask: where states may differ.
+        radius: highest frequency, in Fourier pixels of its box.
+        signal_power: of the mean map in an image, mean |CPμ|² over the noise power.
+    """
+    freedom = 4 / 3 * np.pi * radius**3 * float(np.sum(mask)) / mask.size
+    found = np.sqrt(2 * freedom / max(n, 1))
+    # The likelihood gains v²/4 per particle by a variance v along one direction.
+    counted = 2 * np.sqrt(2 * least_gain(max(n // 2, 1)) / max(n, 1))
+    return float(max(found, counted) / max(signal_power / 4, 1e-12))
+
+
 def choose_number(
     gains: Float[np.ndarray, "m n"],
     numbers: Sequence[int],

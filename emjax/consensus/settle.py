@@ -35,6 +35,7 @@ class Images:
         held_out: each of them in the basis that was fitted without its half-set.
         full_maps: what an iteration of full maps needs, for some of them.
         rows: of the particles meant, among the prepared ones; -1 where one is not prepared.
+        n_states: that held-out particles support.
     """
 
     basis: Basis
@@ -42,13 +43,14 @@ class Images:
     held_out: HeldOut
     full_maps: Callable[[Int[np.ndarray, " n"]], Polishing]
     rows: Int[np.ndarray, " n"]
+    n_states: int
 
     def select(self, rows: Int[np.ndarray, " m"]) -> Images:
         """Some of the particles."""
         own = self.rows[rows]
         found = self.statistics.take(own), self.held_out.select(own)
         full = partial(_of_some, self.full_maps, own)
-        return Images(self.basis, *found, full, np.arange(len(own)))
+        return Images(self.basis, *found, full, np.arange(len(own)), self.n_states)
 
 
 def _of_some(full_maps, own, rows):

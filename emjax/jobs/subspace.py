@@ -111,8 +111,8 @@ def full_maps(
     return Polishing(operators, mask, iterations, derivatives)
 
 
-def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float) -> Images | None:
-    """What settles and judges classes of all particles; None where no component counts.
+def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float) -> Images:
+    """What settles and judges classes of all particles.
 
     Args:
         folder: of the campaign.
@@ -120,9 +120,8 @@ def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float)
         max_memory_gb: what images may take.
     """
     method = folder.method("subspace")
-    confirmed = read_json(method.evidence)["components"]["chosen"]
-    if not confirmed:
-        return None
+    evidence = read_json(method.evidence)
+    confirmed = evidence["components"]["chosen"]
     prepared = read_prepared(folder.prepare)
     basis, statistics = read_basis(method)
     features = np.load(method.held_out, mmap_mode="r", allow_pickle=False)
@@ -134,7 +133,7 @@ def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float)
         return full_maps(method, prepared, particles, mask, 1, max_memory_gb)
 
     row_of = prepared.for_everyone(np.arange(len(prepared.rows)), -1)
-    return Images(basis, statistics, held_out, full, row_of)
+    return Images(basis, statistics, held_out, full, row_of, evidence["discrete_classes"])
 
 
 class SubspaceSeeds:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.evidence import evidence_record
+from emjax.classify.evidence import detectable_fraction, evidence_record
 from emjax.classify.operators.pixels import PixelOperators
 from emjax.classify.pose_error import PoseError
 from emjax.classify.subspace.basis import Basis
@@ -44,6 +44,7 @@ class Analysis:
     statistics: Statistics
     pose_error: PoseError | None
     held_out: HeldOut  # what settled classes are judged by
+    detectable_fraction: float  # smallest difference of two states that it could show, of the mass
     nuisance_modes: tuple[dict[str, float | bool], ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -54,6 +55,7 @@ class Analysis:
         return evidence_record(evidence.verdict, evidence.discrete_classes, *common) | {
             "spread": evidence.spread and asdict(evidence.spread),
             "components": asdict(evidence.components),
+            "detectable_fraction": self.detectable_fraction,
             "basis": judgement.chosen.name,
             "candidates": [
                 {
@@ -174,6 +176,13 @@ def _on_all(analyst: Analyst, judgement: Judgement) -> Analysis:
         basis=Basis(basis.mean, components, basis.objective),
         statistics=confirmed[0],
         pose_error=analyst.width.scaled(best.scale),
+        detectable_fraction=detectable_fraction(
+            analyst.operators.particles.n,
+            analyst.mask,
+            analyst.grid.radius,
+            # The mean map explains half of its power.
+            2 * float(best.held_out.offset.mean()),
+        ),
         held_out=HeldOut(
             best.held_out,
             analyst.operators.fold_of,

@@ -123,6 +123,9 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
     k, n = posteriors.shape[1], held_out.statistics.n
     if k < 2:
         return []
+    if not held_out.n_components:
+        nothing = Interval(0.0, 0.0, 0.0)
+        return [Distinct(int(c == 0), nothing, False) for c in range(k)]
     parts = held_out.quarters
     classes = [settle_classes(part.learning, posteriors[part.learns]) for part in parts]
     apart = [
