@@ -17,12 +17,17 @@ from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.mixture import posteriors_and_gain
 from emjax.classify.subspace.polish import polish
 from emjax.classify.subspace.runs import Polishing
-from emjax.classify.subspace.settle import Distinct, HeldOut, compare_classes, settle_classes
+from emjax.classify.subspace.settle import (
+    Distinct,
+    HeldOut,
+    compare_classes,
+    settle_classes,
+    shared_members,
+    stayed,
+)
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients
 from emjax.consensus.assign import BETWEEN, Assigned
-
-_ITSELF = 0.5  # Jaccard index of a class with what it settles to, above which it stayed itself
 
 
 @dataclass(frozen=True)
@@ -92,30 +97,21 @@ def settle(assigned: Assigned, images: Images, min_posterior: float) -> Settled 
     inside = assigned.labels >= 0
     weights = np.where(inside[:, None], assigned.posteriors, 0)
     joined = 0
-    while True:
-        z, shares = settle_classes(images.statistics, weights)
-        found = posteriors_and_gain(images.statistics, z, shares)[0]
-        if _strayed(weights, found, inside):
-            return None
-        evidence = compare_classes(images.held_out, np.where(inside[:, None], found, 0))
+    while weights.shape[1] > 2:
+        evidence = compare_classes(images.held_out, weights)
         alike = [c for c, one in enumerate(evidence) if not one.distinct]
-        if not alike or found.shape[1] <= 2:
+        if not alike:
             break
         least = min(alike, key=lambda c: evidence[c].gain.value)
         weights, joined = _join(weights, least, evidence[least].nearest), joined + 1
+    z, shares = settle_classes(images.statistics, weights)
+    settled = posteriors_and_gain(images.statistics, z, shares)[0]
+    if not stayed(shared_members(weights, settled)).all():
+        return None
     operators, mask, iterations, derivatives = images.full_maps(images.rows)
     volumes = class_coefficients(images.basis, z)
     found = polish(operators, volumes, shares, mask, iterations, derivatives).posteriors
     return Settled(_assign(assigned, found, min_posterior), joined)
-
-
-def _strayed(before: np.ndarray, after: np.ndarray, inside: np.ndarray) -> bool:
-    """Whether a class has become another one."""
-    k = before.shape[1]
-    old, new = before[inside].argmax(1), after[inside].argmax(1)
-    both = np.bincount(old * k + new, minlength=k * k).reshape(k, k)
-    union = both.sum(0) + both.sum(1) - np.diag(both)
-    return bool((np.diag(both) <= _ITSELF * union).any())
 
 
 def _join(weights: np.ndarray, first: int, second: int) -> np.ndarray:

@@ -8,7 +8,7 @@ labels hold of the scoring particles' noise lies outside a basis of few volumes 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from emjax.classify.subspace.optima import information
 from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 
 _COMPARED = 3  # classes nearest to each one that it is compared with
+ITSELF = 0.4  # Jaccard index with what it settles to, above which a class stayed itself
 _LEARNING = FitOptions(max_iterations=30)
 _CHUNK = 65_536
 
@@ -113,8 +114,25 @@ def settle_classes(
     return found.coordinates[0], found.class_weights[0]
 
 
+def shared_members(
+    before: Float[np.ndarray, "n k"], after: Float[np.ndarray, "n k"]
+) -> Int[np.ndarray, "k k"]:
+    """Particles by their classes before and after settling; without those of none before."""
+    k, inside = before.shape[1], before.any(1)
+    old, new = before[inside].argmax(1), after[inside].argmax(1)
+    return np.bincount(old * k + new, minlength=k * k).reshape(k, k)
+
+
+def stayed(shared: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, " k"]:
+    """Which classes are still themselves."""
+    union = shared.sum(0) + shared.sum(1) - np.diag(shared)
+    return np.diag(shared) > ITSELF * union
+
+
 def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> list[Distinct]:
     """For each class, what held-out particles lose where it is joined to the one most like it.
+
+    A class that others learn as another one is not confirmed by what that one explains.
 
     Args:
         held_out: the particles.
@@ -132,6 +150,11 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
         posteriors_and_gain(part.scoring, *own)[1] for part, own in zip(parts, classes, strict=True)
     ]
     near = _nearest(parts, classes)
+    shared = sum(
+        shared_members(posteriors[part.learns], posteriors_and_gain(part.learning, *own)[0])
+        for part, own in zip(parts, classes, strict=True)
+    )
+    same = stayed(np.asarray(shared))
     scored = np.any([part.scores for part in parts], axis=0)
     blocks = None if held_out.blocks is None else held_out.blocks[scored]
     found: dict[tuple[int, int], Interval] = {}
@@ -142,7 +165,8 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
             gain[part.scores] = separate - joined
         found[pair] = block_interval(gain[scored], blocks)
     members = np.bincount(posteriors[scored].argmax(1), minlength=k)
-    return [_judge(c, near[c].tolist(), found, members) for c in range(k)]
+    judged = [_judge(c, near[c].tolist(), found, members) for c in range(k)]
+    return [replace(j, distinct=j.distinct and bool(s)) for j, s in zip(judged, same, strict=True)]
 
 
 def _judge(
