@@ -56,15 +56,19 @@ def draft_config(particles: str | Path) -> Draft:
     extent, name = found.box_size * found.pixel_size, _campaign_name(Path(particles))
     resolution = _resolution(found.box_size, found.pixel_size)
     n_classes = [2, 3] if found.n < FEW else EXAMPLES["runs.em3d.n_classes"]
-    seeds = EXAMPLES["runs.em3d.seeds"]
+    seeds, many = EXAMPLES["runs.em3d.seeds"], EXAMPLES["runs.subspace.seeds"]
+    inside = EXAMPLES["runs.subspace.n_classes"]
     config = {"campaign": name, "particles": str(particles), "filter_resolution": resolution}
-    config |= given | {"runs": {"em3d": {"n_classes": n_classes, "seeds": seeds}}}
+    runs = {"em3d": {"n_classes": n_classes, "seeds": seeds}}
+    config |= given | {"runs": runs | {"subspace": {"n_classes": inside, "seeds": many}}}
     reasons = [
         f"{found.n} particles of {found.box_size} px at {found.pixel_size:g} Å",
         f"campaign: {name}, after the file",
         f"filter_resolution: {resolution} Å, where the box of {extent:.0f} Å has"
         f" {int(extent / resolution)} shells; finer where classes differ in small parts only",
-        f"runs.em3d: {' and '.join(map(str, n_classes))} classes with {seeds} seeds each",
+        f"runs.em3d: {' and '.join(map(str, n_classes))} classes with {seeds} seeds each, full maps",
+        f"runs.subspace: {inside[0]} to {inside[-1]} classes with {many} seeds each, in a basis that"
+        " also settles and judges the classes of the consensus",
         *(f"{option}: {value}, without which it cannot be read" for option, value in given.items()),
     ]
     return Draft(config, tuple(reasons))
