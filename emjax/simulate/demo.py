@@ -14,7 +14,7 @@ from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import write_stack
 from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, write_star
-from emjax.simulate.particles import phantom, simulate
+from emjax.simulate.particles import Simulation, phantom, simulate
 
 BOX, PIXEL, FRACTIONS = 48, 6.0, np.array([0.4, 0.3, 0.2, 0.1])
 
@@ -23,6 +23,12 @@ def simulate_demo(folder: Path, n: int = 3000) -> Path:
     """Write particles.mrcs, truth.csv and, last, particles.star, whose path is returned."""
     volumes = phantom(len(FRACTIONS), BOX, seed=1)
     made = simulate(volumes, n, seed=1, pixel_size=PIXEL, snr=0.5, fractions=FRACTIONS)
+    return write_set(folder, made)
+
+
+def write_set(folder: Path, made: Simulation) -> Path:
+    """Write simulated particles as RELION would: stack, truth.csv and, last, particles.star."""
+    n = len(made.states)
     folder.mkdir(parents=True, exist_ok=True)
     write_stack(folder / "particles.mrcs", made.images, PIXEL)
     truth = pd.DataFrame({"image_index": np.arange(n), "state": made.states})
