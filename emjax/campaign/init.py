@@ -67,8 +67,8 @@ def draft_config(particles: str | Path) -> Draft:
         f"filter_resolution: {resolution} Å, where the box of {extent:.0f} Å has"
         f" {int(extent / resolution)} shells; finer where classes differ in small parts only",
         f"runs.em3d: {' and '.join(map(str, n_classes))} classes with {seeds} seeds, full maps",
-        f"runs.subspace: {inside[0]} to {inside[-1]} classes with {many} seeds, in a basis that also"
-        " settles and judges the classes of the consensus",
+        f"runs.subspace: {inside[0]} to {inside[-1]} classes of {many} seeds, in a basis that also"
+        " settles and judges the consensus",
         *(f"{option}: {value}, without which it cannot be read" for option, value in given.items()),
     ]
     return Draft(config, tuple(reasons))
