@@ -49,16 +49,6 @@ def classify(
     return np.array([classes[name] for name in _particles(folder / star)["rlnImageName"]]), cpu
 
 
-def copy_as_float(folder: Path, star: str, target: Path) -> None:
-    """A particle file with its stack, written as RELION's own programs write it."""
-    shutil.copy(folder / star, target / star)
-    with mrcfile.open(folder / "particles.mrcs") as given:
-        images = np.asarray(given.data, np.float32)
-    with mrcfile.new(target / "particles.mrcs", images) as stack:
-        stack.set_image_stack()
-        stack.voxel_size = PIXEL_SIZE
-
-
 def reconstruct(folder: Path, star: str, members: np.ndarray) -> np.ndarray:
     """Map of some rows of a particle file by relion_reconstruct."""
     with tempfile.TemporaryDirectory() as scratch:
