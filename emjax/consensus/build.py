@@ -19,7 +19,7 @@ from emjax.consensus.assign import (
     order_by_size,
     prune_unstable,
 )
-from emjax.consensus.choose import Choice, Verdict, choose_number, join_classes
+from emjax.consensus.choose import Choice, Verdict, choose_number
 from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
     Intersections,
@@ -32,7 +32,7 @@ from emjax.consensus.linkage import link_intersections
 from emjax.consensus.number import ClassNumber, describe_number
 from emjax.consensus.options import LABELLINGS, ConsensusOptions
 from emjax.consensus.runs import Runs, order_runs, sample_votes
-from emjax.consensus.settle import Images, judge_classes, settle
+from emjax.consensus.settle import Images, join_classes, judge_classes, settle
 from emjax.consensus.stability import compare_runs
 from emjax.consensus.tables import tabulate_classes, tabulate_intersections, tabulate_matching
 from emjax.errors import OptionError

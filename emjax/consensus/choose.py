@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -48,6 +48,7 @@ class Choice:
         resampled: the model that every resampling of runs and particles gives.
         unexplained: share of the association between runs that the classes do not explain.
         run: the only run that has several classes, where there is one.
+        joined: classes fewer than the runs keep apart, which images did not tell from others.
     """
 
     model: LatentClasses
@@ -59,11 +60,13 @@ class Choice:
     resampled: list[LatentClasses]
     unexplained: float
     run: int | None = None
+    joined: int = 0
 
     @property
     def counts(self) -> Int[np.ndarray, " b"]:
         """Recommended number in every resampling."""
-        return np.array([len(model.weights) for model in self.resampled], dtype=int)
+        found = np.array([len(model.weights) for model in self.resampled], dtype=int)
+        return np.maximum(found - self.joined, 1)
 
 
 def support_pairs(
@@ -272,18 +275,6 @@ def _resampled_model(
     best = drop_spurious(drawn, iterate(drawn, full, 5), min_fraction)
     model = prune_classes(drawn, best, min_fraction)
     return merge_all(drawn, model) if _is_continuum(drawn, best, model) else model
-
-
-def join_classes(choice: Choice, joined: int) -> Choice:
-    """The choice with so many classes fewer, which images did not tell from others."""
-    if not joined:
-        return choice
-    number = choice.recommended - joined
-    reason = (
-        f"{number} classes: the runs keep {choice.recommended} apart, of which held-out particles"
-        f" do not tell {joined} from another. {choice.reason}"
-    )
-    return replace(choice, recommended=number, reason=reason)
 
 
 def _explain(

@@ -28,6 +28,7 @@ from emjax.classify.subspace.settle import (
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients
 from emjax.consensus.assign import BETWEEN, Assigned
+from emjax.consensus.choose import Choice
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,18 @@ def settle(assigned: Assigned, images: Images, min_posterior: float) -> Settled 
     volumes = class_coefficients(images.basis, z)
     found = polish(operators, volumes, shares, mask, iterations, derivatives).posteriors
     return Settled(_assign(assigned, found, min_posterior), joined)
+
+
+def join_classes(choice: Choice, joined: int) -> Choice:
+    """The choice with so many classes fewer, which images did not tell from others."""
+    if not joined:
+        return choice
+    number = choice.recommended - joined
+    reason = (
+        f"{number} classes: the runs keep {choice.recommended} apart, of which held-out particles"
+        f" do not tell {joined} from another. {choice.reason}"
+    )
+    return replace(choice, recommended=number, reason=reason, joined=joined)
 
 
 def _join(weights: np.ndarray, first: int, second: int) -> np.ndarray:

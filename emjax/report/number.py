@@ -148,21 +148,6 @@ def kept_share(part: np.ndarray, groups: pd.DataFrame) -> float:
     return float(held.max(axis=1).sum() / max(held.sum(), 1))
 
 
-def fitted_anew(campaign: Campaign) -> str:
-    """How far the classes in use follow the tree's cut at their number."""
-    tree, groups = campaign.linkage, leaves(campaign)
-    if tree is None or groups is None:
-        return ""
-    share = kept_share(cut_from_left(tree, min(chosen_number(campaign), len(groups))), groups)
-    if share >= 0.9:
-        return "so single particles may differ from this cut."
-    return (
-        "so they may differ much from this cut: those in use group only "
-        f"{percent(share, 1)} of the particles as the cut at their number does, and the sizes in "
-        "this table are not theirs."
-    )
-
-
 def dendrogram_figure(campaign: Campaign) -> Figure | None:
     """The tree of groups, coloured by the classes in use; page.js moves its cut."""
     tree, groups = campaign.linkage, leaves(campaign)

@@ -176,7 +176,6 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
         rules=number.rule_rows(campaign),
         reasons=number.reasons(campaign.elbows),
         why=number.why_heading(campaign),
-        fitted_anew=number.fitted_anew(campaign),
         recommended=number.recommended_number(campaign),
         chosen=number.chosen_number(campaign),
         run_head=run_head,
