@@ -240,7 +240,7 @@ def reconstruct(
     chosen = particles.select(members)
     images = aligned_images(chosen)
     return reconstruction.reconstruct(
-        images.read,
+        images.undistorted,
         made.rotations[members],
         prepared.shifts[members],
         images.ctf,

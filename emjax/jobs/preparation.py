@@ -20,7 +20,8 @@ from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import refined_columns
 from emjax.io.particles.particle_set import ParticleSet, write_particles
-from emjax.jobs.prepared import ctf_of, groups_of, read_scale
+from emjax.io.particles.scales import given_scales
+from emjax.jobs.prepared import distortions_of, groups_of
 from emjax.resolution import resolution_at
 
 
@@ -56,19 +57,22 @@ def pose_error_option(given: str | bool | dict[str, float]) -> str | PoseError:
 
 def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
     """A particle set's images, poses and CTFs; its own scale where that is to be kept."""
+    distortions = distortions_of(table)
+    plain = {} if not distortions.any else {"undo": distortions.undo}
     return AlignedImages(
         # Preparation finds NaN itself, and goes without those images.
         ImageStacks(table, any_pixels=True).read,
         table.rotations,
         table.shifts,
-        ctf_of(table),
+        distortions.ctf,
         table.box_size,
         table.pixel_size,
         groups_of(table),
         table.half,
         table.image,
-        read_scale(table) if given_scale else None,
+        given_scales(table) if given_scale else None,
         table.image_name,
+        **plain,
     )
 
 

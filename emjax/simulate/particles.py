@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
@@ -101,9 +102,7 @@ def project(
         for part in chunks(len(members), 256):
             # Always 256 rows, so that one compiled program serves all.
             rows = np.resize(members[part], 256)
-            own = CTF(
-                **{a: jnp.asarray(np.asarray(b)[rows], jnp.float32) for a, b in vars(ctf).items()}
-            )
+            own = jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows))
             poses = (
                 jnp.asarray(rotations[rows], jnp.float32),
                 jnp.asarray(shifts[rows], jnp.float32),

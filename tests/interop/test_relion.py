@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emjax.imaging.ctf import CTF
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.convert.convert import convert
 from emjax.io.export.classes import ExportedClass
@@ -22,6 +21,7 @@ from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
 from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, read_star, write_star
+from emjax.jobs.prepared import ctf_of
 from emjax.simulate.particles import phantom
 
 PROGRAMS = ("project", "reconstruct", "star_handler", "star_printtable", "image_handler",
@@ -86,7 +86,7 @@ def mask_of(folder: Path) -> np.ndarray:
 
 
 def our_map(particles: ParticleSet) -> np.ndarray:
-    ctf = CTF(**{name: getattr(particles, name) for name in CTF.__dataclass_fields__})
+    ctf = ctf_of(particles)
     ones = np.ones(particles.n)
     return reconstruct(
         ImageStacks(particles).read,

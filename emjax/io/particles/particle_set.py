@@ -63,6 +63,20 @@ class ParticleSet:
     """`[n]` int8: −1 for images with dark particles, which `ImageStacks` inverts."""
     image_pixel_size: np.ndarray
     """`[n]` Å: of the images as stored; differs from pixel_size only where groups differ."""
+    ctf_scale: np.ndarray
+    """`[n]`: factor of the CTF."""
+    ctf_bfactor: np.ndarray
+    """`[n]` Å²: the CTF is damped by exp(−B·k²/4)."""
+    odd_aberration: np.ndarray
+    """`[n, 6]`: as `emjax.io.aberrations` has it, like the next one."""
+    even_aberration: np.ndarray
+    """`[n, 4]`."""
+    magnification: np.ndarray
+    """`[n, 4]`: matrix by rows; frequency k of the image is M·k of the projection."""
+    ctf_applied: np.ndarray
+    """`[n]` int8: 1 where the phases of the images were flipped, 2 where they were multiplied."""
+    mirrored: np.ndarray
+    """`[n]` int8: 1 for images that `ImageStacks` mirrors, x to −x."""
 
     def __len__(self) -> int:
         """Number of particles."""
