@@ -30,9 +30,7 @@ class CTF(eqx.Module):
     # None costs nothing; most files have none of these.
     scale: Float[Array | np.ndarray, " n"] | None = None
     bfactor: Float[Array | np.ndarray, " n"] | None = None  # Å²
-    even: Float[Array | np.ndarray, "n 4"] | None = (
-        None  # rad·Å⁴, of `_fourth_order`
-    )
+    even: Float[Array | np.ndarray, "n 4"] | None = None  # rad·Å⁴, of `_fourth_order`
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "CTF":
         """Of some of the particles, in the order given, as NumPy arrays."""

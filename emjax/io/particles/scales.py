@@ -80,10 +80,8 @@ def _scales_of_job(source: StarParticles) -> np.ndarray | None:
             continue
         groups = star["model_groups"]
         # Numbers are those of the job, so names come first.
-        key = next(
-            (k for k in ("rlnGroupName", "rlnGroupNumber") if k in table and k in groups), ""
-        )
-        if key and GROUP_SCALE in groups:
+        keys = [k for k in ("rlnGroupName", "rlnGroupNumber") if k in table and k in groups]
+        if keys and GROUP_SCALE in groups:
             values = dict(zip(groups.text(keys[0]), groups.numbers(GROUP_SCALE), strict=True))
             names = table.text(keys[0])
             missing = next((row for row, name in enumerate(names) if name not in values), None)
