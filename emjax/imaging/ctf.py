@@ -30,7 +30,7 @@ class CTF(eqx.Module):
     # None costs nothing; most files have none of these.
     scale: Float[Array | np.ndarray, " n"] | None = None
     bfactor: Float[Array | np.ndarray, " n"] | None = None  # Å²
-    even: Float[Array | np.ndarray, "n 4"] | None = None  # rad·Å⁴, of `_fourth_order`
+    even: Float[Array | np.ndarray, "n 4"] | None = None  # rad·Å⁴, of `fourth_order`
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "CTF":
         """Of some of the particles, in the order given, as NumPy arrays."""
@@ -72,7 +72,7 @@ def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Floa
     aberration = 1e7 * ctf.spherical_aberration[:, None]
     chi = chi - 0.5 * jnp.pi * aberration * wavelength**3 * k2**2 + ctf.phase_shift[:, None]
     if ctf.even is not None:
-        chi = chi - jnp.matmul(ctf.even, _fourth_order(x, y), precision="highest")
+        chi = chi - jnp.matmul(ctf.even, fourth_order(x, y), precision="highest")
     # √(1−w²)·sin χ + w·cos χ for one sine.
     contrast = sine(chi + jnp.arcsin(ctf.amplitude_contrast)[:, None])
     if ctf.bfactor is not None:
@@ -80,7 +80,7 @@ def evaluate_ctf(ctf: CTF, x: Float[Array, " p"], y: Float[Array, " p"]) -> Floa
     return contrast if ctf.scale is None else contrast * ctf.scale[:, None]
 
 
-def _fourth_order(x: Float[Array, " p"], y: Float[Array, " p"]) -> Float[Array, "4 p"]:
+def fourth_order(x: Float[Array, " p"], y: Float[Array, " p"]) -> Float[Array, "4 p"]:
     """k⁴·cos 2θ, k⁴·sin 2θ, k⁴·cos 4θ and k⁴·sin 4θ."""
     cosine, sine = x**2 - y**2, 2 * x * y
     return jnp.stack(

@@ -25,8 +25,8 @@ class CtfSigns:
 
     @property
     def wrong(self) -> bool:
-        """Whether the other signs are right: half-maps agree with them, and not with the model's."""
-        return self.flipped > SURE * self.error and self.flipped > 2 * max(self.given, 0.0)
+        """Whether the other signs are right: half-maps agree better with them."""
+        return self.flipped > max(self.given, 0.0) + SURE * self.error
 
     @property
     def multiplied(self) -> bool:

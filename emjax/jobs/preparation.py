@@ -1,6 +1,6 @@
 """Particles as the preparation takes them, and the files that it leaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import refined_columns
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.io.particles.scales import given_scales
+from emjax.jobs.optics import describe_optics
 from emjax.jobs.prepared import distortions_of, groups_of
 from emjax.resolution import resolution_at
 
@@ -98,6 +99,7 @@ def write_prepared(
     poses: Refinement,
     table: ParticleSet,
     suffixes: tuple[str, ...],
+    doubts: Sequence[str] = (),
 ) -> None:
     """Write noise, mean map, masks, bad images and, last, the particles with what was found."""
     particles, mean, bad = found.particles, found.mean, found.bad_images
@@ -110,6 +112,7 @@ def write_prepared(
     write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
     write_json(folder.outliers, outliers.record())
     write_json(folder.poses, poses.record())
+    write_json(folder.doubts, list(doubts))
     reason = np.where(outliers.reason == "", "none", outliers.reason).astype("U5")
     reason[bad.rows] = "image"
     columns = {
@@ -143,6 +146,7 @@ def describe_preparation(
     yield from describe_outliers(outliers)
     yield from describe_poses(poses)
     particles = found.particles
+    yield from describe_optics(table, particles.extent / particles.radius)
     finest = particles.extent / particles.radius
     resolution = resolution_at(found.mean.fsc, particles.extent)
     # Shells beyond the filter are filled in part only.

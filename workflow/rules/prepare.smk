@@ -50,6 +50,7 @@ rule prepare_particles:
         bad_images=PREPARED.bad_images,
         outliers=PREPARED.outliers,
         poses=PREPARED.poses,
+        doubts=PREPARED.doubts,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -68,6 +69,7 @@ rule prepare_particles:
         image_precision=config["image_precision"],
         symmetry=config["symmetry"],
         on_mixed_optics=config["on_mixed_optics"],
+        ctf_in_images=config["ctf_in_images"],
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
         outliers=config["outliers"],
