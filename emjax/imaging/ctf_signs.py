@@ -11,7 +11,7 @@ from emjax.imaging.particles import CHUNK, Particles, chunks, contrast
 
 MOST = 4000  # particles looked at
 NEGATIVE = 0.1  # share of pixels of a shell with a CTF below 0 from which the shell says anything
-SURE = 5.0  # standard errors
+SURE = 4.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CtfSigns:
     @property
     def wrong(self) -> bool:
         """Whether the other signs are right: half-maps agree better with them."""
-        return self.flipped > max(self.given, 0.0) + SURE * self.error
+        return bool(self.flipped > max(self.given, 0.0) + SURE * self.error)
 
     @property
     def multiplied(self) -> bool:
@@ -79,6 +79,6 @@ def compare_signs(
     return CtfSigns(
         means[0],
         means[1],
-        1 / np.sqrt(max(independent, 1.0)),
+        float(1 / np.sqrt(max(independent, 1.0))),
         float(level[0] / max(level[1], 1e-30)) if counts[:, used].sum(1).all() else 1.0,
     )

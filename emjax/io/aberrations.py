@@ -120,6 +120,11 @@ def to_star(fields: Fields) -> dict[str, np.ndarray]:
     return columns
 
 
+def zernike(values: np.ndarray) -> list[str]:
+    """Lists of Zernike terms, `[n, z]`, as RELION writes them."""
+    return ["[" + ",".join(map(repr, row)) + "]" for row in (values + 0.0).tolist()]
+
+
 def from_cs(columns: Fields, voltage: np.ndarray) -> dict[str, np.ndarray]:
     """Fields of the particles.
 

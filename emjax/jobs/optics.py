@@ -67,8 +67,8 @@ def doubts_of_optics(found: Prepared, table: ParticleSet, options: PrepareOption
         }
         doubts.append(
             f"the images of {source.file} look {state[likely]}, not {state[meant]}: beyond the"
-            f" first zero of the CTF the half-maps' FSC is {signs.flipped:.2f} with the other signs,"
-            f" {signs.given:.2f} with those taken; set ctf_in_images: {likely} if that is so"
+            f" first zero of the CTF the half-maps' FSC is {signs.flipped:.2f} with the other"
+            f" signs, {signs.given:.2f} with those taken; set ctf_in_images: {likely} if that is so"
         )
     if isinstance(source, StarParticles):
         largest = phase_left_out(source, options.filter_resolution)

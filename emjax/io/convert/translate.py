@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.aberrations import to_cs, to_star
+from emjax.io.aberrations import to_cs, to_star, zernike
 from emjax.io.cryosparc.fields import cryosparc_fields, read_column
 from emjax.io.cryosparc.tables import CsParticles, class_posteriors
 from emjax.io.fields import (
@@ -31,6 +31,7 @@ from emjax.io.star.tables import StarFile, make_table
 _DIMENSIONS = 2
 _ALIGNED = ("rotations", "shifts")
 _CLASSES = ("class_number", "posterior")
+COORDINATES = ("location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
 
 
 def star_from_cs(source: CsParticles) -> StarParticles:
@@ -67,11 +68,10 @@ def _is_written(field: Field, fields: dict[str, np.ndarray], aligned: bool) -> b
 
 def _coordinates(source: CsParticles) -> dict[str, np.ndarray]:
     """Particle centres on the micrograph, in pixels."""
-    names = [f"location/{name}" for name in ("micrograph_shape", "center_x_frac", "center_y_frac")]
-    if not all(name in source for name in names):
+    if not all(name in source for name in COORDINATES):
         return {}
-    shape = source.numbers(names[0], 2)
-    x, y = (source.numbers(name) for name in names[1:])
+    shape = source.numbers(COORDINATES[0], 2)
+    x, y = (source.numbers(name) for name in COORDINATES[1:])
     return {
         "rlnCoordinateX": np.round(x * shape[:, 1], 2),
         "rlnCoordinateY": np.round(y * shape[:, 0], 2),
@@ -109,13 +109,8 @@ def _optics_table(
         if (fields["ctf_applied"] == number).any():
             columns[flag] = (fields["ctf_applied"][first] == number).astype(np.int64)
     for name, values in terms.items():
-        columns[name] = values[first] if values.ndim == 1 else list(map(_list, values[first]))
+        columns[name] = values[first] if values.ndim == 1 else zernike(values[first])
     return columns, group[inverse.ravel()]
-
-
-def _list(values: np.ndarray) -> str:
-    """Zernike terms as RELION writes them."""
-    return "[" + ",".join(map(repr, values.tolist())) + "]"
 
 
 def class_fields(source: CsParticles) -> dict[str, np.ndarray]:
