@@ -16,12 +16,12 @@ from emjax.jobs.optics import describe_optics, doubts_of_optics
 from emjax.jobs.preparation import aligned_images
 from emjax.simulate.demo import simulate_demo
 
-FINE = PrepareOptions(13.0)  # beyond the first zero of most CTFs
+FINE = PrepareOptions(15.0)  # beyond the first zero of most CTFs
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> ParticleSet:
-    return read_particles(simulate_demo(tmp_path_factory.mktemp("demo"), 1000))
+    return read_particles(simulate_demo(tmp_path_factory.mktemp("demo"), 2000))
 
 
 def doubts(table: ParticleSet, how=None) -> list[str]:
@@ -95,12 +95,12 @@ def test_what_is_used_is_said_with_its_size(table, tmp_path):
         ctf_applied=np.full(table.n, 2, np.int8),
     )
     (said,) = describe_optics(own, 8.0)
-    assert "B-factors from 0 to 50, 1000 images premultiplied, 9 images mirrored" in said
+    assert "B-factors from 0 to 50, 2000 images premultiplied, 9 images mirrored" in said
 
 
 def test_what_is_not_modelled_is_doubted_by_what_it_costs(table, tmp_path):
     terms = "[" + "0," * 6 + "40000]"
     found = with_optics(table, tmp_path, rlnOddZernike=[terms])
     (doubt,) = doubts(found)
-    # 40000/13⁵ rad.
-    assert "above the fourth order" in doubt and "up to 6.2° of phase at 13 Å" in doubt
+    # 40000/15⁵ rad.
+    assert "above the fourth order" in doubt and "up to 3° of phase at 15 Å" in doubt
