@@ -78,8 +78,7 @@ def compare_signs(
     variance = sum((1 - fsc**2) ** 2 for fsc in curves) / independent
     gain = np.sum((curves[1] - curves[0]) / np.sqrt(variance)) / np.sqrt(used.sum())
     level = power[:, used].sum(1) / np.maximum(counts[:, used].sum(1), 1)
-    return CtfSigns(
-        *(float(np.average(fsc, weights=size)) for fsc in curves),
-        float(gain),
-        float(level[0] / max(level[1], 1e-30)) if counts[:, used].sum(1).all() else 1.0,
-    )
+    given, flipped = (float(np.average(fsc, weights=size)) for fsc in curves)
+    known = counts[:, used].sum(1).all()
+    zeros = float(level[0] / max(level[1], 1e-30)) if known else 1.0
+    return CtfSigns(given, flipped, float(gain), zeros)

@@ -58,14 +58,16 @@ class Distortions:
             return images
         box_size = images.shape[-1]
         factors = _factors(
-            *(jnp.asarray(a, jnp.float32) for a in (self.odd[rows], centre)),
+            jnp.asarray(self.odd[rows], jnp.float32),
+            jnp.asarray(centre, jnp.float32),
             jnp.asarray(self.applied[rows], jnp.int32),
             jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), self.ctf.take(rows)),
             box_size,
             jnp.float32(box_size * self.pixel_size),
         )
         spectra = real_transforms(images) * np.asarray(factors).reshape(len(rows), box_size, -1)
-        return scipy.fft.irfft2(spectra, images.shape[1:], workers=cores()).astype(images.dtype)
+        undone = scipy.fft.irfft2(spectra, images.shape[1:], workers=cores())
+        return np.asarray(undone, images.dtype)
 
     def _straightened(
         self, rows: Int[np.ndarray, " m"], images: Float[np.ndarray, "m d d"]
@@ -107,9 +109,9 @@ def _sheared(images: np.ndarray, slope: float, axis: int) -> np.ndarray:
     size = images.shape[1]
     cycles = slope * np.outer(np.arange(size) - size // 2, scipy.fft.rfftfreq(size))
     phases = np.exp(2j * np.pi * cycles).astype(np.complex64)
-    spectra = scipy.fft.rfft(images, axis=axis, workers=cores())
+    spectra = np.asarray(scipy.fft.rfft(images, axis=axis, workers=cores()))
     spectra = spectra * (phases if axis == 2 else phases.T)
-    return scipy.fft.irfft(spectra, size, axis=axis, workers=cores())
+    return np.asarray(scipy.fft.irfft(spectra, size, axis=axis, workers=cores()))
 
 
 @lru_cache(maxsize=32)

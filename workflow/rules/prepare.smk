@@ -22,6 +22,8 @@ rule check_input:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
+        scale=config["scale"],
+        ctf_in_images=config["ctf_in_images"],
         solvent=config["masks"]["solvent"],
     message:
         f"Checking the input of campaign {config['campaign']}"

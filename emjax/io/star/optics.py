@@ -66,12 +66,12 @@ def refuse_tilt_series(source: StarParticles) -> None:
     names = ("rlnGroupName", "rlnCtfBfactor", "rlnCtfScalefactor")
     if not all(name in table for name in names):
         return
-    series = pd.Series(table.text(names[0]))
-    dose = pd.Series(table.numbers(names[1]).round(3))
-    size, kinds = series.groupby(series).size(), dose.groupby(series).nunique()
+    series = np.unique(table.text(names[0]), return_inverse=True)[1]
+    doses, dose = np.unique(table.numbers(names[1]).round(3), return_inverse=True)
+    size = np.bincount(series)
     # Doses are those of the series: few, in each series once.
-    each = (kinds == size).all() and dose.nunique() <= 2 * size.max()
-    if each and len(size) >= 3 and size.median() >= 3:
+    once = len(np.unique(np.stack([series, dose]), axis=1).T) == len(table)
+    if once and len(size) >= 3 and np.median(size) >= 3 and len(doses) <= 2 * size.max():
         found = f"{len(size)} series of images with one _rlnCtfBfactor per dose (tilt series)"
         raise InputError(table.file, f"data_{table.name}, _rlnGroupName", found, expected)
 
