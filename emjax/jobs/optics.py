@@ -26,7 +26,7 @@ def describe_optics(table: ParticleSet, resolution: float) -> Iterator[str]:
         ("even aberrations (tetrafoil)", table.even_aberration, fourth_order(x, y)),
     ):
         largest = np.rad2deg(np.abs(np.unique(values, axis=0) @ np.asarray(phases)).max())
-        if largest > 0:
+        if largest > 0.01:
             said.append(f"{name} of up to {largest:.2g}° at {resolution:.3g} Å")
     change = np.abs(table.magnification - np.array([1, 0, 0, 1])).max()
     if change > 0:
