@@ -16,7 +16,6 @@ from accuracy_rows import Row
 from subspace_data import data_folder
 
 from emjax.imaging.bad_images import BadImages
-from emjax.imaging.ctf import CTF
 from emjax.imaging.particles import split_halves
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions, prepare
 
@@ -123,7 +122,7 @@ def prepared(clean: Clean, images: np.ndarray, rows: np.ndarray | None = None) -
         lambda m: images[rows[m]],
         a.rotations[rows],
         a.shifts[rows],
-        CTF(**{name: np.asarray(value)[rows] for name, value in vars(a.ctf).items()}),
+        a.ctf.take(rows),
         a.box_size,
         a.pixel_size,
         half=half[rows],

@@ -4,6 +4,7 @@ Each function is one stage of a campaign, with the same numbers; files are read 
 where a name says so.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from emjax.imaging.particles import Particles
 from emjax.imaging.prepare import Prepared, PrepareOptions
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.consensus import class_columns
+from emjax.jobs.optics import doubts_of_optics
 from emjax.jobs.preparation import aligned_images
 
 Progress = Callable[[int, int], None]
@@ -76,7 +78,10 @@ def prepare(
     images = aligned_images(particles, options.scale == "input")
     prepared = preparation.prepare(images, options, mask, progress=progress)
     prepared, _ = leave_out(prepared, outliers or OutlierOptions(), options)
-    return refine_poses(prepared, pose_error, options, particles.micrograph)[0]
+    prepared = refine_poses(prepared, pose_error, options, particles.micrograph)[0]
+    for doubt in doubts_of_optics(prepared, particles, options):
+        warnings.warn(doubt, stacklevel=2)
+    return prepared
 
 
 def classify_em3d(
@@ -276,7 +281,7 @@ def reconstruct(
     chosen = particles.select(members)
     images = aligned_images(chosen)
     return reconstruction.reconstruct(
-        images.read,
+        images.undistorted,
         made.rotations[members],
         prepared.shifts[members],
         images.ctf,

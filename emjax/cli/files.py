@@ -116,6 +116,10 @@ def convert(options: argparse.Namespace) -> None:
     )
     files = " and ".join(str(path) for path in done.written)
     print(f"{done.particles} particles written to {files}; read again and compared: the same.")
+    if done.left_out:
+        program = "CryoSPARC" if done.written[0].suffix == ".cs" else "RELION"
+        kept = f"; kept in {done.written[1]}" if len(done.written) > 1 else ""
+        print(f"{program} has no place for {', '.join(done.left_out)}{kept}.")
     if done.restored_from is not None:
         changed = ", ".join(done.changed).replace("_", " ") or "nothing"
         print(f"Restored from {done.restored_from}; changed since: {changed}.")

@@ -22,6 +22,8 @@ from emjax.imaging.grids import (
 from emjax.imaging.particles import chunks
 from emjax.imaging.phases import shift_phases
 
+Undo = Callable[[Int[np.ndarray, " m"], Float[np.ndarray, "m d d"]], Float[np.ndarray, "m d d"]]
+
 READ_PIXELS = 2_000_000  # of images from the stack at a time, so few that they stay in the cache
 
 
@@ -63,6 +65,7 @@ def crop_images(
     grid: FourierGrid,
     out: Complex[np.ndarray, "n p"],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    undo: Undo = lambda rows, images: images,
 ) -> tuple[Float[np.ndarray, "g s"], BadImages]:
     """Fill `out` with the centred Fourier pixels of all images, in one pass; bad ones become 0.
 
@@ -74,6 +77,7 @@ def crop_images(
         grid: pixels to keep.
         out: array to fill.
         progress: called with particles done and in all.
+        undo: returns images, of given rows, without the distortions that no CTF describes.
 
     Returns:
         Mean power of the good images of each group in each shell up to Nyquist, and the bad ones.
@@ -88,7 +92,7 @@ def crop_images(
         images, broken = _without_mean(images)
         good = census.add(rows, images, broken)
         counted[rows] = good
-        spectra = real_transforms(images)
+        spectra = real_transforms(undo(rows, images))
         if good.any():
             kept = spectra if good.all() else spectra[good]
             _add_power(power, kept, group[rows[good]])
@@ -109,7 +113,8 @@ def crop_images(
     # The few that were judged before enough was known, and are judged otherwise now.
     for sign, rows in ((-1, np.flatnonzero(counted & ~good)), (1, np.flatnonzero(good & ~counted))):
         for part in chunks(len(rows), size):
-            spectra = real_transforms(_without_mean(read(rows[part]))[0])
+            images = undo(rows[part], _without_mean(read(rows[part]))[0])
+            spectra = real_transforms(images)
             _add_power(power, spectra, group[rows[part]], sign)
     members = np.bincount(group, good, len(power))
     power[members == 0] = power.sum(0) / max(members.sum(), 1)

@@ -58,12 +58,11 @@ class Particles:
 
     def subset(self, rows: Int[np.ndarray, " m"]) -> "Particles":
         """Some of the particles, in the order given; no image is read."""
-        ctf = CTF(**{name: np.asarray(value)[rows] for name, value in vars(self.ctf).items()})
         return replace(
             self,
             rows=self.image_rows(rows),
             rotations=self.rotations[rows],
-            ctf=ctf,
+            ctf=self.ctf.take(rows),
             scale=self.scale[rows],
             group=self.group[rows],
             half=self.half[rows],
@@ -193,7 +192,7 @@ def cropped_particles(
     return Particles(
         images=images,
         rotations=np.asarray(rotations, np.float32),
-        ctf=CTF(**{k: np.asarray(v, np.float32) for k, v in vars(ctf).items()}),
+        ctf=jax.tree.map(lambda values: np.asarray(values, np.float32), ctf),
         scale=np.ones(n, np.float32) if scale is None else np.asarray(scale, np.float32),
         group=np.asarray(group, np.int32),
         half=np.asarray(half, np.int8),

@@ -9,7 +9,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from emjax.errors import OptionError
 from emjax.imaging.bad_images import BadImages, check_number
-from emjax.imaging.crop import crop_images, grid_for
+from emjax.imaging.crop import Undo, crop_images, grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.maps import back_project, solve_map
@@ -42,11 +42,16 @@ class AlignedImages:
     identity: np.ndarray | None = None  # keys of what stays in one half-set; None, each particle
     scale: Float[np.ndarray, " n"] | None = None  # for `scale: input`
     name: Callable[[int], str] = lambda row: f"image of particle {row + 1}"  # for messages
+    undo: Undo = lambda rows, images: images  # what no CTF describes, as `Distortions` does
 
     @property
     def n(self) -> int:
         """Number of particles."""
         return len(self.rotations)
+
+    def undistorted(self, rows: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d d"]:
+        """Images of given rows, as a CTF describes them."""
+        return self.undo(rows, self.read(rows))
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,8 @@ def prepare(
         options.split_seed,
     )
     out = np.empty((n, len(grid.kx)), np.complex64) if out is None else out
-    power, bad = crop_images(images.read, images.shifts, group, pixel_size, grid, out, progress)
+    where = images.shifts, group, pixel_size, grid
+    power, bad = crop_images(images.read, *where, out, progress, images.undo)
     check_number(bad, n, images.name, options.bad_images)
     weight = np.ones(n, np.float32)
     weight[bad.rows] = 0

@@ -108,11 +108,10 @@ def reconstruct(
         rows = np.resize(members[h][part], size)
         images = np.zeros((size, box_size, box_size), np.float32)
         images[: len(part)] = read(members[h][part])
-        columns = {k: np.asarray(v)[rows].astype(np.float32) for k, v in vars(ctf).items()}
         pixels, weights = _whitened(
             jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
             jnp.asarray(shifts[rows], jnp.float32),
-            CTF(**{k: jnp.asarray(v) for k, v in columns.items()}),
+            jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows)),
             jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
             jnp.asarray(group[rows], jnp.int32),
             noise,

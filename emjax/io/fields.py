@@ -156,6 +156,41 @@ FIELDS: dict[str, Field] = {
             range=_ANGLE, tolerance=1e-6, period=_TURN, absent=0.0,
         ),
         Field(
+            "ctf_scale", "1",
+            StarColumns(("rlnCtfScalefactor",), required=False),
+            CsColumn("ctf/scale", digits=7, required=False),
+            range=Range(1e-6, 100.0, "a CTF scale above 0, up to 100"), tolerance=1e-5, absent=1.0,
+            optional=True,
+        ),
+        Field(
+            "ctf_bfactor", "Å²",
+            StarColumns(("rlnCtfBfactor",), required=False),
+            CsColumn("ctf/bfactor", digits=4, required=False),
+            range=Range(-1e4, 1e4, "a B-factor in Å²"), tolerance=1e-3, absent=0.0, optional=True,
+        ),
+        # These three and how files write them: emjax.io.aberrations.
+        Field(
+            "odd_aberration", "rad·Å, rad·Å³",
+            range=Range(-1e5, 1e5, "a phase of a few turns at 2 Å"), tolerance=0.02, absent=0.0,
+        ),
+        Field(
+            "even_aberration", "rad·Å⁴",
+            range=Range(-1e5, 1e5, "a phase of a few turns at 2 Å"), tolerance=0.02, absent=0.0,
+        ),
+        Field("magnification", "matrix M, by rows", tolerance=1e-6),
+        Field(
+            "ctf_applied", "0 as recorded, 1 phases flipped, 2 multiplied by the CTF",
+            cs=CsColumn("emjax/ctf_applied", "<u4", required=False),
+            dtype="i1", range=Range(0.0, 2.0, "0, 1 or 2"), tolerance=0.0, absent=0.0,
+            optional=True,
+        ),
+        Field(
+            "mirrored", "1 for images to be mirrored",
+            StarColumns(("rlnIsFlip",), dtype="i8", required=False),
+            CsColumn("emjax/mirrored", "<u4", required=False),
+            "i1", Range(0.0, 1.0, "0 or 1"), tolerance=0.0, absent=0.0, optional=True,
+        ),
+        Field(
             "rotations", "matrix A",
             StarColumns(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), EULER, digits=7),
             CsColumn("alignments3D/pose", width=3, codec=ROTATION_VECTOR),
@@ -227,6 +262,9 @@ CS_CLASS_NUMBER = "emjax/class_number"
 """From 1; CryoSPARC itself knows no unassigned particles."""
 ALIGNMENT_PIXEL_SIZE = "alignments3D/psize_A"
 """Å: unit of CryoSPARC's shifts, where it is not that of the images."""
+
+CTF_FLAGS = ("rlnCtfDataArePhaseFlipped", "rlnCtfDataAreCtfPremultiplied")
+"""What RELION calls `ctf_applied` 1 and 2."""
 
 CTF = tuple(
     field

@@ -15,6 +15,7 @@ from emjax.io.labels.join import join_labels
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 from emjax.io.particles.plausible import check_mask, check_particles, doubts, doubts_of_mask
+from emjax.io.particles.scales import given_scales
 
 Config = dict[str, Any]
 
@@ -34,8 +35,13 @@ def check_campaign(config: Config, say: Callable[[str], None], version: str) -> 
     if not source.exists():
         raise InputError("config", "particles", not_there(source), "a particle file")
     particles = read_particles(
-        source, config["image_root"], on_mixed_optics=config["on_mixed_optics"]
+        source,
+        config["image_root"],
+        on_mixed_optics=config["on_mixed_optics"],
+        ctf_in_images=config["ctf_in_images"],
     )
+    if config["scale"] == "input":
+        given_scales(particles)
     _check_masks(config, particles, say)
     _check_starts(config, particles.box_size)
     check_particles(source, particles)

@@ -1,6 +1,6 @@
 """Particles as the preparation takes them, and the files that it leaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,9 @@ from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import refined_columns
 from emjax.io.particles.particle_set import ParticleSet, write_particles
-from emjax.jobs.prepared import ctf_of, groups_of, read_scale
+from emjax.io.particles.scales import given_scales
+from emjax.jobs.optics import describe_optics
+from emjax.jobs.prepared import distortions_of, groups_of
 from emjax.resolution import resolution_at
 
 
@@ -56,19 +58,22 @@ def pose_error_option(given: str | bool | dict[str, float]) -> str | PoseError:
 
 def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImages:
     """A particle set's images, poses and CTFs; its own scale where that is to be kept."""
+    distortions = distortions_of(table)
+    plain = {} if not distortions.any else {"undo": distortions.undo}
     return AlignedImages(
         # Preparation finds NaN itself, and goes without those images.
         ImageStacks(table, any_pixels=True).read,
         table.rotations,
         table.shifts,
-        ctf_of(table),
+        distortions.ctf,
         table.box_size,
         table.pixel_size,
         groups_of(table),
         table.half,
         table.image,
-        read_scale(table) if given_scale else None,
+        given_scales(table) if given_scale else None,
         table.image_name,
+        **plain,
     )
 
 
@@ -94,6 +99,7 @@ def write_prepared(
     poses: Refinement,
     table: ParticleSet,
     suffixes: tuple[str, ...],
+    doubts: Sequence[str] = (),
 ) -> None:
     """Write noise, mean map, masks, bad images and, last, the particles with what was found."""
     particles, mean, bad = found.particles, found.mean, found.bad_images
@@ -106,6 +112,7 @@ def write_prepared(
     write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
     write_json(folder.outliers, outliers.record())
     write_json(folder.poses, poses.record())
+    write_json(folder.doubts, list(doubts))
     reason = np.where(outliers.reason == "", "none", outliers.reason).astype("U5")
     reason[bad.rows] = "image"
     columns = {
@@ -139,6 +146,7 @@ def describe_preparation(
     yield from describe_outliers(outliers)
     yield from describe_poses(poses)
     particles = found.particles
+    yield from describe_optics(table, particles.extent / particles.radius)
     finest = particles.extent / particles.radius
     resolution = resolution_at(found.mean.fsc, particles.extent)
     # Shells beyond the filter are filled in part only.

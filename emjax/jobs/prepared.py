@@ -9,6 +9,7 @@ from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.folder import PrepareFolder
 from emjax.errors import InputError
 from emjax.imaging.ctf import CTF
+from emjax.imaging.distortions import Distortions
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles, cropped_particles
 from emjax.imaging.prepare import MeanMap
@@ -122,8 +123,28 @@ def micrographs_of(particles: ParticleSet) -> np.ndarray | None:
 
 
 def ctf_of(particles: ParticleSet) -> CTF:
-    """CTF parameters of a particle set."""
-    return CTF(**{name: getattr(particles, name) for name in CTF.__dataclass_fields__})
+    """CTF parameters of a particle set; what no particle has is left out."""
+    scale, bfactor, even = particles.ctf_scale, particles.ctf_bfactor, particles.even_aberration
+    names = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
+    names = (*names, "voltage", "spherical_aberration", "amplitude_contrast")
+    return CTF(
+        **{name: getattr(particles, name) for name in names},
+        scale=scale if (scale != 1).any() else None,
+        bfactor=bfactor if bfactor.any() else None,
+        even=even if even.any() else None,
+    )
+
+
+def distortions_of(particles: ParticleSet) -> Distortions:
+    """What the images of a particle set went through beyond their CTF."""
+    return Distortions(
+        particles.odd_aberration,
+        particles.magnification,
+        particles.ctf_applied,
+        ctf_of(particles),
+        particles.shifts,
+        particles.pixel_size,
+    )
 
 
 def groups_of(particles: ParticleSet) -> np.ndarray:

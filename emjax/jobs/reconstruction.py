@@ -12,7 +12,7 @@ from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.jobs.prepared import (
-    ctf_of,
+    distortions_of,
     full_box_mask,
     groups_of,
     poses_of,
@@ -41,11 +41,12 @@ def reconstruct_members(
     """
     prepared, particles = read_table(folder), source.select(members)
     rotations, shifts = poses_of(prepared)
+    read, distortions = ImageStacks(particles).read, distortions_of(particles)
     return reconstruct(
-        ImageStacks(particles).read,
+        (lambda rows: distortions.undo(rows, read(rows))) if distortions.any else read,
         rotations[members],
         shifts[members],
-        ctf_of(particles),
+        distortions.ctf,
         read_scale(prepared)[members],
         groups_of(prepared)[members],
         prepared.half[members],

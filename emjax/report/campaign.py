@@ -61,6 +61,12 @@ class Campaign:
         """A map and its voxel size in Å."""
         return read_volume(path) if path.exists() else None
 
+    @property
+    def doubts_of_input(self) -> list[str]:
+        """What the preparation found doubtful about images and optics."""
+        path = self.folder.prepare.doubts
+        return read_json(path) if path.exists() else []
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run."""

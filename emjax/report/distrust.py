@@ -24,13 +24,14 @@ START_APART = (
 
 
 def doubts(campaign: Campaign, flagged: pd.DataFrame, nothing: bool) -> Iterator[str]:
-    """All doubts, those about the classes first.
+    """All doubts, those about the input first, then those about the classes.
 
     Args:
         campaign: its files.
         flagged: rows of confounders.tsv that deserve a warning.
         nothing: whether no classes were found: what single runs say is then noise.
     """
+    yield from (f"{doubt[0].upper()}{doubt[1:]}." for doubt in campaign.doubts_of_input)
     if not nothing:
         for nuisance, rows in flagged.groupby("nuisance", sort=False):
             yield _doubt(say(str(nuisance)), rows)

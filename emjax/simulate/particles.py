@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from emjax.imaging.ctf import CTF
+from emjax.imaging.ctf import CTF, evaluate_ctf
+from emjax.imaging.distortions import odd_phases
 from emjax.imaging.grids import (
     FourierGrid,
     gridding,
@@ -17,8 +19,8 @@ from emjax.imaging.grids import (
     pixels_to_images,
     to_fourier,
 )
-from emjax.imaging.particles import chunks, contrast
-from emjax.imaging.phases import shift_phases
+from emjax.imaging.particles import chunks
+from emjax.imaging.phases import phase_factors, shift_phases
 from emjax.imaging.prepare import AlignedImages
 from emjax.imaging.projector import make_slices, slice_volume
 
@@ -87,8 +89,21 @@ def project(
     shifts: Float[np.ndarray, "n 2"],
     ctf: CTF,
     pixel_size: float,
+    odd: Float[np.ndarray, " 6"] | None = None,
+    magnification: Float[np.ndarray, "2 2"] | None = None,
 ) -> Float[np.ndarray, "n d d"]:
-    """Noise-free images: projections with CTF, the particle at minus its origin."""
+    """Noise-free images: projections with CTF, the particle at minus its origin.
+
+    Args:
+        volumes: states.
+        states: of the particles.
+        rotations: poses.
+        shifts: origins in Å.
+        ctf: of the particles.
+        pixel_size: Å.
+        odd: aberrations of all, coefficients of `odd_phases`.
+        magnification: M of all; frequency k of an image is M·k of the projection.
+    """
     box_size = volumes.shape[-1]
     # Twice the box keeps trilinear interpolation exact to the edges.
     wide = np.pad(volumes, ((0, 0), *[(box_size - box_size // 2, box_size // 2)] * 3))
@@ -96,19 +111,21 @@ def project(
     values = eqx.filter_jit(to_fourier)(jnp.asarray(wide / gridding(2 * box_size)), grid)
     extent = jnp.float32(box_size * pixel_size)
     images = np.zeros((len(states), box_size, box_size), np.float32)
+    optics = (
+        jnp.asarray(np.zeros(6) if odd is None else odd, jnp.float32),
+        jnp.asarray(np.eye(2) if magnification is None else magnification, jnp.float32),
+    )
     for k in range(len(volumes)):
         members = np.flatnonzero(states == k)
         for part in chunks(len(members), 256):
             # Always 256 rows, so that one compiled program serves all.
             rows = np.resize(members[part], 256)
-            own = CTF(
-                **{a: jnp.asarray(np.asarray(b)[rows], jnp.float32) for a, b in vars(ctf).items()}
-            )
+            own = jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows))
             poses = (
                 jnp.asarray(rotations[rows], jnp.float32),
                 jnp.asarray(shifts[rows], jnp.float32),
             )
-            images[rows] = np.asarray(_images_of(values[k], *poses, own, grid, extent))
+            images[rows] = np.asarray(_images_of(values[k], *poses, own, optics, grid, extent))
     return images
 
 
@@ -118,10 +135,16 @@ def _images_of(
     rotations: Float[Array, "m 3 3"],
     shifts: Float[Array, "m 2"],
     ctf: CTF,
+    optics: tuple[Float[Array, " 6"], Float[Array, "2 2"]],
     grid: FourierGrid,
     extent: Float[Array, ""],
 ) -> Float[Array, "m d d"]:
-    pixels = slice_volume(values, make_slices(rotations, grid)) * contrast(ctf, grid, extent)
+    odd, magnification = optics
+    # A slice reads Aᵀ(kx, ky, 0), so A's first rows take M.
+    turned = jnp.concatenate([magnification.T @ rotations[:, :2], rotations[:, 2:]], 1)
+    x, y = magnification @ jnp.stack([grid.kx, grid.ky]) / extent
+    pixels = slice_volume(values, make_slices(turned, grid)) * evaluate_ctf(ctf, x, y)
+    pixels = pixels * phase_factors(odd @ odd_phases(x, y))
     pixels = pixels * shift_phases(-shifts, grid, extent)
     return pixels_to_images(pixels, grid.kx, grid.ky, grid.box_size // grid.padding)
 

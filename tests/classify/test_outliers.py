@@ -131,7 +131,7 @@ def test_particles_set_aside_are_as_if_they_were_not_there(case, clean):
         read=lambda rows: whole.read(kept[rows]),
         rotations=whole.rotations[kept],
         shifts=whole.shifts[kept],
-        ctf=type(whole.ctf)(**{k: np.asarray(v)[kept] for k, v in vars(whole.ctf).items()}),
+        ctf=whole.ctf.take(kept),
         half=after.particles.half[kept],
     )
     alone = prepare_images(part, OPTIONS)

@@ -91,6 +91,6 @@ def test_float32_is_good_enough():
     x, y = rng.uniform(-0.15, 0.15, (2, 500))
     exact = np.asarray(evaluate_ctf(make_ctf(u=3e4, v=2.9e4), jnp.asarray(x), jnp.asarray(y)))
     with jax.enable_x64(False):
-        ctf = CTF(*(jnp.asarray(v, jnp.float32) for v in vars(make_ctf(u=3e4, v=2.9e4)).values()))
+        ctf = jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), make_ctf(u=3e4, v=2.9e4))
         single = evaluate_ctf(ctf, jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
     np.testing.assert_allclose(single, exact, atol=2e-4)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from emjax.errors import InputError, OptionError
 from emjax.imaging.crop import crop_images, filter_radius, grid_for
-from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import cropped_box_size, resample
 from emjax.imaging.maps import back_project, slicing_values
@@ -209,12 +208,12 @@ def cropped(simulation, rows, weight):
     grid = grid_for(BOX, PIXEL, FILTER)
     out = np.empty((len(rows), len(grid.kx)), np.complex64)
     group = (rows % 3).astype(np.int32)
-    read, ctf = (lambda m: simulation.images[rows[m]]), vars(simulation.ctf)
+    read = lambda m: simulation.images[rows[m]]  # noqa: E731
     power, _ = crop_images(read, simulation.shifts[rows], group, PIXEL, grid, out)
     particles = cropped_particles(
         out,
         simulation.rotations[rows],
-        CTF(**{name: np.asarray(value)[rows] for name, value in ctf.items()}),
+        simulation.ctf.take(rows),
         rows % 2 + 1,
         group,
         BOX,
@@ -264,7 +263,7 @@ def test_bad_images_are_as_if_they_were_not_there(simulation):
     images[bad[15:], 20, 7] = 500
     used = np.delete(np.arange(800), bad)
     whole = dataclasses.replace(simulation.aligned(), half=np.arange(800) // 3 % 2 + 1)
-    ctf = CTF(**{name: np.asarray(value)[used] for name, value in vars(whole.ctf).items()})
+    ctf = whole.ctf.take(used)
     part = dataclasses.replace(
         whole,
         read=lambda rows: simulation.images[used[rows]],

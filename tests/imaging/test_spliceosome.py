@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.grids import resample
 from emjax.imaging.prepare import AlignedImages, PrepareOptions, prepare
@@ -16,6 +15,7 @@ from emjax.imaging.reconstruct import reconstruct
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles
+from emjax.jobs.prepared import ctf_of
 
 N = 1024
 
@@ -36,10 +36,6 @@ def truth(shared_data) -> np.ndarray:
     weights = np.unique(states, return_counts=True)[1] / N
     maps = [read_volume(folder / f"true_state_{k}.mrc")[0] for k in range(len(weights))]
     return np.tensordot(weights, maps, 1).astype(np.float32)
-
-
-def ctf_of(table: ParticleSet) -> CTF:
-    return CTF(**{name: getattr(table, name) for name in CTF.__dataclass_fields__})
 
 
 def halves(n: int) -> np.ndarray:

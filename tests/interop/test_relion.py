@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emjax.imaging.ctf import CTF
 from emjax.imaging.reconstruct import reconstruct
 from emjax.io.convert.convert import convert
 from emjax.io.export.classes import ExportedClass
@@ -17,15 +16,15 @@ from emjax.io.export.programs import export_campaign
 from emjax.io.export.relion import export_relion
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.references import read_references, write_averages, write_reference_list
-from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
 from emjax.io.poses import matrix_to_euler
 from emjax.io.star.tables import StarFile, make_table, read_star, write_star
+from emjax.jobs.preparation import aligned_images
 from emjax.simulate.particles import phantom
 
-PROGRAMS = ("project", "reconstruct", "star_handler", "star_printtable", "image_handler",
-            "postprocess", "refine")  # fmt: skip
+PROGRAMS = ("project", "reconstruct", "ctf_toolbox", "star_handler", "star_printtable",
+            "image_handler", "postprocess", "refine")  # fmt: skip
 MISSING = [f"relion_{name}" for name in PROGRAMS if shutil.which(f"relion_{name}") is None]
 pytestmark = [
     pytest.mark.relion,
@@ -86,13 +85,13 @@ def mask_of(folder: Path) -> np.ndarray:
 
 
 def our_map(particles: ParticleSet) -> np.ndarray:
-    ctf = CTF(**{name: getattr(particles, name) for name in CTF.__dataclass_fields__})
+    images = aligned_images(particles)
     ones = np.ones(particles.n)
     return reconstruct(
-        ImageStacks(particles).read,
+        images.undistorted,
         particles.rotations,
         particles.shifts,
-        ctf,
+        images.ctf,
         ones,
         np.zeros(particles.n, np.int64),
         particles.half,

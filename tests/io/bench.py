@@ -12,6 +12,7 @@ from numpy.lib.recfunctions import drop_fields
 from emjax.errors import InputError
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.columns import replace_fields
 from emjax.io.particles.particle_set import read_particles
 from emjax.io.star.tables import read_star
 
@@ -54,6 +55,12 @@ class Bench:
         for name, value in fields.items():
             records[name.replace("__", "/")] = value
         return read_particles(self.cs_set(drop_fields(records, drop) if drop else records))
+
+    def cs_with(self, name: str, value):
+        """A good `.cs` with one more field, the same for all particles."""
+        records = self.files.records()
+        values = np.broadcast_to(np.float32(value), (len(records), *np.shape(value)))
+        return read_particles(self.cs_set(replace_fields(records, {name: values})))
 
     def stack(self, change: Callable[[Path], object]):
         """A good particle file whose stack is changed afterwards."""

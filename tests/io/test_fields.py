@@ -101,25 +101,25 @@ def test_ranges_are_checked_of_every_field_that_is_there():
 def test_a_new_row_is_read_translated_and_written(files, monkeypatch):
     """What both programs have needs nothing but its row."""
     row = Field(
-        "b_factor",
-        "Å²",
-        StarColumns(("rlnCtfBfactor",), required=False),
-        CsColumn("ctf/bfactor", required=False),
+        "dose",
+        "e/Å²",
+        StarColumns(("labDose",), required=False),
+        CsColumn("ctf/lab_dose", required=False),
         tolerance=1e-4,
         absent=0.0,
         optional=True,
     )
-    monkeypatch.setitem(FIELDS, "b_factor", row)
+    monkeypatch.setitem(FIELDS, "dose", row)
     for module in ("emjax.io.star.fields", "emjax.io.cryosparc.fields"):
         monkeypatch.setattr(f"{module}.CTF", (*CTF, row))
     records = files.records()
     plain = star_from_cs(CsParticles("a.cs", records))
-    assert "rlnCtfBfactor" not in plain.particles  # nothing to say
-    with_factor = plain.with_particles(
-        plain.particles.with_columns({"rlnCtfBfactor": np.array([10.0, 20, 30, 40])})
+    assert "labDose" not in plain.particles  # nothing to say
+    with_dose = plain.with_particles(
+        plain.particles.with_columns({"labDose": np.array([10.0, 20, 30, 40])})
     )
-    assert relion_fields(with_factor)["b_factor"].tolist() == [10, 20, 30, 40]
-    there = cs_from_star(with_factor)
-    assert there["ctf/bfactor"].tolist() == [10, 20, 30, 40]
-    assert cryosparc_fields(there)["b_factor"].tolist() == [10, 20, 30, 40]
-    assert star_from_cs(there).particles.numbers("rlnCtfBfactor").tolist() == [10, 20, 30, 40]
+    assert relion_fields(with_dose)["dose"].tolist() == [10, 20, 30, 40]
+    there = cs_from_star(with_dose)
+    assert there["ctf/lab_dose"].tolist() == [10, 20, 30, 40]
+    assert cryosparc_fields(there)["dose"].tolist() == [10, 20, 30, 40]
+    assert star_from_cs(there).particles.numbers("labDose").tolist() == [10, 20, 30, 40]

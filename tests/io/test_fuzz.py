@@ -14,11 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emjax.errors import InputError
+from emjax.io.convert.missing import left_out
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume
+from emjax.io.particles.columns import replace_fields
 from emjax.io.particles.particle_set import read_particles, write_particles
-from emjax.io.star.tables import format_star, read_star
+from emjax.io.particles.scales import given_scales
+from emjax.io.star.tables import StarFile, format_star, make_table, read_star
 
 fuzzed = settings(
     max_examples=int(os.environ.get("EMJAX_FUZZ_EXAMPLES", "100")),
@@ -115,6 +118,60 @@ def whole_way(path: Path) -> None:
 def test_star(folder, files, changes):
     raw = format_star(files.star(files.columns())).encode()
     attempt(folder / "a.star", mutated(raw, changes), read_star, read_labels, whole_way)
+
+
+@fuzzed
+@given(edits)
+def test_aberrations_of_star(folder, files, changes):
+    optics = files.optics | {
+        "rlnBeamTiltX": [0.3], "rlnBeamTiltY": [-0.2], "rlnOddZernike": ["[0,0.1,3,0,0,-2]"],
+        "rlnEvenZernike": ["[1,0,2,0.2,0,0,0.1,0,0]"], "rlnMagMat00": [1.01], "rlnMagMat01": [0.0],
+        "rlnMagMat10": [0.002], "rlnMagMat11": [0.99], "rlnCtfDataArePhaseFlipped": [1],
+    }  # fmt: skip
+    own = {"rlnCtfBfactor": [30.0] * 4, "rlnCtfScalefactor": [0.9] * 4, "rlnIsFlip": [0, 1, 0, 1],
+           "rlnGroupName": ["a", "a", "b", "b"], "rlnNormCorrection": [0.9, 1, 1.1, 1]}  # fmt: skip
+    raw = format_star(files.star(files.columns() | own, optics)).encode()
+    attempt(folder / "ab.star", mutated(raw, changes), whole_way, scales, left_out_of)
+
+
+def scales(path: Path) -> None:
+    given_scales(read_particles(path))
+
+
+def left_out_of(path: Path) -> None:
+    left_out(read_particles(path).source)
+
+
+@fuzzed
+@given(edits)
+def test_scales_of_a_job(folder, files, changes):
+    job = folder / "job"
+    job.mkdir(exist_ok=True)
+    files.stack(job / "stack.mrcs")
+    own = {"rlnGroupNumber": [1, 1, 2, 2]}
+    (job / "run_data.star").write_text(format_star(files.star(files.columns() | own)))
+    groups = {"rlnGroupNumber": [1, 2], "rlnGroupScaleCorrection": [0.9, 1.1]}
+    flags = {"rlnCtfDataArePhaseFlipped": [0], "rlnCtfDataAreCtfPremultiplied": [1]}
+    for name, kind, columns in (
+        ("run_model.star", "model_groups", groups),
+        ("run_optimiser.star", "optimiser_general", flags),
+    ):
+        whole = format_star(StarFile((make_table(kind, columns),)))
+        data = lambda _: scales(job / "run_data.star")  # noqa: E731
+        attempt(job / name, mutated(whole.encode(), changes), data)
+        (job / name).write_text(whole)
+
+
+@fuzzed
+@given(edits)
+def test_aberrations_of_cs(folder, files, changes):
+    new = {"ctf/tilt_A": np.ones((4, 2), "<f4"), "ctf/trefoil_A": np.ones((4, 2), "<f4"),
+           "ctf/tetra_A": np.ones((4, 4), "<f4"), "ctf/anisomag": np.zeros((4, 4), "<f4"),
+           "ctf/bfactor": np.ones(4, "<f4"), "ctf/scale": np.ones(4, "<f4"),
+           "alignments3D/alpha": np.ones(4, "<f4")}  # fmt: skip
+    stream = io.BytesIO()
+    np.save(stream, replace_fields(files.records(), new))
+    attempt(folder / "ab.cs", mutated(stream.getvalue(), changes), whole_way, scales, left_out_of)
 
 
 @fuzzed

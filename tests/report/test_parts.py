@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.consensus.tree import cut_tree
-from emjax.io.files import read_tsv, write_tsv
+from emjax.io.files import read_tsv, write_json, write_tsv
 from emjax.report import flow, raster
 from emjax.report.agreement import agreement_matrix, rand_of_groups, seed_agreement, strangers
 from emjax.report.figure import percent, plural
@@ -121,6 +121,15 @@ def test_runs_of_other_programs_are_not_called_unconverged(tmp_path: Path):
     write_tsv(folder / "runs.tsv", runs)
     said = judge(read(folder)).distrust
     assert any(line.startswith(f"1 run of {len(runs) - 1} had not") for line in said)
+
+
+def test_doubts_about_the_input_come_first(tmp_path: Path):
+    folder = make_campaign(tmp_path / "c", n_particles=400)
+    before = judge(read(folder)).distrust
+    write_json(folder / "prepare" / "doubts.json", ["the images look phase-flipped, <b>not</b> so"])
+    campaign = read(folder)
+    assert judge(campaign).distrust == ["The images look phase-flipped, <b>not</b> so.", *before]
+    assert "The images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Phantoms and simulated particles."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_ctf_is_applied():
         return spectra_to_pixels(half_spectra(np.asarray(image)), grid.kx, grid.ky)[0]
 
     def values(which: CTF) -> np.ndarray:
-        return np.asarray(contrast(CTF(*map(jnp.asarray, vars(which).values())), grid, 192.0))[0]
+        return np.asarray(contrast(jax.tree.map(jnp.asarray, which), grid, 192.0))[0]
 
     left, right = pixels(ctf) * values(pure_ctf(1)), pixels(pure_ctf(1)) * values(ctf)
     np.testing.assert_allclose(left, right, atol=1e-3 * np.abs(right).max())

@@ -22,6 +22,8 @@ rule check_input:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
+        scale=config["scale"],
+        ctf_in_images=config["ctf_in_images"],
         solvent=config["masks"]["solvent"],
     message:
         f"Checking the input of campaign {config['campaign']}"
@@ -50,6 +52,7 @@ rule prepare_particles:
         bad_images=PREPARED.bad_images,
         outliers=PREPARED.outliers,
         poses=PREPARED.poses,
+        doubts=PREPARED.doubts,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -68,6 +71,7 @@ rule prepare_particles:
         image_precision=config["image_precision"],
         symmetry=config["symmetry"],
         on_mixed_optics=config["on_mixed_optics"],
+        ctf_in_images=config["ctf_in_images"],
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
         outliers=config["outliers"],

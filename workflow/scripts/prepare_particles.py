@@ -6,6 +6,7 @@ from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.particle_set import read_particles
+from emjax.jobs.optics import doubts_of_optics
 from emjax.jobs.preparation import (
     aligned_images,
     describe_preparation,
@@ -18,8 +19,12 @@ from emjax.jobs.preparation import (
 
 with job(snakemake) as work:
     params, source = snakemake.params, snakemake.config["particles"]
-    mixed = params.on_mixed_optics
-    table = read_particles(source, params.image_root, on_mixed_optics=mixed)
+    table = read_particles(
+        source,
+        params.image_root,
+        on_mixed_optics=params.on_mixed_optics,
+        ctf_in_images=params.ctf_in_images,
+    )
     options = prepare_options(params)
     solvent = params.masks["solvent"]
     mask = None if solvent == "auto" else read_volume(solvent, table.box_size)[0]
@@ -32,6 +37,9 @@ with job(snakemake) as work:
         work.say("refining the poses")
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
-    write_prepared(folder, found, outliers, poses, table, work.suffixes)
+    doubts = doubts_of_optics(found, table, options)
+    write_prepared(folder, found, outliers, poses, table, work.suffixes, doubts)
     for sentence in describe_preparation(folder, found, outliers, poses, table):
         work.say(sentence)
+    for doubt in doubts:
+        work.say(f"warning: {doubt}")

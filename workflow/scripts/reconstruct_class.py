@@ -15,8 +15,12 @@ with job(snakemake) as work:
     if not len(members):
         file, found = consensus.particles.star, f"no particle of {number}"
         raise InputError(file, "rlnClassNumber", found, "a class's number")
-    mixed = config["on_mixed_optics"]
-    source = read_particles(config["particles"], params.image_root, on_mixed_optics=mixed)
+    source = read_particles(
+        config["particles"],
+        params.image_root,
+        on_mixed_optics=config["on_mixed_optics"],
+        ctf_in_images=config["ctf_in_images"],
+    )
     found = reconstruct_members(prepare, source, members, params.symmetry, work.progress)
     resolution = write_reconstruction(consensus, number, found, source.pixel_size)
     work.say(f"class {number}: {len(members)} particles, {resolution:.1f} Å at FSC 0.143")

@@ -7,11 +7,13 @@ import hashlib
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.aberrations import to_cs, to_star, zernike
 from emjax.io.cryosparc.fields import cryosparc_fields, read_column
 from emjax.io.cryosparc.tables import CsParticles, class_posteriors
 from emjax.io.fields import (
     ALIGNMENT_PIXEL_SIZE,
     CS_CLASS_NUMBER,
+    CTF_FLAGS,
     FIELDS,
     IMAGE_NAME,
     IMAGE_PATH,
@@ -29,17 +31,7 @@ from emjax.io.star.tables import StarFile, make_table
 _DIMENSIONS = 2
 _ALIGNED = ("rotations", "shifts")
 _CLASSES = ("class_number", "posterior")
-# What `.cs` tables always have, at the values that mean "not corrected".
-_NEUTRAL = {
-    "ctf/scale": np.ones(()),
-    "ctf/scale_const": np.zeros(()),
-    "ctf/shift_A": np.zeros(2),
-    "ctf/tilt_A": np.zeros(2),
-    "ctf/trefoil_A": np.zeros(2),
-    "ctf/tetra_A": np.zeros(4),
-    "ctf/anisomag": np.zeros(4),
-    "ctf/bfactor": np.zeros(()),
-}
+COORDINATES = ("location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
 
 
 def star_from_cs(source: CsParticles) -> StarParticles:
@@ -76,11 +68,10 @@ def _is_written(field: Field, fields: dict[str, np.ndarray], aligned: bool) -> b
 
 def _coordinates(source: CsParticles) -> dict[str, np.ndarray]:
     """Particle centres on the micrograph, in pixels."""
-    names = [f"location/{name}" for name in ("micrograph_shape", "center_x_frac", "center_y_frac")]
-    if not all(name in source for name in names):
+    if not all(name in source for name in COORDINATES):
         return {}
-    shape = source.numbers(names[0], 2)
-    x, y = (source.numbers(name) for name in names[1:])
+    shape = source.numbers(COORDINATES[0], 2)
+    x, y = (source.numbers(name) for name in COORDINATES[1:])
     return {
         "rlnCoordinateX": np.round(x * shape[:, 1], 2),
         "rlnCoordinateY": np.round(y * shape[:, 0], 2),
@@ -95,8 +86,15 @@ def _optics_table(
     for field in FIELDS.values():
         if field.star and field.star.optics and _is_written(field, fields, aligned=True):
             constant |= field.star.encode(fields[field.name], fields)
-    kinds, inverse = np.unique(
-        np.stack([fields["optics_group"], *constant.values()]), axis=1, return_inverse=True
+    terms = to_star(fields)
+    numbers = [
+        np.atleast_2d(v.T) for v in (*constant.values(), fields["ctf_applied"], *terms.values())
+    ]
+    kinds, first, inverse = np.unique(
+        np.concatenate([fields["optics_group"][None], *numbers]),
+        axis=1,
+        return_index=True,
+        return_inverse=True,
     )
     group = kinds[0].astype(np.int64)
     if len(np.unique(group)) < len(group):
@@ -105,9 +103,13 @@ def _optics_table(
         label("optics_group"): group,
         "rlnOpticsGroupName": [f"opticsGroup{g}" for g in group],
     }
-    for (column, values), kind in zip(constant.items(), kinds[1:], strict=True):
-        columns[column] = kind.astype(values.dtype)
+    columns |= {name: values[first] for name, values in constant.items()}
     columns["rlnImageDimensionality"] = np.full(len(group), _DIMENSIONS)
+    for number, flag in enumerate(CTF_FLAGS, 1):
+        if (fields["ctf_applied"] == number).any():
+            columns[flag] = (fields["ctf_applied"][first] == number).astype(np.int64)
+    for name, values in terms.items():
+        columns[name] = values[first] if values.ndim == 1 else zernike(values[first])
     return columns, group[inverse.ravel()]
 
 
@@ -186,12 +188,14 @@ def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
     }
     columns |= encoded(fields, "index_in_stack", "image_box_size")
     slots = {f.name: f.cs.slot for f in FIELDS.values() if f.cs and f.name in fields}
+    own = [name for name, slot in slots.items() if slot == "emjax"]
     columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "blob"])
     columns["ctf/type"] = np.full(n, b"imported")
     columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "ctf"])
-    for name, value in _NEUTRAL.items():
-        if name not in columns:
-            columns[name] = np.broadcast_to(value, (n, *value.shape)).astype("<f4")
+    columns |= to_cs(fields) | {"ctf/scale_const": np.zeros(n, "<f4")}
+    columns |= encoded(
+        fields, *[name for name in own if (fields[name] != FIELDS[name].absent).any()]
+    )
     if "micrograph" in fields:
         columns[MICROGRAPH_PATH] = as_bytes(fields["micrograph"])
     if has_poses(source):

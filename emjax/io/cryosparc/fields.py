@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.aberrations import CS_NAMES, check_magnification, from_cs
 from emjax.io.codecs import Fields
 from emjax.io.cryosparc.tables import CsParticles, class_posteriors, has_slot
 from emjax.io.fields import (
@@ -51,8 +52,14 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     if not has_slot(source, "ctf"):
         expected = "ctf/… here or in a passthrough file"
         raise InputError(source.file, None, "no CTF fields", expected)
-    for name in ("optics_group", "contrast", *[field.name for field in CTF if field.cs]):
+    own = ("optics_group", "contrast", "mirrored", "ctf_applied")
+    for name in (*own, *[field.name for field in CTF if field.cs]):
         fields[name] = read_column(source, name, fields)
+    widths = {"ctf/tetra_A": 4, "ctf/anisomag": 4}
+    columns = {n: source.numbers(n, widths.get(n, 2)) for n in CS_NAMES if n in source}
+    check_ranges(fields, source.file, lambda row: f"row {row + 1}")
+    fields |= from_cs(columns, fields["voltage"])
+    check_magnification(fields["magnification"], source.file, lambda row: f"row {row + 1}")
     check_ranges(fields, source.file, lambda row: f"row {row + 1}")
     if MICROGRAPH_PATH in source:
         fields["micrograph"] = source.text(MICROGRAPH_PATH)

@@ -21,7 +21,7 @@ class ImageStacks:
         self._open = lru_cache(maxsize=64)(lambda k: read_header(particles.stack_paths[k]).open())
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Read images in the order of `rows`, particles white.
+        """Read images in the order of `rows`, particles white and of the hand of their poses.
 
         Args:
             rows: rows of the particle set, `[m]`; neighbours in a stack are read in one piece.
@@ -44,6 +44,10 @@ class ImageStacks:
             if not self._any_pixels:
                 self._check(found, rows[here])
             images[here] = self._common(found, rows[here])
+        flipped = particles.mirrored[rows] == 1
+        if flipped.any():
+            # About the centre n // 2.
+            images[flipped] = np.roll(images[flipped, :, ::-1], 1 - images.shape[2] % 2, 2)
         sign = particles.contrast[rows]
         if (sign < 0).any():
             images *= sign[:, None, None]

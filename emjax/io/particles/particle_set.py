@@ -22,6 +22,8 @@ from emjax.io.star.tables import write_star
 # Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
 _PIXEL_SIZE_TOLERANCE = 0.05
 _SAME_PIXEL_SIZE = 1e-4
+CTF_IN_IMAGES = ("auto", "none", "phase_flipped", "premultiplied")
+"""After the first in the order of `ctf_applied`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,20 @@ class ParticleSet:
     """`[n]` int8: −1 for images with dark particles, which `ImageStacks` inverts."""
     image_pixel_size: np.ndarray
     """`[n]` Å: of the images as stored; differs from pixel_size only where groups differ."""
+    ctf_scale: np.ndarray
+    """`[n]`: factor of the CTF."""
+    ctf_bfactor: np.ndarray
+    """`[n]` Å²: the CTF is damped by exp(−B·k²/4)."""
+    odd_aberration: np.ndarray
+    """`[n, 6]`: as `emjax.io.aberrations` has it, like the next one."""
+    even_aberration: np.ndarray
+    """`[n, 4]`."""
+    magnification: np.ndarray
+    """`[n, 4]`: matrix by rows; frequency k of the image is M·k of the projection."""
+    ctf_applied: np.ndarray
+    """`[n]` int8: 1 where the phases of the images were flipped, 2 where they were multiplied."""
+    mirrored: np.ndarray
+    """`[n]` int8: 1 for images that `ImageStacks` mirrors, x to −x."""
 
     def __len__(self) -> int:
         """Number of particles."""
@@ -100,6 +116,7 @@ def read_particles(
     check_images: bool = True,
     require_poses: bool = True,
     on_mixed_optics: str = "error",
+    ctf_in_images: str = "auto",
 ) -> ParticleSet:
     """Read particles and check all that can be checked without reading the images.
 
@@ -112,6 +129,8 @@ def read_particles(
         require_poses: whether particles without angles are an error; else they get the identity.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
+        ctf_in_images: what was done to the images with their CTF, one of `CTF_IN_IMAGES`; `auto`,
+            as the file says.
 
     Returns:
         The particles in file order.
@@ -128,6 +147,12 @@ def read_particles(
     else:
         source = read_star_particles(path)
         fields = relion_fields(source, require_poses)
+    if ctf_in_images not in CTF_IN_IMAGES:
+        expected = "one of " + ", ".join(CTF_IN_IMAGES)
+        raise InputError(None, "ctf_in_images", ctf_in_images, expected)
+    if ctf_in_images != "auto":
+        number = CTF_IN_IMAGES.index(ctf_in_images) - 1
+        fields["ctf_applied"] = np.full_like(fields["ctf_applied"], number)
     if check_images:
         _check_doubles(source, fields)
     names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)

@@ -6,9 +6,9 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from emjax.errors import InputError
+from emjax.io.aberrations import check_magnification, from_star
 from emjax.io.fields import (
     CTF,
     FIELDS,
@@ -20,10 +20,17 @@ from emjax.io.fields import (
     label,
     star_columns,
 )
+from emjax.io.star.optics import (
+    aberration_columns,
+    ctf_applied,
+    groups,
+    optics_rows,
+    refuse_tilt_series,
+)
 from emjax.io.star.relion import StarParticles, distinct, image_names, keys_of, particle_keys
 from emjax.io.star.tables import StarTable
 
-_GROUP, _BOX = label("optics_group"), label("image_box_size")
+_BOX, _DIMENSIONS = label("image_box_size"), "rlnImageDimensionality"
 _PIXEL_SIZES = (label("image_pixel_size"), "rlnPixelSize")
 
 
@@ -44,7 +51,7 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
     # The copy's split columns go away with it.
     source = source.with_particles(replace(source.particles))
     table = source.particles
-    group, pixel_size, box_size = _optics(source)
+    group, rows, pixel_size, box_size = _optics(source)
     image_path, index = image_names(table)
     fields = {
         "image_path": image_path,
@@ -57,7 +64,13 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
         "half": _own(table, "half"),
         **_ctf(source, group),
         "contrast": _own(table, "contrast"),
+        "mirrored": _own(table, "mirrored"),
+        "ctf_applied": ctf_applied(source, rows),
     }
+    # Before wavelengths are made of it.
+    check_ranges({"voltage": fields["voltage"]}, table.file, table.where)
+    fields |= from_star(aberration_columns(source, rows), fields)
+    check_magnification(fields["magnification"], table.file, table.where)
     check_ranges(fields, table.file, table.where)
     if len(np.unique(fields["half"])) < 2:  # a single half-set is none
         fields["half"] = np.zeros_like(fields["half"])
@@ -79,28 +92,24 @@ def _own(table: StarTable, name: str) -> np.ndarray:
     return star_columns(name).codec.decode(values, {}).astype(field.dtype)
 
 
-def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Optics group, pixel size in Å and box size of each particle."""
+def _optics(
+    source: StarParticles,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+    """Optics group of each particle, its row in their table, pixel size in Å and box size."""
     table, optics = source.particles, source.optics
     n = len(table)
-    if "rlnTomoParticleName" in table:
-        found = "_rlnTomoParticleName (tomography)"
-        raise InputError(table.file, f"data_{table.name}", found, "single particles")
-    group = _groups(source)
+    refuse_tilt_series(source)
+    group = groups(source)
     if optics is None or group is None:
         box = table.integers(_BOX) if _BOX in table else np.zeros(n, np.int64)
-        return np.ones(n, np.int32), _flat_pixel_size(source), box
-    row_of = _optics_rows(source, group)
-    for column, good, meaning in (
-        ("rlnImageDimensionality", 2, "2: images"),
-        ("rlnCtfDataAreCtfPremultiplied", 0, "0: images as recorded, not multiplied by their CTF"),
-    ):
-        if column in optics:
-            values = optics.integers(column)
-            if (values != good).any():
-                row = int(np.argmax(values != good))
-                place = f"{optics.where(row)}, _{column}"
-                raise InputError(optics.file, place, values[row], meaning)
+        return np.ones(n, np.int32), None, _flat_pixel_size(source), box
+    row_of = optics_rows(source, group)
+    if _DIMENSIONS in optics:
+        values = optics.integers(_DIMENSIONS)
+        if (values != 2).any():
+            row = int(np.argmax(values != 2))
+            place = f"{optics.where(row)}, _{_DIMENSIONS}"
+            raise InputError(optics.file, place, values[row], "2: images")
     name = next((c for c in _PIXEL_SIZES if c in optics), None)
     if name is None:
         place = f"data_{optics.name}"
@@ -109,38 +118,7 @@ def _optics(source: StarParticles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     box = np.zeros(n, np.int64)
     if _BOX in optics:
         box = _checked(optics, _BOX, optics.integers(_BOX), "image_box_size")[row_of]
-    return group.astype(np.int32), pixel_size, box
-
-
-def _groups(source: StarParticles) -> np.ndarray | None:
-    """Optics group of each particle; of a single group also where the particles do not say."""
-    table, optics = source.particles, source.optics
-    if _GROUP in table:
-        return table.integers(_GROUP)
-    if optics is not None and len(optics) == 1 and _GROUP in optics:
-        return np.repeat(optics.integers(_GROUP), len(table))
-    if optics is not None and len(optics) > 1:
-        found = f"no column _{_GROUP} for {len(optics)} optics groups"
-        raise InputError(table.file, f"data_{table.name}", found, "each particle's group")
-    return None
-
-
-def _optics_rows(source: StarParticles, group: np.ndarray) -> np.ndarray:
-    """Row of the optics table of each particle."""
-    table, optics = source.particles, source.optics
-    assert optics is not None
-    groups = optics.integers(_GROUP)
-    index = pd.Index(groups)
-    if not index.is_unique:
-        place = f"data_{optics.name}, _{_GROUP}"
-        raise InputError(optics.file, place, "a group twice", "each optics group once")
-    rows = index.get_indexer(group)
-    if (rows < 0).any():
-        row = int(np.argmax(rows < 0))
-        place = f"{table.where(row)}, _{_GROUP}"
-        listed = ", ".join(map(str, groups)) or "none"
-        raise InputError(table.file, place, group[row], f"a group of data_optics ({listed})")
-    return rows
+    return group.astype(np.int32), row_of, pixel_size, box
 
 
 def _flat_pixel_size(source: StarParticles) -> np.ndarray:
@@ -231,8 +209,8 @@ def _of_group(source: StarParticles, field: Field, group: np.ndarray) -> np.ndar
     for column in columns.labels:
         if column in table:
             values.append(table.numbers(column))
-        elif optics is not None and column in optics and _groups(source) is not None:
-            values.append(optics.numbers(column)[_optics_rows(source, group)])
+        elif optics is not None and column in optics and groups(source) is not None:
+            values.append(optics.numbers(column)[optics_rows(source, group)])
         elif columns.required:
             expected = "it in data_optics or in the particle table"
             raise InputError(table.file, None, f"no CTF column _{column}", expected)

@@ -91,6 +91,19 @@ def job_particles(folder: str | Path) -> Path:
     return max(found)[2]
 
 
+def beside(particles: Path, kind: str) -> Path | None:
+    """Another file of the same job and iteration, such as its `model`; None where there is none.
+
+    Args:
+        particles: `run_data.star` or `run_it…_data.star`.
+        kind: what stands in the place of `data`.
+    """
+    if not _JOB_FILES.fullmatch(particles.name):
+        return None
+    path = particles.with_name(particles.name.removesuffix("data.star") + f"{kind}.star")
+    return path if path.exists() else None
+
+
 def particle_keys(table: StarTable) -> np.ndarray:
     """What joins particles of several runs: the uid, else the (first) image name.
 

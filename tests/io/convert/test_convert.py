@@ -10,7 +10,7 @@ from emjax.io.convert.convert import convert, differences, fields_of
 from emjax.io.cryosparc.tables import read_cs, read_cs_particles, write_cs
 from emjax.io.particles.particle_set import read_particles
 from emjax.io.star.relion import read_star_particles
-from emjax.io.star.tables import read_star
+from emjax.io.star.tables import read_star, write_star
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
 STARS = (
@@ -126,3 +126,77 @@ def test_box_size_comes_from_the_stacks_or_is_asked_for(interop, tmp_path):
     assert read_cs(tmp_path / "a.cs")["blob/shape"].tolist() == [[320, 320]] * 7
     with pytest.raises(InputError, match="or --box-size"):
         convert(interop / "FinalRefinement-OriginalParticles-PfCRT.star", tmp_path / "b.cs")
+
+
+TILTED = {"rlnBeamTiltX": [0.3], "rlnBeamTiltY": [-0.2], "rlnEvenZernike": ["[1,2,3,4,5,6,7,8,9]"]}
+
+
+def test_aberrations_come_back_as_they_were_written(star_set, files, tmp_path):
+    path = star_set(files.optics | TILTED, rlnCtfBfactor=[1, 2, 3, 4])
+    convert(path, tmp_path / "a.cs")
+    assert read_cs(tmp_path / "a.cs")["ctf/tilt_A"].any()
+    done = convert(tmp_path / "a.cs", tmp_path / "b.star")
+    assert done.changed == ()
+    same_tables(path, tmp_path / "b.star")
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [("ctf/tilt_A", 900), ("ctf/tetra_A", 1e6), ("ctf/anisomag", 0.05), ("ctf/df1_A", 100)],
+)
+def test_optics_refined_in_the_other_program_are_taken(star_set, files, tmp_path, field, more):
+    convert(star_set(files.optics | TILTED), tmp_path / "a.cs")
+    records = read_cs(tmp_path / "a.cs")
+    records[field] += np.float32(more)
+    write_cs(tmp_path / "a.cs", records)
+    done = convert(tmp_path / "a.cs", tmp_path / "b.star")
+    assert done.changed
+    found, wanted = (
+        fields_of(source)
+        for source in (
+            read_star_particles(tmp_path / "b.star"),
+            read_cs_particles(tmp_path / "a.cs"),
+        )
+    )
+    for name, rows in differences(wanted, found).items():
+        assert not rows.any() or name in ("class_number", "posterior"), name
+    assert read_star(tmp_path / "b.star")["particles"].text("someoneElsesColumn")[3] == "x3"
+
+
+def test_tilts_that_differ_within_an_optics_group_are_refused(star_set, files, tmp_path):
+    convert(star_set(files.optics | TILTED), tmp_path / "a.cs")
+    records = read_cs(tmp_path / "a.cs")
+    records["ctf/tilt_A"][2] += 5000
+    write_cs(tmp_path / "a.cs", records)
+    with pytest.raises(InputError, match="_rlnBeamTiltX: .*convert without the passthrough file"):
+        convert(tmp_path / "a.cs", tmp_path / "b.star")
+    (tmp_path / "a_passthrough.star").unlink()
+    convert(tmp_path / "a.cs", tmp_path / "b.star")
+    assert len(read_star(tmp_path / "b.star")["optics"]) == 2
+
+
+def test_aberrations_refined_in_relion_go_to_the_table(cs_set, files, tmp_path):
+    convert(cs_set(files.records()), tmp_path / "a.star")
+    star = read_star(tmp_path / "a.star")
+    optics = star["optics"].with_columns({"rlnBeamTiltX": [1.0], "rlnMagMat00": [1.01]})
+    write_star(tmp_path / "a.star", star.with_table(optics))
+    done = convert(tmp_path / "a.star", tmp_path / "b.cs")
+    assert set(done.changed) == {"odd_aberration", "magnification"}
+    new = read_cs(tmp_path / "b.cs")
+    np.testing.assert_allclose(new["ctf/tilt_A"][0], [2.7e4, 0], rtol=1e-6)
+    np.testing.assert_allclose(new["ctf/anisomag"][0], [0.01, 0, 0, 0], rtol=1e-5)
+
+
+def test_what_the_other_program_has_no_place_for_is_listed(star_set, cs_set, files, tmp_path):
+    star = star_set(rlnIsFlip=[0, 1, 0, 0])
+    assert convert(star, tmp_path / "a.cs").left_out == (
+        "_someoneElsesColumn",
+        "mirrored (1 for images to be mirrored)",
+    )
+    assert convert(star, tmp_path / "b.star").left_out == ()
+    terms = files.optics | {"rlnOddZernike": ["[" + "0," * 6 + "1]"]}
+    (_, last) = convert(star_set(terms), tmp_path / "c.cs").left_out
+    assert last == "terms of _rlnOddZernike and _rlnEvenZernike above the fourth order"
+    assert convert(cs_set(files.records()), tmp_path / "d.star").left_out == (
+        "someone/elses_field",
+    )

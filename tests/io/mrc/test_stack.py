@@ -57,3 +57,16 @@ def test_groups_of_two_pixel_sizes_show_the_same_object(star_set, files, tmp_pat
     again = ImageStacks(particles, any_pixels=True).read(np.arange(4))
     np.testing.assert_array_equal(again[:3], images[:3])
     assert not np.isfinite(again[3]).any()
+
+
+@pytest.mark.parametrize("box", [8, 9])
+def test_images_to_be_mirrored_are_mirrored_about_their_centre(star_set, files, tmp_path, box):
+    path = star_set(files.optics | {"rlnImageSize": [box]}, rlnIsFlip=[0, 1, 0, 1])
+    data = files.stack(tmp_path / "stack.mrcs", box=box)
+    images = ImageStacks(read_particles(path)).read(np.arange(4))
+    np.testing.assert_array_equal(images[[0, 2]], data[[0, 2]])
+    centre = box // 2
+    for offset in range(-(box // 2) + 1, (box + 1) // 2):
+        np.testing.assert_array_equal(
+            images[[1, 3], :, centre + offset], data[[1, 3], :, centre - offset]
+        )

@@ -48,7 +48,32 @@ CASES: Cases = {
     "box huge": (lambda b: b.optics(rlnImageSize=["1e300"]), "1e300.*whole number"),
     "two boxes": (two_boxes, "group 1: 8 px of 3 Å; group 2: 10 px of 3 Å"),
     "subtomograms": (lambda b: b.optics(rlnImageDimensionality=[3]), "found 3, expected 2"),
-    "images times CTF": (lambda b: b.optics(rlnCtfDataAreCtfPremultiplied=[1]), "Premultiplied"),
+    "CTF flag 2": (lambda b: b.optics(rlnCtfDataAreCtfPremultiplied=[2]), "found 2, expected 0 or"),
+    "CTF flag nan": (lambda b: b.star(rlnCtfDataArePhaseFlipped=["nan"] * 4), "row 1.*finite"),
+    "flipped and multiplied": (
+        lambda b: b.optics(rlnCtfDataAreCtfPremultiplied=[1], rlnCtfDataArePhaseFlipped=[1]),
+        "_rlnCtfDataAreCtfPremultiplied: found 1 as well as _rlnCtfDataArePhaseFlipped",
+    ),
+    "option of another name": (
+        lambda b: read_particles(b.star_set(), ctf_in_images="flipped"),
+        "ctf_in_images: found flipped, expected one of auto, none, phase_flipped, premultiplied",
+    ),
+    "Zernike word": (lambda b: b.optics(rlnOddZernike=["[0,x]"]), r"OddZernike: found \[0,x\]"),
+    "Zernike NaN": (lambda b: b.optics(rlnEvenZernike=["[0,nan]"]), "EvenZernike.*up to 42 num"),
+    "Zernike endless": (lambda b: b.optics(rlnOddZernike=["[" + "0," * 99 + "0]"]), "up to 42"),
+    "Zernike huge": (lambda b: b.optics(rlnEvenZernike=["[1e300]"]), "phases in rad"),
+    "Zernike of many turns": (
+        lambda b: b.optics(rlnOddZernike=["[0,0,1e7,0,0,0]"]),
+        "row 1.*odd_aberration: found .*a few turns",
+    ),
+    "beam tilt word": (lambda b: b.optics(rlnBeamTiltX=["x"]), "_rlnBeamTiltX: found x"),
+    "magnification of zeros": (
+        lambda b: b.optics(**{f"rlnMagMat{k}": [0.0] for k in ("00", "01", "10", "11")}),
+        "row 1.*magnification matrix: found 0, 0, 0, 0, expected within 0.2 of 1, 0, 0, 1",
+    ),
+    "CTF scale 0": (lambda b: b.star(rlnCtfScalefactor=[1, 0, 1, 1]), "row 2.*a CTF scale above"),
+    "B-factor huge": (lambda b: b.star(rlnCtfBfactor=[0, 0, 1e9, 0]), "row 3.*a B-factor"),
+    "flip of 2": (lambda b: b.star(rlnIsFlip=[0, 2, 0, 1]), "row 2.*_rlnIsFlip: found 2, .*0 or"),
     "groups but no column": (
         lambda b: b.star(
             {k: [v[0]] * 2 for k, v in b.files.optics.items()} | {"rlnOpticsGroup": [1, 2]},
@@ -57,6 +82,11 @@ CASES: Cases = {
         "no column _rlnOpticsGroup for 2",
     ),
     "tomography": (lambda b: b.star(rlnTomoParticleName=list("abcd")), "single particles"),
+    "tomogram in optics": (
+        lambda b: b.optics(rlnTomoTiltSeriesPixelSize=[1.0]),
+        "data_optics: found _rlnTomoTiltSeriesPixelSize",
+    ),
+    "3D CTFs": (lambda b: b.star(rlnCtfImage=["a.mrc"] * 4), "_rlnCtfImage .tomography."),
     "no flat pixel size": (lambda b: b.star(None, rlnOpticsGroup=None), "found no pixel size"),
     "voltage of 300000": (lambda b: b.optics(rlnVoltage=[300000.0]), "voltage in kV"),
     "voltage of 1 kV": (lambda b: b.optics(rlnVoltage=[1.0]), "voltage: found 1"),
