@@ -22,13 +22,14 @@ def shortfalls(campaign: Campaign) -> dict[int, list[str]]:
         own = found[c]
         if stability.get(c, 1.0) < UNSTABLE:
             own.append(
-                f"its particles move between classes from run to run (stability {stability[c]:.2f})"
+                f"its stability, {stability[c]:.2f}, says that particles move between classes from"
+                " run to run"
             )
         if resampled.get(c, 1.0) < RESAMPLED:
             share = percent(resampled[c], 1)
-            own.append(f"only {share} of the resamplings of runs and particles hold it")
+            own.append(f"found in only {share} of the resamplings of runs and particles")
         if "significant" in campaign.stability and not significant[row]:
-            own.append("unrelated runs would have put as many particles together")
+            own.append("no larger than unrelated runs would make it")
         if "distinct" in campaign.stability and not distinct[row] and len(found) > 1:
             own.append(_alike(campaign, row, int(nearest[c])))
     return found
@@ -38,11 +39,11 @@ def _alike(campaign: Campaign, row: int, nearest: int) -> str:
     """Why a class may be no other state than its nearest."""
     by = str(campaign.stability["distinct_by"].iloc[row])
     if by == "images":
-        return f"held-out particles do not tell it from class {nearest}"
+        return f"not told from class {nearest} by held-out particles"
     if by == "runs":
-        return f"most runs that had classes to spare join it with class {nearest}"
+        return f"joined with class {nearest} by most runs that had classes to spare"
     return (
-        f"no run had classes to spare that would have shown whether it is part of class {nearest}"
+        f"perhaps part of class {nearest}: no run had classes to spare, to leave the two together"
     )
 
 

@@ -42,12 +42,15 @@ def test_classes_that_pass_every_test_are_green(folder: Path):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"mean_stability": 0.49}, "move between classes from run to run (stability 0.49)"),
-        ({"resampled": 0.4}, "only 40 % of the resamplings of runs and particles hold it"),
-        ({"distinct": False}, "held-out particles do not tell it from class 1"),
-        ({"distinct": False, "distinct_by": "runs"}, "had classes to spare join it with class 1"),
+        ({"mean_stability": 0.49}, "its stability, 0.49, says that particles move"),
+        ({"resampled": 0.4}, "found in only 40 % of the resamplings of runs and particles"),
+        ({"distinct": False}, "not told from class 1 by held-out particles"),
+        (
+            {"distinct": False, "distinct_by": "runs"},
+            "joined with class 1 by most runs that had classes to spare",
+        ),
         ({"distinct": False, "distinct_by": "nothing"}, "no run had classes to spare"),
-        ({"significant": False}, "unrelated runs would have put as many particles together"),
+        ({"significant": False}, "no larger than unrelated runs would make it"),
     ],
 )
 def test_one_uncertain_class_is_named_with_its_reason(folder: Path, columns: dict, words: str):

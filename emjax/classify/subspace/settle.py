@@ -22,6 +22,7 @@ from emjax.classify.subspace.optima import information
 from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 
 _COMPARED = 3  # classes nearest to each one that it is compared with
+_FRAGMENT = 0.1  # of a class's size: it is compared with none that are smaller
 ITSELF = 0.4  # Jaccard index with what it settles to, above which a class stayed itself
 _LEARNING = FitOptions(max_iterations=30)
 _CHUNK = 65_536
@@ -132,7 +133,8 @@ def stayed(shared: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, " k"]:
 def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> list[Distinct]:
     """For each class, what held-out particles lose where it is joined to the one most like it.
 
-    A class that others learn as another one is not confirmed by what that one explains.
+    A class that others learn as another one is not confirmed by what that one explains. A fragment
+    that is like any class casts doubt on itself, not on these.
 
     Args:
         held_out: the particles.
@@ -149,7 +151,7 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
     apart = [
         posteriors_and_gain(part.scoring, *own)[1] for part, own in zip(parts, classes, strict=True)
     ]
-    near = _nearest(parts, classes)
+    near = _nearest(parts, classes, np.bincount(posteriors.argmax(1), minlength=k))
     shared = sum(
         shared_members(posteriors[part.learns], posteriors_and_gain(part.learning, *own)[0])
         for part, own in zip(parts, classes, strict=True)
@@ -158,14 +160,14 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
     scored = np.any([part.scores for part in parts], axis=0)
     blocks = None if held_out.blocks is None else held_out.blocks[scored]
     found: dict[tuple[int, int], Interval] = {}
-    for pair in {(min(c, d), max(c, d)) for c in range(k) for d in near[c].tolist()}:
+    for pair in {(min(c, d), max(c, d)) for c in range(k) for d in near[c]}:
         gain = np.zeros(n)
         for part, own, separate in zip(parts, classes, apart, strict=True):
             joined = posteriors_and_gain(part.scoring, *_joined(*own, pair))[1]
             gain[part.scores] = separate - joined
         found[pair] = block_interval(gain[scored], blocks)
     members = np.bincount(posteriors[scored].argmax(1), minlength=k)
-    judged = [_judge(c, near[c].tolist(), found, members) for c in range(k)]
+    judged = [_judge(c, near[c], found, members) for c in range(k)]
     return [replace(j, distinct=j.distinct and bool(s)) for j, s in zip(judged, same, strict=True)]
 
 
@@ -196,14 +198,20 @@ def _joined(
 
 
 def _nearest(
-    parts: Sequence[Quarter], classes: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> Int[np.ndarray, "k m"]:
-    """Classes that images tell apart least from each one."""
+    parts: Sequence[Quarter],
+    classes: Sequence[tuple[np.ndarray, np.ndarray]],
+    sizes: Int[np.ndarray, " k"],
+) -> list[list[int]]:
+    """Classes that images tell apart least from each one; at least one."""
     k = len(classes[0][1])
     distance = np.zeros((k, k))
     for part, (z, _) in zip(parts, classes, strict=True):
         metric = information(part.scoring)
         step = z[:, None] - z[None]
         distance += np.einsum("cdq,qp,cdp->cd", step, metric, step)
+    distance[sizes[None] < _FRAGMENT * sizes[:, None]] = np.inf
     distance[np.diag_indices(k)] = np.inf
-    return np.argsort(distance, axis=1)[:, : min(_COMPARED, k - 1)]
+    order = np.argsort(distance, axis=1, kind="stable")
+    order = [[d for d in row.tolist() if d != c] for c, row in enumerate(order)]
+    allowed = np.maximum(np.isfinite(distance).sum(1), 1)
+    return [row[: min(_COMPARED, n)] for row, n in zip(order, allowed.tolist(), strict=True)]

@@ -76,6 +76,15 @@ def test_a_class_cut_at_random_is_hardly_ever_two(held_out):
     assert called <= 0.05 * cuts
 
 
+def test_a_fragment_casts_doubt_on_itself_alone(held_out):
+    case, truth = held_out
+    labels = truth.copy()
+    labels[np.flatnonzero(truth == 1)[:20]] = 3
+    found = compare_classes(case, onehot(labels, 4))
+    assert [one.distinct for one in found] == [True, True, True, False]
+    assert found[3].nearest == 1
+
+
 def test_a_cut_that_follows_the_noise_is_not_two_states(held_out):
     """As runs do that agree on a cut: by the particles' own coordinate."""
     case, truth = held_out
