@@ -13,15 +13,19 @@ from emjax.classify.pose_error import PoseError
 from emjax.classify.pose_refinement import Refinement, describe_poses
 from emjax.imaging.bad_images import MEASURES, BadImages, say_bad_images
 from emjax.imaging.crop import grid_for
+from emjax.imaging.masks import share_inside
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
 from emjax.io.fields import FIT, SET_ASIDE
-from emjax.io.files import atomic_memmap, write_half_precision, write_json, write_tsv
+from emjax.io.files import atomic_memmap, open_npy, write_half_precision, write_json, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import refined_columns
+from emjax.io.particles.overlaps import overlapping
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.prepared import ctf_of, groups_of, read_scale
 from emjax.resolution import resolution_at
+
+LEAST_INSIDE = 0.5  # of the mean map's density, in a solvent mask
 
 
 def prepare_options(params: Any) -> PrepareOptions:
@@ -67,6 +71,7 @@ def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImag
         groups_of(table),
         table.half,
         table.image,
+        overlapping(table),
         read_scale(table) if given_scale else None,
         table.image_name,
     )
@@ -83,7 +88,7 @@ def images_file(
     with atomic_memmap(full, np.complex64, (table.n, len(grid.kx))) as images:
         yield images
     if narrow:
-        write_half_precision(folder.images, np.load(full, mmap_mode="r", allow_pickle=False))
+        write_half_precision(folder.images, open_npy(full))
         full.unlink()
 
 
@@ -94,6 +99,7 @@ def write_prepared(
     poses: Refinement,
     table: ParticleSet,
     suffixes: tuple[str, ...],
+    doubts: list[str],
 ) -> None:
     """Write noise, mean map, masks, bad images and, last, the particles with what was found."""
     particles, mean, bad = found.particles, found.mean, found.bad_images
@@ -106,6 +112,7 @@ def write_prepared(
     write_tsv(folder.bad_images, bad_images_table(bad, table.image_name))
     write_json(folder.outliers, outliers.record())
     write_json(folder.poses, poses.record())
+    write_json(folder.doubts, doubts)
     reason = np.where(outliers.reason == "", "none", outliers.reason).astype("U5")
     reason[bad.rows] = "image"
     columns = {
@@ -131,6 +138,11 @@ def describe_preparation(
     if bad := found.bad_images:
         said = say_bad_images(bad, table.image_name)
         yield f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}"
+    if redrawn := int((found.particles.half != table.half)[table.half > 0].sum()):
+        yield (
+            f"half-sets of {redrawn} particles drawn anew (split_seed): the file's random subsets"
+            " put images that overlap (copies, duplicated picks, segments of a filament) into both"
+        )
     if missing := int((table.half == 0).sum()):
         yield (
             f"half-sets of {missing} particles drawn at random (split_seed): their file has no"
@@ -144,6 +156,18 @@ def describe_preparation(
     # Shells beyond the filter are filled in part only.
     better = " or better" if resolution < finest else ""
     yield f"mean map at {max(resolution, finest):.1f} Å{better}"
+
+
+def doubts_of_preparation(found: Prepared, solvent: str) -> Iterator[str]:
+    """What the mean map shows to be doubtful in the input; `solvent` is the mask's file."""
+    if found.mask_given:
+        mean, voxel_size = found.mean, found.particles.voxel_size
+        share = share_inside(mean.solvent_mask, mean.volume, voxel_size)
+        if share < LEAST_INSIDE:
+            yield (
+                f"{solvent}: holds {share:.0%} of the mean map's density only; it may be of another"
+                " voxel size, centre or contrast (masks.solvent: auto makes one)"
+            )
 
 
 def bad_images_table(bad: BadImages, name: Callable[[int], str]) -> pd.DataFrame:

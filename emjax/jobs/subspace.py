@@ -34,7 +34,7 @@ from emjax.classify.subspace.volumes import (
 from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
 from emjax.io.cryosparc.coordinates import read_coordinates
-from emjax.io.files import read_json, write_npy, write_tsv
+from emjax.io.files import open_npy, read_json, write_npy, write_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.prepared import Prepared
 
@@ -82,7 +82,7 @@ def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
     """What `fit_subspace` left."""
     volumes = jnp.asarray(np.load(folder.basis, allow_pickle=False))
     basis = Basis(volumes[0], volumes[1:])
-    features = np.load(folder.statistics, mmap_mode="r", allow_pickle=False)
+    features = open_npy(folder.statistics)
     return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
 
 

@@ -24,13 +24,15 @@ START_APART = (
 
 
 def doubts(campaign: Campaign, flagged: pd.DataFrame, nothing: bool) -> Iterator[str]:
-    """All doubts, those about the classes first.
+    """All doubts, those about the input first.
 
     Args:
         campaign: its files.
         flagged: rows of confounders.tsv that deserve a warning.
         nothing: whether no classes were found: what single runs say is then noise.
     """
+    for doubt in campaign.input_doubts:
+        yield f"The input: {doubt}."
     if not nothing:
         for nuisance, rows in flagged.groupby("nuisance", sort=False):
             yield _doubt(say(str(nuisance)), rows)

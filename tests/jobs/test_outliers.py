@@ -82,7 +82,7 @@ def written(folder: Path, table: ParticleSet, recovered: bool = False) -> Campai
         )
         found = replace(found, bad_images=bad)
         outliers = outliers_of(reason, moved if recovered else None)
-        write_prepared(prepared, found, outliers, EXACT, table, (".star",))
+        write_prepared(prepared, found, outliers, EXACT, table, (".star",), [])
     grid = found.particles
     facts = PreparedFacts(
         table.n, table.box_size, table.pixel_size, RESOLUTION, grid.radius, grid.box_size,

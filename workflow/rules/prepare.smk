@@ -22,6 +22,7 @@ rule check_input:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
         filter_resolution=config["filter_resolution"],
+        pixel_size=config["check"]["pixel_size"],
         solvent=config["masks"]["solvent"],
     message:
         f"Checking the input of campaign {config['campaign']}"
@@ -50,6 +51,7 @@ rule prepare_particles:
         bad_images=PREPARED.bad_images,
         outliers=PREPARED.outliers,
         poses=PREPARED.poses,
+        doubts=PREPARED.doubts,
     log:
         log_of("prepare_particles"),
     benchmark:
@@ -70,6 +72,7 @@ rule prepare_particles:
         on_mixed_optics=config["on_mixed_optics"],
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
+        pixel_size=config["check"]["pixel_size"],
         outliers=config["outliers"],
         pose_error=POSE_ERROR,
         masks={k: v for k, v in config["masks"].items() if k != "focus"},

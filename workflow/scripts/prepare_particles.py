@@ -1,14 +1,15 @@
 """Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
 
+from emjax.campaign.input import input_particles
 from emjax.campaign.job import job
 from emjax.classify.outliers import leave_out
 from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
-from emjax.io.particles.particle_set import read_particles
 from emjax.jobs.preparation import (
     aligned_images,
     describe_preparation,
+    doubts_of_preparation,
     images_file,
     outlier_options,
     pose_error_option,
@@ -17,9 +18,7 @@ from emjax.jobs.preparation import (
 )
 
 with job(snakemake) as work:
-    params, source = snakemake.params, snakemake.config["particles"]
-    mixed = params.on_mixed_optics
-    table = read_particles(source, params.image_root, on_mixed_optics=mixed)
+    params, table = snakemake.params, input_particles(snakemake.config)
     options = prepare_options(params)
     solvent = params.masks["solvent"]
     mask = None if solvent == "auto" else read_volume(solvent, table.box_size)[0]
@@ -32,6 +31,9 @@ with job(snakemake) as work:
         work.say("refining the poses")
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
-    write_prepared(folder, found, outliers, poses, table, work.suffixes)
+    doubts = list(doubts_of_preparation(found, solvent))
+    write_prepared(folder, found, outliers, poses, table, work.suffixes, doubts)
+    for doubt in doubts:
+        work.say(f"warning: {doubt}")
     for sentence in describe_preparation(folder, found, outliers, poses, table):
         work.say(sentence)

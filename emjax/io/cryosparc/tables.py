@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.files import atomic_path
+from emjax.io.files import atomic_path, refuse_compressed
 from emjax.io.star.parser import read_text
 
 _LARGEST_HEADER = 1 << 20
@@ -129,6 +129,7 @@ def read_cs(path: str | Path) -> np.ndarray:
 def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
     expected = "a CryoSPARC .cs table (a structured NumPy array)"
     magic = stream.read(6)
+    refuse_compressed(path, magic)
     if magic == b"\x94CSDAT":
         found = "CryoSPARC's streaming format"
         raise InputError(path, None, found, "the NumPy format (save it again with cryosparc-tools)")

@@ -15,12 +15,11 @@ from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
 from emjax.io.particles.locate import resolve_images
+from emjax.io.particles.pixel_size import believed_pixel_size
 from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
 from emjax.io.star.tables import write_star
 
-# Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
-_PIXEL_SIZE_TOLERANCE = 0.05
 _SAME_PIXEL_SIZE = 1e-4
 
 
@@ -99,7 +98,9 @@ def read_particles(
     *,
     check_images: bool = True,
     require_poses: bool = True,
+    require_ctf: bool = True,
     on_mixed_optics: str = "error",
+    pixel_size_of: str = "particles",
 ) -> ParticleSet:
     """Read particles and check all that can be checked without reading the images.
 
@@ -109,9 +110,12 @@ def read_particles(
         image_root: where relative image paths start; None: the current folder, as RELION does,
             else the folder of the file or one above it.
         check_images: whether the stacks must exist and fit; conversions do without.
-        require_poses: whether particles without angles are an error; else they get the identity.
+        require_poses: whether particles without angles are an error; else those missing are 0.
+        require_ctf: whether particles without defocus are an error; else their CTF is 1.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
+        pixel_size_of: what to believe where the stacks' headers have another pixel size: `particles`
+            (their file, with a warning), or `stacks`.
 
     Returns:
         The particles in file order.
@@ -124,10 +128,11 @@ def read_particles(
         path = job_particles(path)
     if path.suffix in (".cs", ".csg"):
         source: StarParticles | CsParticles = read_cs_particles(path)
-        fields = cryosparc_fields(source, require_poses)
+        fields = cryosparc_fields(source, require_poses, require_ctf)
     else:
+        _check_kind(path)
         source = read_star_particles(path)
-        fields = relion_fields(source, require_poses)
+        fields = relion_fields(source, require_poses, require_ctf)
     if check_images:
         _check_doubles(source, fields)
     names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)
@@ -137,6 +142,7 @@ def read_particles(
         stacks = resolve_images(stacks, path, image_root)
         headers = [read_header(stack) for stack in stacks]
         box = _check_stacks(source, headers, stack_of, fields, box)
+        source = believed_pixel_size(source, fields, headers, stack_of, pixel_size_of)
     on_mixed_optics = on_mixed_optics if check_images else "resample"
     box_size, pixel_size = _common_size(source, fields, box, on_mixed_optics)
     return ParticleSet(
@@ -150,6 +156,16 @@ def read_particles(
         # What only files need stays in the source.
         **{name: fields[name] for name in fields.keys() & ParticleSet.__dataclass_fields__.keys()},
     )
+
+
+_IMAGES = (".mrcs", ".mrc", ".map", ".st", ".tif", ".tiff", ".eer", ".hdf", ".h5", ".spi", ".img")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse images where the table is wanted that says their poses."""
+    if path.suffix.lower() in _IMAGES:
+        expected = "the .star or .cs file that lists its images with their poses"
+        raise InputError(path, None, "images without poses or CTF", expected)
 
 
 def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
@@ -174,9 +190,9 @@ def _check_stacks(
     fields: dict[str, np.ndarray],
     box: np.ndarray,
 ) -> np.ndarray:
-    """Check indices, box and pixel sizes against the stacks' headers; the box of each image."""
+    """Check indices and box sizes against the stacks' headers; the box of each image."""
     count = np.array([header.shape[0] for header in headers])
-    index, size = fields["index_in_stack"], fields["image_pixel_size"]
+    index = fields["index_in_stack"]
     if (index >= count[stack_of]).any():
         row = int(np.argmax(index >= count[stack_of]))
         header = headers[stack_of[row]]
@@ -191,14 +207,6 @@ def _check_stacks(
         if len(wrong):
             found, expected = f"box size {box[wrong[0]]}", f"{x} as in {header.path}"
             raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
-        # 1 Å is what programs write that do not know better.
-        if header.voxel_size is not None and abs(header.voxel_size - 1) > 1e-6:
-            ratio = size[rows] / header.voxel_size
-            wrong = rows[np.abs(ratio - 1) > _PIXEL_SIZE_TOLERANCE]
-            if len(wrong):
-                found = f"pixel size {size[wrong[0]]:g} Å"
-                expected = f"{header.voxel_size:g} Å as in {header.path}"
-                raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
     return np.array([header.shape[2] for header in headers])[stack_of]
 
 
