@@ -20,6 +20,7 @@ from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.particles.plausible import (
     check_mask,
     check_particles,
+    check_solvent_mask,
     doubts,
     doubts_of_mask,
     doubts_of_voxels,
@@ -76,6 +77,8 @@ def _check_masks(config: Config, particles: ParticleSet) -> Iterator[str]:
             raise InputError("config", f"masks.{name}", not_there(path), "a map file")
         mask, voxel_size = read_volume(path, particles.box_size)
         check_mask(path, mask)
+        if name == "solvent":
+            check_solvent_mask(path, mask)
         yield from doubts_of_mask(path, mask)
         yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
 

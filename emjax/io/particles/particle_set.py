@@ -114,8 +114,8 @@ def read_particles(
         require_ctf: whether particles without defocus are an error; else their CTF is 1.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
-        pixel_size_of: what to believe where the stacks' headers have another pixel size: `particles`
-            (their file, with a warning), or `stacks`.
+        pixel_size_of: what to believe where the stacks' headers have another pixel size:
+            `particles` (their file, with a warning), or `stacks`.
 
     Returns:
         The particles in file order.

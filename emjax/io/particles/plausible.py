@@ -48,8 +48,12 @@ def check_mask(path: str, mask: np.ndarray) -> None:
         raise InputError(path, None, "no voxel above 0.5", "a mask that is 1 inside")
     if low < -0.1 or high > 1.1:
         raise InputError(path, None, f"values from {low:.3g} to {high:.3g}", "a mask from 0 to 1")
+
+
+def check_solvent_mask(path: str, mask: np.ndarray) -> None:
+    """Refuse an inverted mask; of a focus mask all but a region may be meant."""
     inner, outer = _inside_and_outside(mask)
-    if outer > 0.5 and outer > inner + 0.05:
+    if outer > 0.5 and outer > inner + 1e-3:
         found = f"{outer:.2f} beyond the sphere that fits the box and {inner:.2f} within it"
         expected = "1 where the particle is; if the mask is inverted, give 1 − mask"
         raise InputError(path, "mean", found, expected)
@@ -64,8 +68,8 @@ def doubts_of_mask(path: str, mask: np.ndarray) -> Iterator[str]:
     touched = float(np.mean([face > 0.5 for face in faces]))
     if touched > EDGE:
         yield (
-            f"{path}: {touched:.0%} of the box's faces are inside the mask; a particle that"
-            " touches its box is cut off, and a mask for a box of another size or voxel is wrong"
+            f"{path}: {touched:.0%} of the box's faces are inside the mask: the mask is inverted or"
+            " made for other voxels, or the particle is too large for its box"
         )
 
 
