@@ -91,7 +91,7 @@ def atomic_memmap(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iter
 def _in_memory(path: Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     array = np.zeros(shape, dtype)
     warnings.warn(
-        f"{path.parent}: its file system has no shared memory maps; {array.nbytes / 1e9:.1f} GB are"
+        f"{path.parent}: its file system has no shared memory maps; {array.nbytes / 1e6:.0f} MB are"
         " held in memory (a folder on another file system spares them)",
         stacklevel=4,
     )

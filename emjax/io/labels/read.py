@@ -10,7 +10,8 @@ import numpy as np
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.fields import cryosparc_poses
-from emjax.io.cryosparc.tables import CsParticles, class_posteriors, read_cs_particles
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import CsParticles, class_posteriors
 from emjax.io.fields import CS_CLASS_NUMBER, IMAGE_NAME, IMAGE_PATH, UID, cs_column, label
 from emjax.io.files import read_npz
 from emjax.io.star.fields import relion_poses

@@ -10,7 +10,8 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.convert.translate import cs_from_star, star_from_cs
 from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import CsParticles, write_cs
 from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
