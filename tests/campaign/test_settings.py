@@ -134,7 +134,10 @@ SPOILT = [
     ('campaign: "t\n' + TOP[12:], "line 1: found a quotation mark without its second"),
     (TOP + "campaign: u\n", "line 4, column 1: found campaign again, as in line 1"),
     (TOP + "masks:\n  near: 5\n  near: 6\n", "line 6, column 3: found near again, as in line 5"),
-    (TOP + "em3d: {n_classes: [2], seeds: 2}\n", "em3d: found at top level; it belongs under runs:"),
+    (
+        TOP + "em3d: {n_classes: [2], seeds: 2}\n",
+        "em3d: found at top level; it belongs under runs:",
+    ),
 ]
 
 
