@@ -1,5 +1,6 @@
 """The campaign's particles, read as its options say."""
 
+from pathlib import Path
 from typing import Any
 
 from emjax.io.particles.particle_set import ParticleSet, read_particles
@@ -15,11 +16,13 @@ def input_particles(config: dict[str, Any]) -> ParticleSet:
         InputError: for the first thing wrong with them.
     """
     som = config["runs"]["som"] or {}
+    # A translation would have to invent the CTF.
+    translated = Path(config["particles"]).suffix in (".cs", ".csg")
     return read_particles(
         config["particles"],
         config["image_root"],
         require_poses=in_3d(config),
-        require_ctf=in_3d(config) or som.get("ctf") != "none",
+        require_ctf=in_3d(config) or som.get("ctf") != "none" or translated,
         on_mixed_optics=config["on_mixed_optics"],
         pixel_size_of=config["check"]["pixel_size"],
     )

@@ -19,7 +19,7 @@ from emjax.io.fields import FIT, SET_ASIDE
 from emjax.io.files import atomic_memmap, open_npy, write_half_precision, write_json, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
-from emjax.io.particles.columns import refined_columns
+from emjax.io.particles.columns import has_poses, refined_columns
 from emjax.io.particles.overlaps import overlapping
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.prepared import ctf_of, groups_of, read_scale
@@ -41,12 +41,18 @@ def prepare_options(params: Any) -> PrepareOptions:
     )
 
 
-def outlier_options(options: dict[str, Any], symmetry: str = "C1") -> OutlierOptions:
-    """Options of the library from those of the configuration."""
+def outlier_options(
+    options: dict[str, Any], table: ParticleSet, symmetry: str = "C1"
+) -> OutlierOptions:
+    """Options of the library from those of the configuration; off for images aligned in 2D.
+
+    These have no map of the volume that they could fit.
+    """
     # YAML reads off as false.
     named = {"auto": AUTO_RATE, "off": 0.0, False: 0.0}
     junk = options["junk"]
     rate = named[junk] if junk in named else junk
+    rate = rate if has_poses(table.source) else 0.0
     return OutlierOptions(rate, options["poses"], symmetry=symmetry)
 
 

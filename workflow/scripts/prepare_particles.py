@@ -27,7 +27,7 @@ with job(snakemake) as work:
         aligned = aligned_images(table, params.scale == "input")
         found = prepare(aligned, options, mask, images, work.progress)
         work.say("looking for particles that fit nothing")
-        found, outliers = leave_out(found, outlier_options(params.outliers), options)
+        found, outliers = leave_out(found, outlier_options(params.outliers, table), options)
         work.say("refining the poses")
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
