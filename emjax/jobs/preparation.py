@@ -11,6 +11,7 @@ from emjax.campaign.folder import PrepareFolder
 from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers, describe_outliers
 from emjax.classify.pose_error import PoseError
 from emjax.classify.pose_refinement import Refinement, describe_poses
+from emjax.errors import InputError
 from emjax.imaging.bad_images import MEASURES, BadImages, say_bad_images
 from emjax.imaging.crop import grid_for
 from emjax.imaging.masks import share_inside
@@ -25,7 +26,8 @@ from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.jobs.prepared import ctf_of, groups_of, read_scale
 from emjax.resolution import resolution_at
 
-LEAST_INSIDE = 0.5  # of the mean map's density, in a solvent mask
+# Of the mean map's density in a solvent mask.
+LEAST_INSIDE, HARDLY_INSIDE = 0.5, 0.1
 
 
 def prepare_options(params: Any) -> PrepareOptions:
@@ -165,10 +167,19 @@ def describe_preparation(
 
 
 def doubts_of_preparation(found: Prepared, solvent: str) -> Iterator[str]:
-    """What the mean map shows to be doubtful in the input; `solvent` is the mask's file."""
+    """What the mean map shows to be doubtful in the input; `solvent` is the mask's file.
+
+    Raises:
+        InputError: where the mask leaves out nearly all of the particle.
+    """
     if found.mask_given:
         mean, voxel_size = found.mean, found.particles.voxel_size
         share = share_inside(mean.solvent_mask, mean.volume, voxel_size)
+        if share < HARDLY_INSIDE:
+            said = f"{solvent}, which holds {share:.0%} of the mean map's density"
+            raise InputError(
+                "config", "masks.solvent", said, "a mask of the particle; auto makes one"
+            )
         if share < LEAST_INSIDE:
             yield (
                 f"{solvent}: holds {share:.0%} of the mean map's density only; it may be of another"

@@ -26,12 +26,12 @@ with job(snakemake) as work:
     with images_file(folder, table, options.filter_resolution, precision) as images:
         aligned = aligned_images(table, params.scale == "input")
         found = prepare(aligned, options, mask, images, work.progress)
+        doubts = list(doubts_of_preparation(found, solvent))
         work.say("looking for particles that fit nothing")
         found, outliers = leave_out(found, outlier_options(params.outliers, table), options)
         work.say("refining the poses")
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
-    doubts = list(doubts_of_preparation(found, solvent))
     write_prepared(folder, found, outliers, poses, table, work.suffixes, doubts)
     for doubt in doubts:
         work.say(f"warning: {doubt}")

@@ -9,12 +9,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from emjax.errors import InputError
 from emjax.io.cryosparc.tables import CsParticles
 from emjax.io.particles.particle_set import ParticleSet
 
 # Of the box's length: nearer particles are one that was picked twice. Boxes are half as much again
 # as the particle, so this is a seventh of it.
 NEAR = 0.1
+FARTHEST = 1e7  # Å, from a micrograph's corner
 # Coordinates of which fewer are distinct were not recorded.
 _DISTINCT = 0.25
 _MICROGRAPH_PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
@@ -53,7 +55,7 @@ def _filaments(particles: ParticleSet) -> Pairs | None:
     if isinstance(source, CsParticles):
         if "filament/filament_uid" not in source:
             return None
-        number = source["filament/filament_uid"]
+        number = _uids(source, "filament/filament_uid")
         keys, known = (number,), number > 0
     else:
         table = source.particles
@@ -66,13 +68,21 @@ def _filaments(particles: ParticleSet) -> Pairs | None:
     return rows[first], rows[second]
 
 
+def _uids(source: CsParticles, name: str) -> np.ndarray:
+    values = source[name]
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        found = f"{values.dtype} of shape {values.shape[1:]}"
+        raise InputError(source.file, name, found, "one whole number per particle")
+    return values
+
+
 def _micrographs(particles: ParticleSet) -> Iterator[np.ndarray]:
     """Micrograph of each particle, where the file says it."""
     source = particles.source
     if particles.micrograph is not None:
         yield particles.micrograph
     elif isinstance(source, CsParticles) and "location/micrograph_uid" in source:
-        yield source["location/micrograph_uid"]
+        yield _uids(source, "location/micrograph_uid")
 
 
 def _near(particles: ParticleSet) -> Iterator[Pairs]:
@@ -81,6 +91,10 @@ def _near(particles: ParticleSet) -> Iterator[Pairs]:
     for micrograph in _micrographs(particles):
         if places is None:
             return
+        if np.abs(places).max() > FARTHEST:
+            row, file = int(np.abs(places).max(1).argmax()), particles.source.file
+            found = f"{np.abs(places[row]).max():g} Å in row {row + 1}"
+            raise InputError(file, "coordinates", found, f"up to {FARTHEST:g} Å")
         number = np.unique(micrograph, return_inverse=True)[1].reshape(-1)
         rows = np.unique(particles.image, return_index=True)[1]
         distinct = len(np.unique(np.column_stack([number, places])[rows].round(2), axis=0))
