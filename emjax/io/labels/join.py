@@ -42,7 +42,7 @@ def join_labels(
 
     Tried in this order, until particles are found: the particles' own keys, image names, image
     names without the folders of their stacks (RELION jobs and CryoSPARC exports move them). Copies
-    of an image (symmetry expansion) are told apart by their poses, whatever their order.
+    of an image (symmetry expansion) are distinguished by their poses, whatever their order.
 
     Args:
         particles: whose order counts.
