@@ -82,7 +82,7 @@ def test_doubts_of_the_input_stand_on_the_reports_first_page(place: Place):
     with mrcfile.open(stack, "r+", permissive=True) as mrc:
         mrc.voxel_size = 3.0
     mask = np.zeros((48, 48, 48), np.float32)
-    mask[8:23, 8:40, 8:40] = 1
+    mask[8:21, 8:40, 8:40] = 1
     with mrcfile.new(place.folder / "mask.mrc", mask) as mrc:
         mrc.voxel_size = 6.0
     run(place, tiny_config(masks={"solvent": "mask.mrc"}, export=[]))
