@@ -4,13 +4,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
-from emjax.campaign.lock import any_started
+from emjax.campaign.environment import check_home
+from emjax.campaign.lock import lock_times
 from emjax.campaign.shipped import shipped
 from emjax.errors import InputError
 
@@ -53,7 +53,7 @@ def run_snakemake(command: Sequence[str]) -> int:
 
     Ctrl-C reaches Snakemake by itself, SIGTERM is handed on; it stops its jobs, and is waited for.
     """
-    process, stopped, start = None, False, time.time()
+    process, stopped, before_start = None, False, lock_times()
 
     def hand_on(number: int, _: object) -> None:
         nonlocal stopped
@@ -62,6 +62,7 @@ def run_snakemake(command: Sequence[str]) -> int:
         if process is not None and number == signal.SIGTERM:
             process.terminate()
 
+    check_home()
     before = {n: signal.signal(n, hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         process = subprocess.Popen(command)
@@ -70,7 +71,7 @@ def run_snakemake(command: Sequence[str]) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     silent = "all" in command and not {"--dry-run", "--dryrun", "-n"} & set(command)
-    if code > 0 and silent and not stopped and not any_started(start):
+    if code > 0 and silent and not stopped and lock_times() == before_start:
         if reason := _unsaid(command):
             print(f"error: {reason}", file=sys.stderr)
     return code if code >= 0 else 128 - code

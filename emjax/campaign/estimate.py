@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from emjax.campaign.costs import Facts, memory_mb, minutes
+from emjax.campaign.input import input_particles
 from emjax.campaign.job import duration
 from emjax.campaign.methods import long_jobs
 from emjax.imaging.crop import filter_radius
-from emjax.io.particles.particle_set import read_particles
 
 CORES = 2
 # Seconds to start a job: Snakemake, Python, compiled code; measured on the demo's and the
@@ -26,9 +26,7 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
     Raises:
         ValueError: where the particles cannot be read, or not filtered at this resolution.
     """
-    particles = read_particles(
-        config["particles"], config["image_root"], on_mixed_optics=config["on_mixed_optics"]
-    )
+    particles = input_particles(config)
     box, pixel = particles.box_size, particles.pixel_size
     facts = Facts(particles.n, box, filter_radius(box, pixel, config["filter_resolution"]))
     disk = facts.images_mb / (2 if config["image_precision"] == "float16" else 1)

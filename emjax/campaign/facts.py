@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from emjax.campaign.costs import Facts
@@ -24,6 +25,7 @@ class PreparedFacts:
     particles: str
     checksum: str  # SHA-256 of the particle file
     emjax_version: str
+    doubts: Sequence[str] = ()  # of the input, a sentence each, for the report
 
     @classmethod
     def read(cls, path: str | Path) -> "PreparedFacts":

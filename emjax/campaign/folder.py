@@ -71,7 +71,7 @@ class PrepareFolder(Folder):
     noise = File("noise.tsv")  # power by optics group and shell
     outliers = File("outliers.json")  # how many fit no map, and what their scores mean
     poses = File("poses.json")  # how far off they were, and how far they were moved
-    doubts = File("doubts.json")  # sentences on what may be wrong with the input
+    doubts = File("doubts.json")  # of the input, as the mean map shows them
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property

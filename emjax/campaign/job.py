@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from emjax.campaign.environment import clock_doubt, no_device
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.settings import particle_suffixes
 from emjax.errors import OptionError
@@ -146,6 +147,9 @@ def job(snakemake: Any) -> Iterator[Job]:
     start = time.monotonic()
     shown = warnings.showwarning
     finished = False
+    log.touch()
+    if doubt := clock_doubt(log):
+        work.say(f"warning: {doubt}")
     warnings.showwarning = lambda message, *_, **__: work.say(f"warning: {message}")
     try:
         with work.heartbeat():
@@ -186,6 +190,8 @@ def _one_line(error: BaseException, work: Job) -> str:
     source = os.environ.get("EMJAX_CONFIG", "config")
     if isinstance(error, OptionError):
         error = error.at(source, _section(error.option, work))
+    if not isinstance(error, ValueError) and (said := no_device()):
+        return said
     text = " ".join(str(error).split())
     if text.startswith("config: "):
         text = source + text.removeprefix("config")

@@ -14,12 +14,9 @@ from jsonschema.exceptions import ValidationError
 
 from emjax.campaign.methods import METHODS
 from emjax.campaign.shipped import shipped
+from emjax.campaign.yaml_file import ConfigError, read_yaml
 
 SCHEMA = shipped("schemas/config.schema.yaml")
-
-
-class ConfigError(ValueError):
-    """One line: file, option, what was found and what would be right."""
 
 
 def load_schema() -> dict[str, Any]:
@@ -34,29 +31,11 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: where there is no such file, it is no YAML, or an option is wrong.
     """
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        found = _trouble(error)
-        message = f"{path}: found {found} (from {Path.cwd()}), expected the YAML file of a campaign"
-        raise ConfigError(message) from None
+    config = read_yaml(path)
     if not isinstance(config, dict):
         found = "an empty file" if config is None else _shorten(config)
         raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
     return complete(config, str(path))
-
-
-def _trouble(error: Exception) -> str:
-    """What is wrong with a file, in one line."""
-    if isinstance(error, OSError):
-        return str(error.strerror).lower()
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return " ".join(str(error).split())
-    problem = getattr(error, "problem", "")
-    if "'\\t'" in problem:
-        problem = "a tab, where YAML wants blanks"
-    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def complete(config: Any, source: str = "config") -> dict[str, Any]:
@@ -135,7 +114,7 @@ def _describe(error: ValidationError) -> str:
         unknown = next(key for key in error.instance if key not in known)  # type: ignore[union-attr]
         near = difflib.get_close_matches(str(unknown), known, 1, 0.5)
         if not error.absolute_path and unknown in known["runs"]["properties"]:
-            return f"{unknown}: found at top level, expected below runs:"
+            return f"{unknown}: found at top level; it belongs under runs:"
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"{_place([*error.absolute_path, unknown])}: unknown option; {hint}"
     if error.validator == "required":

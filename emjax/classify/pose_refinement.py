@@ -123,8 +123,8 @@ def find_width(
     prepared: Prepared, blocks: np.ndarray | None = None
 ) -> tuple[PoseError | None, Interval]:
     """Widths of the pose error by marginal likelihood, None where exact poses are as probable."""
-    # Copies of an image have its noise in common.
-    blocks = prepared.identity if blocks is None else blocks
+    # Images that overlap have noise in common.
+    blocks = prepared.overlap if blocks is None else blocks
     used = np.flatnonzero(prepared.particles.weight > 0)
     # Evenly over the set: two numbers need no more.
     used = used[:: max(1, len(used) // WIDTH_PARTICLES)]

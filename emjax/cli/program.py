@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from emjax.campaign.environment import check_packages
 from emjax.cli import campaigns, completion, files
 
 DESCRIPTION = """\
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            check_packages()
             return options.run(options) or 0
         except BrokenPipeError:
             # The reader of a pipe has seen enough.

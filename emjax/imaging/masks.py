@@ -80,6 +80,27 @@ def solvent_mask(
     return soft_edge(distance, near, far) * round_mask
 
 
+def share_inside(
+    mask: Float[np.ndarray, "d d d"],
+    mean_map: Float[np.ndarray, "d d d"],
+    voxel_size: float,
+    threshold: float = 0.2,
+) -> float:
+    """Share of a map's density above a threshold that a mask holds, 0 … 1.
+
+    Args:
+        mask: 1 in the particle.
+        mean_map: map whose particle is white, low-passed here.
+        voxel_size: Å.
+        threshold: fraction of the map's highest density.
+    """
+    smooth = ndimage.gaussian_filter(mean_map, OUTLINE / voxel_size, mode="constant")
+    smooth = smooth * sphere(mean_map.shape[0])
+    density = np.where(smooth > threshold * np.percentile(smooth, 99.95), smooth, 0)
+    total = float(density.sum())
+    return float((density * (mask > 0.5)).sum()) / total if total > 0 else 0.0
+
+
 def resample_mask(mask: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:
     """Resample a mask to another box of the same extent, values kept in 0..1."""
     if mask.shape[0] == box_size:

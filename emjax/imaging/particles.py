@@ -208,29 +208,29 @@ def cropped_particles(
 
 
 def split_halves(
-    half: Int[np.ndarray, " n"], identity: np.ndarray, seed: int
+    half: Int[np.ndarray, " n"], overlap: np.ndarray, seed: int
 ) -> Int[np.ndarray, " n"]:
-    """Half-set 1 or 2 of each particle; those given are kept.
+    """Half-set 1 or 2 of each particle; those given are kept where they can be.
 
-    Copies of one image (symmetry expansion) come into one half.
+    Images that overlap (copies, duplicated picks, segments of a filament) come into one half; it
+    is drawn where the given ones contradict each other.
 
     Args:
         half: 1 or 2, 0 where unknown.
-        identity: key of the image of each particle.
+        overlap: the same key for images that overlap.
         seed: of the random split.
 
     Raises:
         InputError: where a half-set stays empty.
     """
-    unique, of_image = np.unique(identity, return_inverse=True)
+    unique, of_image = np.unique(overlap, return_inverse=True)
     draw = np.random.default_rng(seed).permutation(len(unique)) % 2 + 1
     # Where a copy has a half, its siblings follow.
-    known = np.zeros(len(unique), np.int8)
-    np.maximum.at(known, of_image, half)
-    result = np.where(known > 0, known, draw)[of_image].astype(np.int8)
+    known = [np.bincount(of_image[half == h], minlength=len(unique)) > 0 for h in (1, 2)]
+    result = np.select([known[0] & ~known[1], known[1] & ~known[0]], [1, 2], draw)
+    result = result[of_image].astype(np.int8)
     for h in (1, 2):
         if not np.any(result == h):
-            raise InputError(
-                place=f"half-set {h}", found="no particle", expected="at least one image"
-            )
+            found = f"no particle ({len(unique)} of {len(half)} images do not overlap)"
+            raise InputError(place=f"half-set {h}", found=found, expected="at least one image")
     return result

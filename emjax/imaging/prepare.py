@@ -39,7 +39,8 @@ class AlignedImages:
     pixel_size: float  # Å
     group: Int[np.ndarray, " n"] | None = None  # of common noise, 0-based; None, one group
     half: Int[np.ndarray, " n"] | None = None  # 1 or 2, 0 where unknown; None, all unknown
-    identity: np.ndarray | None = None  # keys of what stays in one half-set; None, each particle
+    identity: np.ndarray | None = None  # key of the image; None, each particle has its own
+    overlap: np.ndarray | None = None  # key of what stays in one half-set; None, the image
     scale: Float[np.ndarray, " n"] | None = None  # for `scale: input`
     name: Callable[[int], str] = lambda row: f"image of particle {row + 1}"  # for messages
     undo: Undo = lambda rows, images: images  # what no CTF describes, as `Distortions` does
@@ -102,6 +103,7 @@ class Prepared:
     image_power: Float[np.ndarray, "g s"]  # of the images by group and shell, up to Nyquist
     bad_images: BadImages  # left out: of weight 0, their pixels zero
     identity: Int[np.ndarray, " n"]  # of the image: copies of one have the same
+    overlap: Int[np.ndarray, " n"]  # the same for images with noise in common
     mask_given: bool = False  # whether the solvent mask stays as it is
 
     @property
@@ -136,11 +138,12 @@ def prepare(
     n, box_size, pixel_size = images.n, images.box_size, images.pixel_size
     grid = grid_for(box_size, pixel_size, options.filter_resolution)
     group = np.zeros(n, np.int32) if images.group is None else images.group
-    half = split_halves(
-        np.zeros(n, np.int8) if images.half is None else images.half,
-        np.arange(n) if images.identity is None else images.identity,
-        options.split_seed,
-    )
+    known = np.arange(n) if images.identity is None else images.identity
+    identity = np.unique(known, return_inverse=True)[1]
+    overlap = identity if images.overlap is None else images.overlap
+    overlap = np.unique(overlap, return_inverse=True)[1]
+    given = np.zeros(n, np.int8) if images.half is None else images.half
+    half = split_halves(given, overlap, options.split_seed)
     out = np.empty((n, len(grid.kx)), np.complex64) if out is None else out
     where = images.shifts, group, pixel_size, grid
     power, bad = crop_images(images.read, *where, out, progress, images.undo)
@@ -162,9 +165,8 @@ def prepare(
     support = None if mask is None else resample_mask(mask, grid.box_size)
     particles, mean = estimate(cropped, power, options, support)
     particles = replace(particles, scale=np.where(weight > 0, particles.scale, np.float32(1)))
-    known = np.arange(n) if images.identity is None else images.identity
-    identity = np.unique(known, return_inverse=True)[1]
-    return Prepared(particles, mean, images.shifts, power, bad, identity, support is not None)
+    keys = identity, overlap
+    return Prepared(particles, mean, images.shifts, power, bad, *keys, support is not None)
 
 
 def estimate(

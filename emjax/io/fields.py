@@ -273,6 +273,12 @@ CTF = tuple(
 )
 
 
+def neutral_ctf(n: int) -> dict[str, np.ndarray]:
+    """CTF parameters of n images for which it is 1 at all frequencies."""
+    known = {"voltage": 300.0, "amplitude_contrast": 1.0}
+    return {f.name: np.full(n, known.get(f.name, f.absent or 0.0)) for f in CTF}
+
+
 def star_columns(name: str) -> StarColumns:
     """The row's columns in STAR files."""
     columns = FIELDS[name].star

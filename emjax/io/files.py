@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,10 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
+
+# What file systems answer that have no shared maps, and no fsync of folders.
+_NO_MAPS = (errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES)
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield beside
         _sync(beside)
         os.replace(beside, path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         expected = "a writable folder with free space"
         raise InputError(path, "writing", reason_of(error), expected) from error
@@ -58,21 +64,40 @@ def remove_unfinished(path: Path) -> None:
 
 
 @contextmanager
-def atomic_memmap(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.memmap]:
+def atomic_memmap(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """An array to fill, larger than memory if need be, that becomes a whole `.npy` file.
 
-    Its space is taken at once: on a disk that fills up later, a mapped page kills the process.
+    Its space is taken at once: on a disk that fills up later, a mapped page kills the process. A
+    file system without shared maps has it in memory until the end.
 
     Raises:
         InputError: as `atomic_path`.
     """
     with atomic_path(path) as beside:
-        array = np.lib.format.open_memmap(beside, "w+", dtype, shape)
+        try:
+            array = np.lib.format.open_memmap(beside, "w+", dtype, shape)
+        except OSError as error:
+            if error.errno not in _NO_MAPS:
+                raise
+            yield from _in_memory(beside, dtype, shape)
+            return
         if hasattr(os, "posix_fallocate"):  # macOS has none
             with beside.open("r+b") as stream:
                 os.posix_fallocate(stream.fileno(), 0, beside.stat().st_size)
         yield array
         array.flush()
+
+
+def _in_memory(path: Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    array = np.zeros(shape, dtype)
+    warnings.warn(
+        f"{path.parent}: its file system has no shared memory maps; {array.nbytes / 1e6:.0f} MB are"
+        " held in memory (a folder on another file system spares them)",
+        stacklevel=4,
+    )
+    yield array
+    with path.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
 
 
 def write_half_precision(path: str | Path, images: np.ndarray) -> None:
@@ -86,6 +111,15 @@ def write_half_precision(path: str | Path, images: np.ndarray) -> None:
     with atomic_memmap(path, np.float16, pairs.shape) as out, np.errstate(over="raise"):
         for start in range(0, len(pairs), 1000):
             out[start : start + 1000] = pairs[start : start + 1000]
+
+
+def _sync_folder(path: Path) -> None:
+    """The file is whole and has its name; some file systems keep no folder on request."""
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno in _LOST:
+            raise
 
 
 def _sync(path: Path) -> None:
@@ -184,6 +218,72 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # NumPy, zipfile, zlib, ast and tokenize each raise their own
         raise InputError(path, None, reason_of(error), "a .npz file of numbers or text") from error
+
+
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"PK\x03\x04": ("zip", "unzip"),
+}
+
+
+def refuse_compressed(path: str | Path, start: bytes) -> None:
+    """Name a compressed file, which no reader here opens.
+
+    Args:
+        path: of the file.
+        start: its first bytes.
+
+    Raises:
+        InputError: where it is compressed.
+    """
+    for magic, (kind, program) in _COMPRESSED.items():
+        if start.startswith(magic):
+            expected = f"the file itself; {program} it, and name what that leaves"
+            raise InputError(path, None, f"a file compressed with {kind}", expected)
+
+
+def map_array(path: str | Path, dtype: np.dtype, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Part of a file as a read-only array, mapped where the file system can, else read.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where the file is shorter.
+    """
+    # Network and user-space file systems without shared maps often have private ones.
+    for mode in ("r", "c"):
+        try:
+            array = np.memmap(path, dtype, mode, offset, shape)
+        except OSError as error:
+            if error.errno not in _NO_MAPS:
+                raise
+        else:
+            array.flags.writeable = False
+            return array
+    count = int(np.prod(shape))
+    return np.fromfile(path, dtype, count, offset=offset).reshape(shape)
+
+
+def open_npy(path: str | Path) -> np.ndarray:
+    """An array of a `.npy` file, mapped where the file system can, else read.
+
+    Raises:
+        InputError: as `read_npy`.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            if version != (1, 0):
+                return read_npy(path)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+            offset = stream.tell()
+        if fortran or dtype.hasobject:
+            return read_npy(path)
+        return map_array(path, dtype, offset, shape)
+    except (OSError, ValueError) as error:
+        raise InputError(path, None, reason_of(error), "a .npy file of numbers or text") from error
 
 
 def reason_of(error: Exception) -> str:

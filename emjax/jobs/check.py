@@ -1,21 +1,32 @@
 """All input read once, before anything is computed: what is wrong in one line, what is doubtful."""
 
 import hashlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from emjax.campaign.environment import check_jax_flags
 from emjax.campaign.facts import PreparedFacts
+from emjax.campaign.input import in_3d, input_particles
 from emjax.campaign.job import not_there
 from emjax.campaign.methods import METHODS
 from emjax.errors import InputError
 from emjax.io.labels.join import join_labels
 from emjax.io.mrc.volume import read_volume
-from emjax.io.particles.particle_set import ParticleSet, read_particles
-from emjax.io.particles.plausible import check_mask, check_particles, doubts, doubts_of_mask
+from emjax.io.particles.particle_set import ParticleSet
+from emjax.io.particles.plausible import (
+    check_mask,
+    check_particles,
+    check_solvent_mask,
+    doubts,
+    doubts_of_mask,
+    doubts_of_voxels,
+)
 from emjax.io.particles.scales import given_scales
+from emjax.jobs.views import check_views, doubts_of_views
 
 Config = dict[str, Any]
 
@@ -34,27 +45,33 @@ def check_campaign(config: Config, say: Callable[[str], None], version: str) -> 
     source = Path(config["particles"])
     if not source.exists():
         raise InputError("config", "particles", not_there(source), "a particle file")
-    particles = read_particles(
-        source,
-        config["image_root"],
-        on_mixed_optics=config["on_mixed_optics"],
-        ctf_in_images=config["ctf_in_images"],
-    )
-    if config["scale"] == "input":
-        given_scales(particles)
-    _check_masks(config, particles, say)
-    _check_starts(config, particles.box_size)
-    check_particles(source, particles)
-    for doubt in doubts(source, particles, config["runs"]):
+    check_jax_flags()
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always", UserWarning)
+        particles = input_particles(config)
+        if config["scale"] == "input":
+            given_scales(particles)
+        check_particles(source, particles)
+        found.extend(_check_masks(config, particles))
+        found.extend(_check_starts(config, particles))
+        found.extend(doubts(source, particles, config["runs"]))
+        for method in METHODS.values():
+            for error in method.check(config, particles.n):
+                raise error
+        _check_external(config, particles)
+        radius = _radius(config, particles)
+        if in_3d(config):
+            check_views(source, particles)
+            symmetry, resolution = config["symmetry"], config["filter_resolution"]
+            found.extend(doubts_of_views(source, particles, radius, symmetry, resolution))
+    found = list(dict.fromkeys([*(str(warning.message) for warning in shown), *found]))
+    for doubt in found:
         say(f"warning: {doubt}")
-    for method in METHODS.values():
-        for error in method.check(config, particles.n):
-            raise error
-    _check_external(config, particles)
-    return _facts(config, particles, version)
+    return _facts(config, particles, radius, version, found)
 
 
-def _check_masks(config: Config, particles: ParticleSet, say: Callable[[str], None]) -> None:
+def _check_masks(config: Config, particles: ParticleSet) -> Iterator[str]:
     for name in ("solvent", "focus"):
         path = config["masks"][name]
         if path in (None, "auto"):
@@ -63,18 +80,22 @@ def _check_masks(config: Config, particles: ParticleSet, say: Callable[[str], No
             raise InputError("config", f"masks.{name}", not_there(path), "a map file")
         mask, voxel_size = read_volume(path, particles.box_size)
         check_mask(path, mask)
-        for doubt in doubts_of_mask(path, voxel_size, particles.pixel_size):
-            say(f"warning: {doubt}")
+        if name == "solvent":
+            check_solvent_mask(path, mask)
+        yield from doubts_of_mask(path, mask)
+        yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
 
 
-def _check_starts(config: Config, box_size: int) -> None:
+def _check_starts(config: Config, particles: ParticleSet) -> Iterator[str]:
     for method in METHODS.values():
         maps: dict[str, list[np.ndarray]] = {}
         for option, path in method.starts(config):
             if not Path(path).exists():
                 raise InputError("config", option, not_there(path), "a file")
             if Path(path).suffix not in (".cs", ".csg"):
-                maps.setdefault(option, []).append(read_volume(path, box_size)[0])
+                volume, voxel_size = read_volume(path, particles.box_size)
+                yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
+                maps.setdefault(option, []).append(volume)
         for option, (first, *others) in maps.items():
             if others and all(np.array_equal(first, other) for other in others):
                 raise InputError("config", option, "identical maps", "maps that differ")
@@ -89,18 +110,27 @@ def _check_external(config: Config, particles: ParticleSet) -> None:
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
 
-def _facts(config: Config, particles: ParticleSet, version: str) -> PreparedFacts:
+def _radius(config: Config, particles: ParticleSet) -> int:
+    """Fourier pixels up to the filter resolution."""
     # Cropping needs JAX, which reading does without.
     from emjax.classify.em3d.coarse import start_radius
     from emjax.classify.operators.passes import lowest_frequency
     from emjax.imaging.crop import filter_radius
-    from emjax.imaging.grids import cropped_box_size
 
     extent = particles.box_size * particles.pixel_size
     radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
     if options := METHODS["em3d"].options(config):
         lowest = lowest_frequency(options["highpass_resolution"], extent, radius)
         start_radius(options["start_resolution"], extent, radius, lowest)
+    return radius
+
+
+def _facts(
+    config: Config, particles: ParticleSet, radius: int, version: str, found: list[str]
+) -> PreparedFacts:
+    from emjax.imaging.grids import cropped_box_size
+
+    extent = particles.box_size * particles.pixel_size
     cropped = cropped_box_size(radius)
     return PreparedFacts(
         n_particles=particles.n,
@@ -115,4 +145,5 @@ def _facts(config: Config, particles: ParticleSet, version: str) -> PreparedFact
         particles=str(config["particles"]),
         checksum=hashlib.sha256(Path(particles.source.file).read_bytes()).hexdigest(),
         emjax_version=version,
+        doubts=found,
     )

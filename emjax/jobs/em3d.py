@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
 from emjax.classify.classification import Classification
+from emjax.classify.em3d.given import ANTICORRELATED, HARDLY, correlations, fit_scale
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
+from emjax.errors import InputError
 from emjax.imaging.grids import resample
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.checkpoint import Checkpoint, fingerprint
@@ -33,12 +36,31 @@ def read_scene(prepared: Prepared, focus: str | None) -> Scene:
 
 
 def first_maps(
-    runs: Sequence[Run], paths: Sequence[str], box_size: int
+    runs: Sequence[Run], paths: Sequence[str], prepared: Prepared
 ) -> dict[Run, np.ndarray] | None:
-    """The user's maps on the cropped box, the same for every run; None where there are none."""
+    """The user's maps on the cropped box and the mean map's scale, the same for every run.
+
+    None where there are none.
+
+    Raises:
+        InputError: where a map is anticorrelated with the mean map.
+    """
     if not paths:
         return None
-    return dict.fromkeys(runs, np.stack([resample(read_volume(p)[0], box_size) for p in paths]))
+    box_size, mean, mask = prepared.particles.box_size, prepared.mean_map, prepared.solvent_mask
+    volumes = np.stack([resample(read_volume(p)[0], box_size) for p in paths])
+    for path, correlation in zip(paths, correlations(volumes, mean, mask), strict=True):
+        found = f"{path}, whose correlation with the mean map is {correlation:.2f}"
+        if correlation < ANTICORRELATED:
+            expected = "white particles at the particles' orientations; invert the map"
+            raise InputError("config", "runs.em3d.initial_maps", found, expected)
+        if correlation < HARDLY:
+            warnings.warn(
+                f"runs.em3d.initial_maps: {found}: other particles, or another orientation, centre"
+                " or hand",
+                stacklevel=2,
+            )
+    return dict.fromkeys(runs, fit_scale(volumes, mean, mask))
 
 
 def shared_warnings(names: Sequence[RunName], results: Sequence[Classification]) -> Iterator[str]:
@@ -66,7 +88,7 @@ class Em3dBatch:
         self.options = em3d_options(params.options)
         self.scene = read_scene(prepared, params.focus)
         maps = params.options["initial_maps"]
-        self.first_maps = first_maps(self.runs, maps, prepared.particles.box_size)
+        self.first_maps = first_maps(self.runs, maps, prepared)
         self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
         self._iterations = Iterations(work.checkpoint, prepared)
         self.resume = self.checkpoint.load()

@@ -1,5 +1,6 @@
 """The consensus of a finished campaign, for other programs."""
 
+import warnings
 from pathlib import Path
 
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder
@@ -7,7 +8,7 @@ from emjax.errors import InputError
 from emjax.io.export.classes import ExportedClass, find_class
 from emjax.io.export.programs import FORMATS
 from emjax.io.export.results import export_results
-from emjax.io.particles.columns import set_aside
+from emjax.io.particles.columns import has_ctf, set_aside
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.particles.poses import with_poses
 from emjax.jobs.prepared import poses_of, read_unchecked
@@ -61,4 +62,10 @@ def export_consensus(
     if refined:
         taking_part = set_aside(table.source) == "none"
         particles = with_poses(particles, *poses_of(table), taking_part)
+    if "cryosparc" in formats and not has_ctf(particles.source):
+        formats = tuple(name for name in formats if name != "cryosparc")
+        warnings.warn(
+            f"{particles.source.file}: no defocus, which CryoSPARC's files have; none are written",
+            stacklevel=2,
+        )
     return export_results(folder.export, consensus.particles.star, classes, particles, formats)

@@ -11,19 +11,25 @@ from emjax.campaign.folder import PrepareFolder
 from emjax.classify.outliers import AUTO_RATE, OutlierOptions, Outliers, describe_outliers
 from emjax.classify.pose_error import PoseError
 from emjax.classify.pose_refinement import Refinement, describe_poses
+from emjax.errors import InputError
 from emjax.imaging.bad_images import MEASURES, BadImages, say_bad_images
 from emjax.imaging.crop import grid_for
+from emjax.imaging.masks import share_inside
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions
 from emjax.io.fields import FIT, SET_ASIDE
-from emjax.io.files import atomic_memmap, write_half_precision, write_json, write_tsv
+from emjax.io.files import atomic_memmap, open_npy, write_half_precision, write_json, write_tsv
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import write_volume
-from emjax.io.particles.columns import refined_columns
+from emjax.io.particles.columns import has_poses, refined_columns
+from emjax.io.particles.overlaps import overlapping
 from emjax.io.particles.particle_set import ParticleSet, write_particles
 from emjax.io.particles.scales import given_scales
 from emjax.jobs.optics import describe_optics
 from emjax.jobs.prepared import distortions_of, groups_of
 from emjax.resolution import resolution_at
+
+# Of the mean map's density in a solvent mask.
+LEAST_INSIDE, HARDLY_INSIDE = 0.5, 0.1
 
 
 def prepare_options(params: Any) -> PrepareOptions:
@@ -39,12 +45,18 @@ def prepare_options(params: Any) -> PrepareOptions:
     )
 
 
-def outlier_options(options: dict[str, Any], symmetry: str = "C1") -> OutlierOptions:
-    """Options of the library from those of the configuration."""
+def outlier_options(
+    options: dict[str, Any], table: ParticleSet, symmetry: str = "C1"
+) -> OutlierOptions:
+    """Options of the library from those of the configuration; off for images aligned in 2D.
+
+    These have no map of the volume that they could fit.
+    """
     # YAML reads off as false.
     named = {"auto": AUTO_RATE, "off": 0.0, False: 0.0}
     junk = options["junk"]
     rate = named[junk] if junk in named else junk
+    rate = rate if has_poses(table.source) else 0.0
     return OutlierOptions(rate, options["poses"], symmetry=symmetry)
 
 
@@ -71,6 +83,7 @@ def aligned_images(table: ParticleSet, given_scale: bool = False) -> AlignedImag
         groups_of(table),
         table.half,
         table.image,
+        overlapping(table),
         given_scales(table) if given_scale else None,
         table.image_name,
         **plain,
@@ -88,7 +101,7 @@ def images_file(
     with atomic_memmap(full, np.complex64, (table.n, len(grid.kx))) as images:
         yield images
     if narrow:
-        write_half_precision(folder.images, np.load(full, mmap_mode="r", allow_pickle=False))
+        write_half_precision(folder.images, open_npy(full))
         full.unlink()
 
 
@@ -138,6 +151,11 @@ def describe_preparation(
     if bad := found.bad_images:
         said = say_bad_images(bad, table.image_name)
         yield f"{len(bad)} of {table.n} images left out: {said}; listed in {folder.bad_images}"
+    if redrawn := int((found.particles.half != table.half)[table.half > 0].sum()):
+        yield (
+            f"half-sets of {redrawn} particles drawn anew (split_seed): the file's random subsets"
+            " put images that overlap (copies, duplicated picks, segments of a filament) into both"
+        )
     if missing := int((table.half == 0).sum()):
         yield (
             f"half-sets of {missing} particles drawn at random (split_seed): their file has no"
@@ -152,6 +170,27 @@ def describe_preparation(
     # Shells beyond the filter are filled in part only.
     better = " or better" if resolution < finest else ""
     yield f"mean map at {max(resolution, finest):.1f} Å{better}"
+
+
+def doubts_of_preparation(found: Prepared, solvent: str) -> Iterator[str]:
+    """What the mean map shows to be doubtful in the input; `solvent` is the mask's file.
+
+    Raises:
+        InputError: where the mask leaves out nearly all of the particle.
+    """
+    if found.mask_given:
+        mean, voxel_size = found.mean, found.particles.voxel_size
+        share = share_inside(mean.solvent_mask, mean.volume, voxel_size)
+        if share < HARDLY_INSIDE:
+            said = f"{solvent}, which holds {share:.0%} of the mean map's density"
+            raise InputError(
+                "config", "masks.solvent", said, "a mask of the particle; auto makes one"
+            )
+        if share < LEAST_INSIDE:
+            yield (
+                f"{solvent}: holds {share:.0%} of the mean map's density only; it may be of another"
+                " voxel size, centre or contrast (masks.solvent: auto makes one)"
+            )
 
 
 def bad_images_table(bad: BadImages, name: Callable[[int], str]) -> pd.DataFrame:

@@ -13,9 +13,10 @@ from emjax.imaging.distortions import Distortions
 from emjax.imaging.masks import resample_mask
 from emjax.imaging.particles import Particles, cropped_particles
 from emjax.imaging.prepare import MeanMap
-from emjax.io.files import read_tsv
+from emjax.io.files import open_npy, read_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.columns import refined_poses, set_aside
+from emjax.io.particles.overlaps import overlapping
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 
@@ -48,9 +49,9 @@ class Prepared:
         return MeanMap(self.mean_map, (first, second), no_fsc, self.solvent_mask)
 
     @property
-    def micrographs(self) -> np.ndarray | None:
-        """Micrograph of each particle, which held-out evidence keeps whole."""
-        return micrographs_of(self.table)
+    def blocks(self) -> np.ndarray | None:
+        """Of each particle: what held-out evidence keeps whole."""
+        return blocks_of(self.table)
 
     def for_everyone(self, values: np.ndarray, absent: float) -> np.ndarray:
         """Values of the particles that take part as rows of the input; `absent` in the others."""
@@ -81,7 +82,7 @@ def read_prepared(folder: PrepareFolder, everyone: bool = False) -> Prepared:
         InputError: where table and images are not of the same number of particles.
     """
     facts, table = PreparedFacts.read(folder.facts), read_table(folder)
-    images = np.load(folder.images, mmap_mode="r", allow_pickle=False)
+    images = open_npy(folder.images)
     if len(images) != table.n:
         raise InputError(
             place=str(folder.images),
@@ -114,12 +115,22 @@ def poses_of(particles: ParticleSet) -> tuple[np.ndarray, np.ndarray]:
     return refined_poses(particles.source) or given  # type: ignore[arg-type]
 
 
-def micrographs_of(particles: ParticleSet) -> np.ndarray | None:
-    """Micrograph of each particle; None where a half-set has no two, so cannot be divided."""
+def blocks_of(particles: ParticleSet) -> np.ndarray | None:
+    """Micrograph of each particle, else the images that overlap with it.
+
+    None where a half-set has no two, so cannot be divided, or no images overlap.
+    """
     names, half = particles.micrograph, particles.half
-    if names is None or any(len(set(names[half == h])) < 2 for h in (1, 2)):
-        return None
-    return names
+    if names is not None and _divisible(names, half):
+        return names
+    overlap = overlapping(particles)
+    together = len(np.unique(overlap)) < particles.n and _divisible(overlap, half)
+    return overlap.astype(str) if together else None
+
+
+def _divisible(blocks: np.ndarray, half: np.ndarray) -> bool:
+    """Whether each half-set has two or more blocks."""
+    return all(len(np.unique(blocks[half == h])) > 1 for h in (1, 2))
 
 
 def ctf_of(particles: ParticleSet) -> CTF:
@@ -153,8 +164,8 @@ def groups_of(particles: ParticleSet) -> np.ndarray:
 
 
 def read_unchecked(path: str | Path) -> ParticleSet:
-    """A particle file without looking at its images."""
-    return read_particles(path, check_images=False, on_mixed_optics="resample")
+    """A particle file that was checked, without looking at its images."""
+    return read_particles(path, check_images=False, require_poses=False, require_ctf=False)
 
 
 def read_table(folder: PrepareFolder) -> ParticleSet:

@@ -37,7 +37,7 @@ from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import Particles
 from emjax.io.cryosparc.coordinates import read_coordinates
-from emjax.io.files import read_json, write_npy, write_tsv
+from emjax.io.files import open_npy, read_json, write_npy, write_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.prepared import Prepared, read_prepared
 
@@ -85,7 +85,7 @@ def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
     """What `fit_subspace` left."""
     volumes = jnp.asarray(np.load(folder.basis, allow_pickle=False))
     basis = Basis(volumes[0], volumes[1:])
-    features = np.load(folder.statistics, mmap_mode="r", allow_pickle=False)
+    features = open_npy(folder.statistics)
     return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
 
 
@@ -126,7 +126,7 @@ def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float)
     basis, statistics = read_basis(method)
     features = np.load(method.held_out, mmap_mode="r", allow_pickle=False)
     unseen = Statistics(features, np.zeros(len(features)), count_components(features))
-    held_out = HeldOut(unseen, prepared.table.half, confirmed, prepared.micrographs)
+    held_out = HeldOut(unseen, prepared.table.half, confirmed, prepared.blocks)
 
     def full(rows: np.ndarray) -> Polishing:
         particles, mask = prepared.particles.subset(rows), prepared.mask(focus)

@@ -11,7 +11,7 @@ import pandas as pd
 from emjax.campaign.folder import CampaignFolder
 from emjax.consensus.traces import read_traces
 from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE, SET_ASIDE
-from emjax.io.files import read_json, read_tsv
+from emjax.io.files import open_npy, read_json, read_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.star.tables import StarTable, read_star
 from emjax.report.methods import JUDGED
@@ -55,17 +55,11 @@ class Campaign:
 
     def array(self, path: Path) -> np.ndarray | None:
         """An array, mapped rather than loaded."""
-        return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+        return open_npy(path) if path.exists() else None
 
     def volume(self, path: Path) -> tuple[np.ndarray, float] | None:
         """A map and its voxel size in Å."""
         return read_volume(path) if path.exists() else None
-
-    @property
-    def doubts_of_input(self) -> list[str]:
-        """What the preparation found doubtful about images and optics."""
-        path = self.folder.prepare.doubts
-        return read_json(path) if path.exists() else []
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -180,6 +174,11 @@ class Campaign:
     def preparation(self) -> dict[str, Any]:
         """What the preparation found."""
         return self.json(self.folder.prepare.facts)
+
+    @cached_property
+    def input_doubts(self) -> list[str]:
+        """What the check of the input, and the preparation, doubt."""
+        return [*self.preparation.get("doubts", []), *self.json(self.folder.prepare.doubts)]
 
     @cached_property
     def judged_by_mean(self) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def doubts(campaign: Campaign, flagged: pd.DataFrame, nothing: bool) -> Iterator
         flagged: rows of confounders.tsv that deserve a warning.
         nothing: whether no classes were found: what single runs say is then noise.
     """
-    yield from (f"{doubt[0].upper()}{doubt[1:]}." for doubt in campaign.doubts_of_input)
+    for doubt in campaign.input_doubts:
+        yield f"The input: {doubt}."
     if not nothing:
         for nuisance, rows in flagged.groupby("nuisance", sort=False):
             yield _doubt(say(str(nuisance)), rows)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emjax.campaign.settings import ConfigError, complete, load_schema, read_config
+from emjax.campaign.settings import complete, load_schema, read_config
+from emjax.campaign.yaml_file import ConfigError, read_yaml
 from tests.campaigns import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,14 +118,46 @@ def test_what_is_missing_is_told():
         complete(config, "my.yaml")
 
 
-@pytest.mark.parametrize("text", [None, "a: [", b"\xff"])
-def test_a_file_that_is_no_configuration_is_told(tmp_path: Path, text: str | bytes | None):
+TOP = "campaign: t\nparticles: a.star\nfilter_resolution: 24\n"
+SPOILT = [
+    (None, "found no such file or directory (from /"),
+    ("", "found an empty file, expected options such as campaign: demo"),
+    ("# nothing yet\n", "found an empty file, expected options"),
+    ("campaign t\n", "found 'campaign t', expected options"),
+    (b"campaign: \xff", "at byte 10, expected UTF-8 text"),
+    ("campaign t\nparticles: a.star\n", "line 1: found no colon in 'campaign t', expected name: v"),
+    (TOP + "runs\n  em3d: {seeds: 2}\n", "line 4: found no colon in 'runs', expected name: value"),
+    (TOP.replace(": 24", ":24") + "runs: {}\n", "line 3: found no colon in 'filter_resolution:24'"),
+    (TOP + "runs:\n\tem3d: {seeds: 2}\n", "line 5, column 1: found a tab, expected blanks"),
+    (TOP + "runs:\n  em3d: {seeds: [1, 2}\n", "line 5: found a bracket that is not closed"),
+    (TOP + "runs:\n  som:\n    a: 1\n   b: 2\n", "line 7, column 4: found another indentation"),
+    ('campaign: "t\n' + TOP[12:], "line 1: found a quotation mark without its second"),
+    (TOP + "campaign: u\n", "line 4, column 1: found campaign again, as in line 1"),
+    (TOP + "masks:\n  near: 5\n  near: 6\n", "line 6, column 3: found near again, as in line 5"),
+    (
+        TOP + "em3d: {n_classes: [2], seeds: 2}\n",
+        "em3d: found at top level; it belongs under runs:",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), SPOILT)
+def test_a_spoilt_file_is_reported_with_its_line(
+    tmp_path: Path, text: str | bytes | None, message: str
+):
     path = tmp_path / "my.yaml"
     if text is not None:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(ConfigError, match="expected the YAML file of a campaign") as error:
+    with pytest.raises(ConfigError) as error:
         read_config(path)
-    assert str(error.value).startswith(f"{path}: found ") and "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_keys_of_different_sections_and_merged_ones_are_no_doubles(tmp_path: Path):
+    path = tmp_path / "my.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: {x: 1}\n")
+    assert read_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 1}}
 
 
 def make_env(accelerator: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,13 @@
 """Files appear whole or not at all."""
 
+import bz2
+import errno
+import gzip
 import json
+import lzma
+import mmap
 import os
+import stat
 
 import numpy as np
 import pandas as pd
@@ -9,8 +15,11 @@ import pytest
 
 from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
 from emjax.errors import InputError
+from emjax.io.cryosparc.tables import read_cs
 from emjax.io.files import (
+    atomic_memmap,
     atomic_path,
+    open_npy,
     read_json,
     read_npy,
     read_tsv,
@@ -18,7 +27,9 @@ from emjax.io.files import (
     write_npy,
     write_tsv,
 )
-from emjax.io.mrc.volume import write_volume
+from emjax.io.mrc.header import read_header
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.io.star.tables import read_star
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -109,3 +120,62 @@ def test_a_checkpoint_outlives_a_full_disk(tmp_path, request):
         save_checkpoint(tmp_path / "c.npz", {"a": np.zeros(9999)}, {"it": 2})
     loaded = load_checkpoint(tmp_path / "c.npz")
     assert loaded is not None and loaded[1] == {"it": 1}
+
+
+def no_shared_maps(monkeypatch: pytest.MonkeyPatch, private: bool) -> None:
+    """A file system that maps files for one process only, or not at all."""
+    original = mmap.mmap
+
+    def refuse(*args, access=mmap.ACCESS_DEFAULT, **kwargs):
+        if access != mmap.ACCESS_COPY or not private:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return original(*args, access=access, **kwargs)
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_without_shared_maps_arrays_are_read_and_written(tmp_path, monkeypatch, private):
+    whole = np.arange(12, dtype=np.float32).reshape(3, 4)
+    write_npy(tmp_path / "a.npy", whole)
+    write_volume(tmp_path / "a.mrc", np.ones((4, 4, 4)), 2.0)
+    no_shared_maps(monkeypatch, private)
+    found = open_npy(tmp_path / "a.npy")
+    np.testing.assert_array_equal(found, whole)
+    assert isinstance(found, np.memmap) == private and not found.flags.writeable == private
+    assert read_volume(tmp_path / "a.mrc")[0].sum() == 64
+    with pytest.warns(UserWarning, match="no shared memory maps; 0 MB are held in memory"):
+        with atomic_memmap(tmp_path / "b.npy", np.complex64, (2, 3)) as array:
+            array[1] = 1j
+    assert read_npy(tmp_path / "b.npy").tolist() == [[0, 0, 0], [1j, 1j, 1j]]
+    assert sorted(os.listdir(tmp_path)) == ["a.mrc", "a.npy", "b.npy"]
+
+
+def test_folders_that_cannot_be_synced_are_no_error(tmp_path, monkeypatch):
+    original = os.fsync
+
+    def refuse(number: int):
+        def sync(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+            original(descriptor)
+
+        return sync
+
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    write_json(tmp_path / "a.json", [1])
+    assert read_json(tmp_path / "a.json") == [1]
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+    with pytest.raises(InputError, match="a.json: writing: found Input/output error"):
+        write_json(tmp_path / "a.json", [2])
+
+
+@pytest.mark.parametrize(
+    ("compress", "kind"), [(gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz")]
+)
+def test_compressed_files_are_named_as_such(tmp_path, compress, kind):
+    for name, read in (("a.mrcs", read_header), ("a.star", read_star), ("a.cs", read_cs)):
+        (tmp_path / name).write_bytes(compress(bytes(2000)))
+        words = f"{name}: found a file compressed with {kind}, expected the file itself"
+        with pytest.raises(InputError, match=words):
+            read(tmp_path / name)

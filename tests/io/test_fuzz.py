@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from emjax.errors import InputError
 from emjax.io.convert.missing import left_out
+from emjax.io.labels.join import join_labels
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.columns import replace_fields
+from emjax.io.particles.overlaps import overlapping
 from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.particles.scales import given_scales
 from emjax.io.star.tables import StarFile, format_star, make_table, read_star
@@ -28,7 +30,10 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-pytestmark = pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*rlnAmplitudeContrast"),
+    pytest.mark.filterwarnings("ignore:.*the particle file is believed"),
+]
 
 SPICE = (
     [
@@ -108,6 +113,7 @@ def whole_way(path: Path) -> None:
     particles = read_particles(path)
     particles = particles.select(np.arange(min(len(particles), 5)))
     ImageStacks(particles).read(np.arange(len(particles)))
+    overlapping(particles)
     for suffix in (".star", ".cs"):
         write_particles(path.with_name(f"written{suffix}"), particles)
         read_particles(path.with_name(f"written{suffix}"))
@@ -182,6 +188,43 @@ def test_flat_star(folder, files, changes):
             "rlnClassNumber": [1, 2, 0, 1], "rlnAmplitudeContrast": [0.1] * 4}  # fmt: skip
     raw = format_star(files.star(files.columns() | flat, None)).encode()
     attempt(folder / "flat.star", mutated(raw, changes), read_labels, whole_way)
+
+
+@fuzzed
+@given(edits)
+def test_copies_places_and_filaments(folder, files, changes):
+    more = {"rlnClassNumber": [1, 2, 0, 1], "rlnHelicalTubeID": [1, 1, 2, 2],
+            "rlnCoordinateX": [0.0, 10, 10.5, 30], "rlnCoordinateY": [0.0, 1, 1, 2],
+            "rlnImageName": [f"{k}@stack.mrcs" for k in (1, 1, 2, 3)]}  # fmt: skip
+    good = folder / "good.star"
+    if not good.exists():
+        good.write_text(format_star(files.star(files.columns() | more)))
+    particles = read_particles(good)
+    raw = mutated(good.read_bytes(), changes)
+    attempt(folder / "c.star", raw, whole_way, lambda path: join_labels(particles, path))
+
+
+@fuzzed
+@given(st.lists(st.tuples(st.integers(0, 10), st.binary(min_size=1, max_size=4)), max_size=8))
+def test_cs_places_filaments_and_class_poses(folder, files, changes):
+    old = files.records()
+    names = [n for n in old.dtype.names if "alignments3D" not in n]
+    kinds = [(n, old.dtype[n]) for n in names] + [
+        ("location/micrograph_uid", "<u8"), ("location/micrograph_shape", "<u4", (2,)),
+        ("location/center_x_frac", "<f4"), ("location/center_y_frac", "<f4"),
+        ("filament/filament_uid", "<u8"), ("alignments_class_0/pose", "<f4", (3,)),
+        ("alignments_class_0/shift", "<f4", (2,)), ("alignments_class_0/class_posterior", "<f4"),
+    ]  # fmt: skip
+    records = np.zeros(len(old), np.dtype(kinds))
+    for name in names:
+        records[name] = old[name]
+    raw = bytearray(records.tobytes())
+    for place, piece in changes:
+        at = place * len(raw) // 11
+        raw[at : at + len(piece)] = piece
+    stream = io.BytesIO()
+    np.save(stream, np.frombuffer(bytes(raw[: records.nbytes]), records.dtype))
+    attempt(folder / "w.cs", stream.getvalue(), read_labels, whole_way)
 
 
 @fuzzed

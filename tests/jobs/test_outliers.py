@@ -19,6 +19,7 @@ from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import ParticleSet, read_particles
+from emjax.io.star.tables import make_table
 from emjax.jobs.consensus import read_runs
 from emjax.jobs.outliers import maps_of_runs, read_reasons, write_outliers
 from emjax.jobs.preparation import aligned_images, images_file, outlier_options, write_prepared
@@ -82,7 +83,7 @@ def written(folder: Path, table: ParticleSet, recovered: bool = False) -> Campai
         )
         found = replace(found, bad_images=bad)
         outliers = outliers_of(reason, moved if recovered else None)
-        write_prepared(prepared, found, outliers, EXACT, table, (".star",))
+        write_prepared(prepared, found, outliers, EXACT, table, (".star",), [])
     grid = found.particles
     facts = PreparedFacts(
         table.n, table.box_size, table.pixel_size, RESOLUTION, grid.radius, grid.box_size,
@@ -101,9 +102,17 @@ def prepared_campaign(table, tmp_path_factory) -> CampaignFolder:
 @pytest.mark.parametrize(
     ("junk", "rate"), [("auto", AUTO_RATE), ("off", 0.0), (False, 0.0), (0.02, 0.02), (0.5, 0.5)]
 )
-def test_the_configuration_names_a_rate(junk, rate):
-    options = outlier_options({"junk": junk, "poses": "recover"})
+def test_the_configuration_names_a_rate(junk, rate, table):
+    options = outlier_options({"junk": junk, "poses": "recover"}, table)
     assert options.rate == rate and options.poses == "recover"
+
+
+def test_images_aligned_in_2d_have_no_map_to_fit(table):
+    source = table.source
+    labels = [name for name in source.particles.labels if name != "rlnAngleTilt"]
+    columns = {name: source.particles.text(name) for name in labels}
+    flat = replace(table, source=source.with_particles(make_table("particles", columns)))
+    assert outlier_options({"junk": "auto", "poses": "recover"}, flat).rate == 0
 
 
 def test_the_reason_stands_with_every_particle(campaign, table):

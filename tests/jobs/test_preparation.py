@@ -44,7 +44,7 @@ def test_the_library_goes_without_bad_images(spoiled: Path, tmp_path: Path):
 
     folder = PrepareFolder(tmp_path / "prepare")
     exact = Refinement(None, None)
-    write_prepared(folder, *leave_out(found, off, options), exact, table, (".star", ".cs"))
+    write_prepared(folder, *leave_out(found, off, options), exact, table, (".star", ".cs"), [])
     assert read_tsv(folder.bad_images)["particle"].tolist() == [21, 31]
     for path in folder.particles.all((".star", ".cs")):
         reasons = set_aside(read_particles(path, check_images=False).source)

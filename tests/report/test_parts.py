@@ -128,8 +128,8 @@ def test_doubts_about_the_input_come_first(tmp_path: Path):
     before = judge(read(folder)).distrust
     write_json(folder / "prepare" / "doubts.json", ["the images look phase-flipped, <b>not</b> so"])
     campaign = read(folder)
-    assert judge(campaign).distrust == ["The images look phase-flipped, <b>not</b> so.", *before]
-    assert "The images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
+    assert judge(campaign).distrust == ["The input: the images look phase-flipped, <b>not</b> so.", *before]
+    assert "The input: the images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Wrong input ends in one clear line before anything is computed."""
 
+import gzip
 import runpy
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.settings import complete
 from emjax.io.files import write_json
 from emjax.io.particles.particle_set import read_particles, write_particles
@@ -76,6 +78,57 @@ def write_mask(box: int, value: float = 1.0, rest: float = 1.0) -> Callable[[], 
     return make
 
 
+def ball_mask(
+    voxel_size: float = 6.0, radius: float = 16, inverted: bool = False
+) -> Callable[[], None]:
+    """A ball as mask."""
+
+    def make() -> None:
+        axis = np.arange(48) - 24
+        distance = np.sqrt(axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2)
+        with mrcfile.new("mask.mrc", ((distance < radius) != inverted).astype(np.float32)) as mrc:
+            mrc.voxel_size = voxel_size
+
+    return make
+
+
+def pose(rows: slice = slice(None), **angles: float | np.ndarray) -> Callable[[], None]:
+    """Other angles for some particles."""
+
+    def edit() -> None:
+        particles = read_particles(STAR)
+        table = read_star(STAR)["particles"]
+        new = {name: table.numbers(f"rlnAngle{name}") for name in angles}
+        for name, values in angles.items():
+            new[name][rows] = values
+        columns = {f"rlnAngle{name}": values for name, values in new.items()}
+        write_particles(STAR, particles, columns)
+
+    return edit
+
+
+def expand() -> None:
+    """Every particle twice, half a turn apart, and labels by image name that do not say which."""
+    lines = STAR.read_text().splitlines()
+    place = next(int(x.split("#")[1]) for x in lines if x.startswith("_rlnAngleRot ")) - 1
+    new = []
+    for line in lines:
+        new.append(line)
+        if "@" in line:
+            fields = line.split("\t")
+            fields[place] = str(float(fields[place]) + 180)
+            new.append("\t".join(fields))
+    STAR.write_text("\n".join(new) + "\n")
+    table = read_star(STAR)["particles"]
+    names = [f"{name},1" for name in table.text("rlnImageName")[::2]]
+    Path("labels.csv").write_text("\n".join(["image,class", *names]) + "\n")
+
+
+def compress(path: Path) -> Callable[[], None]:
+    """A file as archives hold it."""
+    return lambda: path.write_bytes(gzip.compress(path.read_bytes())) and None
+
+
 def nothing() -> None:
     """The particles as they are."""
 
@@ -98,7 +151,6 @@ WRONG = [
     (truncate_stack, {}, "particles.mrcs", "expected"),
     (lambda: STACK.write_bytes(b"no stack"), {}, "particles.mrcs", "expected"),
     (replace_text("\t48\t", "\t64\t"), {}, "particles.star", "box size 64, expected 48"),
-    (replace_text("\t6.0\t", "\t3.0\t"), {}, "particles.star", "pixel size 3 Å, expected 6 Å"),
     (set_value("rlnAngleTilt", 4, "nan"), {}, "particles.star", "_rlnAngleTilt"),
     (set_value("rlnAngleRot", 0, "north"), {}, "particles.star", "_rlnAngleRot"),
     (set_value("rlnDefocusU", 2, "-inf"), {}, "particles.star", "_rlnDefocusU"),
@@ -151,6 +203,24 @@ WRONG = [
         "no.star, which is not there",
     ),
     (nothing, {"runs": {"external": [{"name": "a", "path": str(STAR)}]}}, "star", "class"),
+    # Input that deceives.
+    (
+        pose(Rot=0, Tilt=0),
+        {},
+        "particles.star: poses",
+        "from one direction (300 at rot 0°, tilt 0°)",
+    ),
+    (pose(Rot=0, Tilt=np.arange(300) % 2 * 60), {}, "particles.star: poses", "from 2 directions"),
+    (ball_mask(inverted=True), SOLVENT, "mask.mrc: mean", "if the mask is inverted, give 1 − mask"),
+    (nothing, {"particles": str(STACK)}, "particles.mrcs", "images without poses or CTF, expected"),
+    (compress(STAR), {}, "particles.star", "a file compressed with gzip, expected the file itself"),
+    (compress(STACK), {}, "particles.mrcs", "a file compressed with gzip, expected the file itsel"),
+    (
+        expand,
+        {"runs": {"external": [{"name": "a", "path": "labels.csv"}]}},
+        "labels.csv",
+        "no poses, and more than one particle of an image (symmetry expansion), expected the angle",
+    ),
 ]
 
 
@@ -166,13 +236,6 @@ def check(changes: dict) -> None:
     runpy.run_path(str(ROOT / "workflow" / "scripts" / "check_input.py"), {"snakemake": job})
 
 
-def other_voxel_size() -> None:
-    """A mask of the right box whose header says 3 Å."""
-    write_mask(48)()
-    with mrcfile.open("mask.mrc", "r+") as mrc:
-        mrc.voxel_size = 3.0
-
-
 def old_record() -> None:
     """The record of a campaign of the particles as they were."""
     write_json("results/tiny/campaign.json", {"input_checksum": "0f" * 32})
@@ -181,8 +244,25 @@ def old_record() -> None:
 BOTH = {"em3d": {"n_classes": [2], "seeds": 1}, "som": {"map": [2, 2], "seeds": 1}}
 DOUBTED = [
     (nothing, {}, ""),
-    (write_mask(48), SOLVENT, ""),
-    (other_voxel_size, SOLVENT, "mask.mrc: voxels of 3 Å by its header, particles of 6 Å"),
+    (ball_mask(), SOLVENT, ""),
+    (ball_mask(3.0), SOLVENT, "mask.mrc: voxels of 3 Å by its header, particles of 6 Å"),
+    (ball_mask(1.0), FOCUS, "mask.mrc: voxels of 1 Å by its header, as programs write that do not"),
+    (ball_mask(radius=27), SOLVENT, "of the box's faces are inside the mask"),
+    (
+        ball_mask(inverted=True),
+        FOCUS,
+        "of the box's faces are inside the mask: the mask is inverte",
+    ),
+    (write_mask(48), SOLVENT, "mask.mrc: above 0.5 in the whole box; it masks nothing"),
+    (replace_text("\t6.0\t", "\t3.0\t"), {}, "pixel size 3 Å, but 6 Å in the header of"),
+    (pose(slice(0, 30), Rot=0, Tilt=0, Psi=0), {}, "all angles of 30 of 300 particles are 0; were"),
+    (
+        pose(slice(0, 30), Rot=10, Tilt=20, Psi=30),
+        {},
+        "30 of 300 particles have the same rot, tilt",
+    ),
+    (pose(Rot=np.arange(300) % 60 * 6, Tilt=90), {}, "are seen from 29 directions only"),
+    (pose(Tilt=np.arange(300) % 21), {}, "no particle's view reaches 59% of Fourier space at 24 Å"),
     (replace_text("_rlnOriginX", "_unknown"), {}, "particles.star: no column _rlnOriginXAngst"),
     (nothing, {"runs": BOTH}, "runs.som sorts images"),
     (old_record, {}, "particles.star has changed since results/tiny/campaign.json was written"),
@@ -201,7 +281,10 @@ def test_doubtful_input_is_warned_of_in_one_line(
     check(changes)
     lines = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
     assert len(lines) == bool(what) and what in "".join(lines)
-    assert Path("results/tiny/prepare/prepare.json").exists()
+    facts = PreparedFacts.read("results/tiny/prepare/prepare.json")
+    # What the report's first page says; an earlier campaign's particles are no doubt of these.
+    assert len(facts.doubts) == bool(what and spoil is not old_record)
+    assert all(doubt in lines[0] for doubt in facts.doubts)
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)))

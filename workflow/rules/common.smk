@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from emjax.campaign import costs
+from emjax.campaign.environment import future_files
 from emjax.campaign.facts import read_size
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.lock import lock_campaign as lock
@@ -15,6 +16,7 @@ from emjax.campaign.origin import other_particles
 from emjax.campaign.outcome import last_errors, outcome
 from emjax.campaign.quiet import hush
 from emjax.campaign.settings import basis_options, complete, particle_suffixes
+from emjax.campaign.yaml_file import read_yaml
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)
@@ -35,6 +37,9 @@ def refuse(message):
 
 
 try:
+    # Snakemake itself keeps the last of two equal keys.
+    for path in workflow.configfiles:
+        read_yaml(path)
     config.update(complete(config, CONFIG_FILES))
 except ValueError as error:
     refuse(str(error))
@@ -164,6 +169,8 @@ def lock_campaign():
         lock(config["campaign"])
     except ValueError as error:
         refuse(str(error))
+    for line in future_files(workflow.configfiles + user_files(config["particles"])):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def say_end():

@@ -24,6 +24,7 @@ rule check_input:
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
         ctf_in_images=config["ctf_in_images"],
+        pixel_size=config["check"]["pixel_size"],
         solvent=config["masks"]["solvent"],
     message:
         f"Checking the input of campaign {config['campaign']}"
@@ -74,6 +75,7 @@ rule prepare_particles:
         ctf_in_images=config["ctf_in_images"],
         split_seed=config["split_seed"],
         bad_images=config["check"]["bad_images"],
+        pixel_size=config["check"]["pixel_size"],
         outliers=config["outliers"],
         pose_error=POSE_ERROR,
         masks={k: v for k, v in config["masks"].items() if k != "focus"},

@@ -10,8 +10,9 @@ with job(snakemake) as work:
     params, folder = snakemake.params, work.folder
     prepared = read_prepared(folder.prepare, everyone=True)
     volumes, names = maps_of_runs(folder, params.runs, prepared)
-    options, mean = outlier_options(params.outliers, params.symmetry), prepared.mean_map
-    found = find_outliers(prepared.particles, volumes, prepared.solvent_mask, options, mean)
+    options = outlier_options(params.outliers, prepared.table, params.symmetry)
+    mean, mask = prepared.mean_map, prepared.solvent_mask
+    found = find_outliers(prepared.particles, volumes, mask, options, mean)
     write_outliers(folder.outliers, found, prepared, names)
     for sentence in describe_outliers(found):
         work.say(sentence)

@@ -28,7 +28,7 @@ with job(snakemake) as work:
             pose_error_option(params.pose_error),
             None if given is None else len(given),
         ),
-        prepared.micrographs,
+        prepared.blocks,
         lambda *words: work.say(" ".join(map(str, words))),
         given,
     )

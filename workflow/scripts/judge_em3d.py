@@ -18,21 +18,21 @@ with job(snakemake) as work:
     folder, prepared = work.folder.method("em3d"), read_prepared(work.folder.prepare)
     scene, particles = read_scene(prepared, params.focus), prepared.particles
     any_run = Run(max(params.n_classes), 0)
-    given = first_maps([any_run], params.options["initial_maps"], particles.box_size)
+    given = first_maps([any_run], params.options["initial_maps"], prepared)
     fits = fit_halves(
         particles,
         scene,
         params.n_classes,
         params.seeds,
         em3d_options(params.options),
-        prepared.micrographs,
+        prepared.blocks,
         given[any_run] if given else None,
         memory,
         judging_progress(work, params),
     )
     mean = np.asarray(scene.mean_map * scene.solvent_mask)
     operators = make_pixel_operators(particles, max_memory_gb=memory)
-    found = judge_maps(operators, fits, mean, prepared.micrographs)
+    found = judge_maps(operators, fits, mean, prepared.blocks)
     write_tsv(folder.evidence_curve, pd.DataFrame(evidence_curve(found.classes)))
     write_json(folder.evidence, found.record())
     work.say(found.classes.reason)

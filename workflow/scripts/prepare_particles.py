@@ -1,15 +1,16 @@
 """Whitened, cropped images, mean map with half-maps, solvent mask, noise and per-particle scale."""
 
+from emjax.campaign.input import in_3d, input_particles
 from emjax.campaign.job import job
 from emjax.classify.outliers import leave_out
 from emjax.classify.pose_refinement import refine_poses
 from emjax.imaging.prepare import prepare
 from emjax.io.mrc.volume import read_volume
-from emjax.io.particles.particle_set import read_particles
 from emjax.jobs.optics import doubts_of_optics
 from emjax.jobs.preparation import (
     aligned_images,
     describe_preparation,
+    doubts_of_preparation,
     images_file,
     outlier_options,
     pose_error_option,
@@ -18,13 +19,7 @@ from emjax.jobs.preparation import (
 )
 
 with job(snakemake) as work:
-    params, source = snakemake.params, snakemake.config["particles"]
-    table = read_particles(
-        source,
-        params.image_root,
-        on_mixed_optics=params.on_mixed_optics,
-        ctf_in_images=params.ctf_in_images,
-    )
+    params, table = snakemake.params, input_particles(snakemake.config)
     options = prepare_options(params)
     solvent = params.masks["solvent"]
     mask = None if solvent == "auto" else read_volume(solvent, table.box_size)[0]
@@ -32,12 +27,14 @@ with job(snakemake) as work:
     with images_file(folder, table, options.filter_resolution, precision) as images:
         aligned = aligned_images(table, params.scale == "input")
         found = prepare(aligned, options, mask, images, work.progress)
+        doubts = list(doubts_of_preparation(found, solvent))
         work.say("looking for particles that fit nothing")
-        found, outliers = leave_out(found, outlier_options(params.outliers), options)
+        found, outliers = leave_out(found, outlier_options(params.outliers, table), options)
         work.say("refining the poses")
         option, blocks = pose_error_option(params.pose_error), table.micrograph
         found, poses = refine_poses(found, option, options, blocks)
-    doubts = doubts_of_optics(found, table, options)
+    if in_3d(snakemake.config):
+        doubts += doubts_of_optics(found, table, options)
     write_prepared(folder, found, outliers, poses, table, work.suffixes, doubts)
     for sentence in describe_preparation(folder, found, outliers, poses, table):
         work.say(sentence)

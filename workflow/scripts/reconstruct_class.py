@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from emjax.campaign.input import input_particles
 from emjax.campaign.job import job
 from emjax.errors import InputError
 from emjax.io.labels.read import read_labels
-from emjax.io.particles.particle_set import read_particles
 from emjax.jobs.reconstruction import reconstruct_members, write_reconstruction
 
 with job(snakemake) as work:
@@ -15,12 +15,7 @@ with job(snakemake) as work:
     if not len(members):
         file, found = consensus.particles.star, f"no particle of {number}"
         raise InputError(file, "rlnClassNumber", found, "a class's number")
-    source = read_particles(
-        config["particles"],
-        params.image_root,
-        on_mixed_optics=config["on_mixed_optics"],
-        ctf_in_images=config["ctf_in_images"],
-    )
+    source = input_particles(config)
     found = reconstruct_members(prepare, source, members, params.symmetry, work.progress)
     resolution = write_reconstruction(consensus, number, found, source.pixel_size)
     work.say(f"class {number}: {len(members)} particles, {resolution:.1f} Å at FSC 0.143")

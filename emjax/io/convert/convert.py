@@ -23,7 +23,8 @@ from emjax.io.convert.translate import (
 )
 from emjax.io.convert.update import updated_cs, updated_star
 from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import CsParticles, write_cs
 from emjax.io.fields import FIELDS, label
 from emjax.io.mrc.header import read_header
 from emjax.io.particles.columns import has_poses, merged_records

@@ -22,6 +22,7 @@ from emjax.io.fields import (
     UID,
     Field,
     label,
+    star_columns,
 )
 from emjax.io.particles.columns import as_bytes, encoded, has_poses, make_records
 from emjax.io.star.fields import relion_fields
@@ -53,6 +54,9 @@ def star_from_cs(source: CsParticles) -> StarParticles:
     for field in FIELDS.values():
         if field.star and not field.star.optics and _is_written(field, fields, has_poses(source)):
             columns |= field.star.encode(fields[field.name], fields)
+    if not has_poses(source) and "alignments2D/pose" in source:
+        columns["rlnAnglePsi"] = np.round(np.rad2deg(source.numbers("alignments2D/pose")), 7)
+        columns |= star_columns("shifts").encode(fields["shifts"], fields)
     columns[UID] = source["uid"]
     tables = (make_table("optics", optics), make_table("particles", columns))
     return StarParticles(StarFile(tables), "particles", "optics")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.cryosparc.tables import read_cs_particles
+from emjax.io.cryosparc.job import read_cs_particles
 
 
 def read_coordinates(path: str | Path, identity: np.ndarray) -> np.ndarray:

@@ -18,15 +18,20 @@ from emjax.io.fields import (
     MICROGRAPH_PATH,
     check_ranges,
     cs_column,
+    neutral_ctf,
 )
 
 
-def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[str, np.ndarray]:
+def cryosparc_fields(
+    source: CsParticles, require_poses: bool = True, require_ctf: bool = True
+) -> dict[str, np.ndarray]:
     """What a `.cs` table says of each particle, in emjax's units (Å, radians, 0-based).
 
     Args:
         source: the table.
-        require_poses: whether particles without poses are an error; else they get the identity.
+        require_poses: whether particles without poses are an error; else those of a 2D alignment
+            are taken, or the identity.
+        require_ctf: whether particles without CTF are an error; else it is 1.
 
     Returns:
         As `relion_fields`, with uids as identity.
@@ -49,12 +54,17 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     fields["index_in_stack"] = read_column(source, "index_in_stack")
     fields["rotations"], fields["shifts"] = _poses(source, fields, require_poses)
     fields["half"] = _half(source)
-    if not has_slot(source, "ctf"):
+    own = ["optics_group", "contrast", "mirrored", "ctf_applied"]
+    names = [*own, *[field.name for field in CTF if field.cs]]
+    if not has_slot(source, "ctf") and not require_ctf:
+        fields |= neutral_ctf(len(source))
+        names = own[1:]
+    elif not has_slot(source, "ctf"):
         expected = "ctf/… here or in a passthrough file"
         raise InputError(source.file, None, "no CTF fields", expected)
-    own = ("optics_group", "contrast", "mirrored", "ctf_applied")
-    for name in (*own, *[field.name for field in CTF if field.cs]):
+    for name in names:
         fields[name] = read_column(source, name, fields)
+    fields.setdefault("optics_group", np.ones(len(source), np.int32))
     widths = {"ctf/tetra_A": 4, "ctf/anisomag": 4}
     columns = {n: source.numbers(n, widths.get(n, 2)) for n in CS_NAMES if n in source}
     check_ranges(fields, source.file, lambda row: f"row {row + 1}")
@@ -64,6 +74,18 @@ def cryosparc_fields(source: CsParticles, require_poses: bool = True) -> dict[st
     if MICROGRAPH_PATH in source:
         fields["micrograph"] = source.text(MICROGRAPH_PATH)
     return fields
+
+
+def cryosparc_poses(source: CsParticles) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rotations (RELION's A) and origins (Å) of a table; None where it has no poses.
+
+    Raises:
+        InputError: for values that are no numbers.
+    """
+    size = cs_column("image_pixel_size").name
+    if not has_slot(source, "alignments3D") or size not in source:
+        return None
+    return _poses(source, {"image_pixel_size": source.numbers(size)}, True)
 
 
 def read_column(source: CsParticles, name: str, fields: Fields | None = None) -> np.ndarray:
@@ -129,11 +151,23 @@ def _poses(
         expected = f"{rotation.name} here or in a passthrough file"
         raise InputError(source.file, None, "no poses", expected)
     else:
-        return np.tile(np.eye(3), (len(source), 1, 1)), np.zeros((len(source), 2))
+        return _poses_in_plane(source)
     unit = source.numbers(cs_column("image_pixel_size").name)
     if unit_name in source and source[unit_name].ndim == 1:
         unit = source.numbers(unit_name)
     return rotation.decode(pose, fields), shift.decode(moved, {"image_pixel_size": unit})
+
+
+def _poses_in_plane(source: CsParticles) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations about the beam and shifts in Å of a 2D alignment; none of others."""
+    pose, shift = np.zeros((len(source), 3)), np.zeros((len(source), 2))
+    if "alignments2D/pose" in source and "alignments2D/shift" in source:
+        pose[:, 2] = source.numbers("alignments2D/pose")
+        unit = cs_column("image_pixel_size").name
+        own = "alignments2D/psize_A"
+        size = source.numbers(own if own in source else unit)
+        shift = source.numbers("alignments2D/shift", 2) * size[:, None]
+    return cs_column("rotations").decode(pose, {}), shift
 
 
 def _of_class(source: CsParticles, name: str, best: np.ndarray) -> np.ndarray:

@@ -1,21 +1,17 @@
-"""CryoSPARC `.cs` tables (v2 to v5), passthrough files and `.csg` groups."""
+"""CryoSPARC `.cs` tables (v2 to v5)."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.files import atomic_path
-from emjax.io.star.parser import read_text
+from emjax.io.files import atomic_path, refuse_compressed
 
 _LARGEST_HEADER = 1 << 20
-_SLOTS = ("blob", "ctf", "alignments3D")
 
 
 @dataclass(frozen=True)
@@ -129,6 +125,7 @@ def read_cs(path: str | Path) -> np.ndarray:
 def _read_npy_header(path: Path, stream) -> tuple[tuple[int, ...], np.dtype]:
     expected = "a CryoSPARC .cs table (a structured NumPy array)"
     magic = stream.read(6)
+    refuse_compressed(path, magic)
     if magic == b"\x94CSDAT":
         found = "CryoSPARC's streaming format"
         raise InputError(path, None, found, "the NumPy format (save it again with cryosparc-tools)")
@@ -158,95 +155,9 @@ def write_cs(path: str | Path, records: np.ndarray) -> None:
         np.lib.format.write_array(stream, records, version=(1, 0), allow_pickle=False)
 
 
-def read_cs_particles(path: str | Path) -> CsParticles:
-    """Read a `.cs` or `.csg` with all it needs; passthrough files beside it are joined on uid.
-
-    Raises:
-        InputError: for a malformed file, a missing or doubled uid.
-    """
-    path = Path(path)
-    if path.suffix == ".csg":
-        files = _group_files(path)
-        first, *others = (read_cs(file) for file in files)
-    else:
-        files, first, others = [path], read_cs(path), []
-    source = CsParticles(str(path), first)
-    _check_uids(str(files[0]), first)
-    for file, table in zip(files[1:], others, strict=True):
-        source = _join(source, table, str(file))
-    missing = [slot for slot in _SLOTS if not has_slot(source, slot)]
-    if missing:
-        for file in _passthrough_files(path):
-            table = read_cs(file)
-            names = table.dtype.names or ()
-            if any(name.split("/")[0] in missing or _is_multi(name) for name in names):
-                source = _join(source, table, str(file), optional=True)
-    return source
-
-
-def _is_multi(name: str) -> bool:
-    return name.startswith("alignments3D_multi/")
-
-
 def has_slot(source: CsParticles, slot: str) -> bool:
     """Whether there are fields `slot/…` or `slot_multi/…`."""
     return any(name.startswith((f"{slot}/", f"{slot}_multi/")) for name in source.names)
-
-
-def _check_uids(file: str, records: np.ndarray) -> None:
-    if "uid" not in (records.dtype.names or ()) or records["uid"].dtype.kind not in "ui":
-        raise InputError(file, None, "no field uid", "a uid of every particle")
-    uids, counts = np.unique(records["uid"], return_counts=True)
-    if (counts > 1).any():
-        twice = uids[np.argmax(counts > 1)]
-        raise InputError(file, f"uid {twice}", f"{counts.max()} rows", "each uid once")
-
-
-def _join(source: CsParticles, table: np.ndarray, file: str, optional: bool = False) -> CsParticles:
-    """Add the fields of another table, its rows brought into the order of the source's uids."""
-    _check_uids(file, table)
-    rows = pd.Index(table["uid"].astype(np.uint64)).get_indexer(
-        source.records["uid"].astype(np.uint64)
-    )
-    if (rows < 0).any():
-        if optional:
-            return source
-        uid = source.records["uid"][np.argmax(rows < 0)]
-        raise InputError(file, f"uid {uid}", "no such row", f"every particle of {source.file}")
-    return replace(source, passthrough=(*source.passthrough, table[rows]))
-
-
-def _passthrough_files(path: Path) -> list[Path]:
-    """Passthrough files of the same job, in the same folder."""
-    job = re.search(r"(?:^|_)(J\d+)(?=_|$)", path.stem)
-    found = sorted(p for p in path.parent.glob("*passthrough*.cs") if p.name != path.name)
-    if job is None:
-        return found
-    return [p for p in found if re.search(rf"(?:^|_){job[1]}(?=_|$)", p.stem)]
-
-
-_METAFILE = re.compile(r"metafile:\s*(?:'([^']*)'|\"([^\"]*)\"|([^,}\s]+))")
-
-
-def _group_files(path: Path) -> list[Path]:
-    """The tables a `.csg` names, each once; `>` stands for the group's folder."""
-    names = ["".join(match) for match in _METAFILE.findall(read_text(path))]
-    if not names:
-        raise InputError(path, None, "no metafile: entries", "a CryoSPARC results group")
-    files = []
-    for name in dict.fromkeys(names):
-        relative = name.removeprefix(">")
-        places = [
-            path.parent / relative,
-            path.parent.parent / relative,
-            path.parent / Path(relative).name,
-        ]
-        hit = next((place for place in places if os.path.isfile(place)), None)
-        if hit is None:
-            raise InputError(path, f"metafile {name}", "no such file", "a .cs beside the group")
-        files.append(hit)
-    # The files that hold the job's own results come before what it passed through.
-    return sorted(files, key=lambda file: "passthrough" in file.name)
 
 
 def class_posteriors(source: CsParticles) -> np.ndarray:

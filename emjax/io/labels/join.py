@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.labels.read import read_labels
+from emjax.io.labels.copies import find_copies
+from emjax.io.labels.read import Labels, read_label_poses, read_labels
 from emjax.io.particles.particle_set import ParticleSet
 
 
@@ -27,7 +28,7 @@ class JoinedLabels:
     extra: tuple[str, ...]
     """Keys of the file that are none of the particles."""
     joined_on: str
-    """uid or image name; the latter without folders where the stacks moved."""
+    """uid or image name; the latter without folders where the stacks moved; and pose of copies."""
 
 
 def join_labels(
@@ -40,7 +41,8 @@ def join_labels(
     """Read labels and find each particle's.
 
     Tried in this order, until particles are found: the particles' own keys, image names, image
-    names without the folders of their stacks (RELION jobs and CryoSPARC exports move them).
+    names without the folders of their stacks (RELION jobs and CryoSPARC exports move them). Copies
+    of an image (symmetry expansion) are distinguished by their poses, whatever their order.
 
     Args:
         particles: whose order counts.
@@ -50,18 +52,15 @@ def join_labels(
         on_mismatch: `error` refuses a file with other particles, `intersect` takes the common ones.
 
     Raises:
-        InputError: when no particle is found, the file has other particles and `on_mismatch` is
-            `error`, or the file cannot be read.
+        InputError: when no particle is found, the file has copies of images and no poses, or other
+            particles and `on_mismatch` is `error`, or cannot be read.
     """
     theirs = read_labels(path, key, class_column)
     found = None
-    for name, own, other in _candidates(particles, Path(path), key, class_column, theirs[0]):
-        index = pd.Index(other)
-        if not index.is_unique or not pd.Index(own).is_unique:
-            continue  # not one particle per key
-        rows = index.get_indexer(own)
+    for name, own, other in _candidates(particles, Path(path), key, class_column, theirs):
+        rows, by_pose = _rows_of(particles, Path(path), key, own, other)
         if (rows >= 0).any():
-            found = (name, own, other, rows)
+            found = (f"{name} and pose" if by_pose else name, own, other, rows)
             break
     if found is None:
         example = theirs[0][0]
@@ -72,23 +71,48 @@ def join_labels(
     posteriors = None
     if theirs[2] is not None:
         posteriors = np.where(rows[:, None] < 0, 0, theirs[2][rows])
-    extra = tuple(other[~np.isin(other, own)].tolist())
+    extra = tuple(np.delete(other, rows[rows >= 0]).tolist())
     missing = np.flatnonzero(rows < 0)
     if on_mismatch == "error" and (len(missing) or extra):
         examples = ", ".join([*own[missing[:2]].tolist(), *extra[:2]])
+        at_pose = " at these poses" if "pose" in name else ""
         raise InputError(
             path,
             None,
-            f"{len(missing)} particles of the campaign missing, {len(extra)} unknown ({examples})",
+            f"{len(missing)} particles of the campaign missing{at_pose},"
+            f" {len(extra)} unknown ({examples})",
             "the same particles; consensus.on_mismatch: intersect takes the common ones",
         )
     return JoinedLabels(labels, posteriors, missing, extra, name)
 
 
+def _rows_of(
+    particles: ParticleSet, path: Path, key: str | None, own: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Row of the file of each particle, −1 where there is none, and whether poses decided."""
+    image, theirs = (_without_number(keys) for keys in (own, other))
+    index = pd.Index(theirs)
+    if index.is_unique and pd.Index(image).is_unique:
+        return index.get_indexer(image), False
+    if not np.isin(image, theirs).any():
+        return np.full(len(own), -1), False
+    poses = read_label_poses(path, particles.pixel_size, key)
+    if poses is None:
+        raise InputError(
+            path,
+            None,
+            "no poses, and more than one particle of an image (symmetry expansion)",
+            "the angles of each row, which say what copy it is, or a uid of each particle",
+        )
+    mine = (particles.rotations, particles.shifts)
+    return find_copies(image, mine, theirs, poses, str(path)), True
+
+
 def _candidates(
-    particles: ParticleSet, path: Path, key: str | None, column: str | None, theirs: np.ndarray
+    particles: ParticleSet, path: Path, key: str | None, column: str | None, labels: Labels
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Pairs of keys to join on: name, the particles', the file's."""
+    theirs = labels[0]
     yield "key", particles.identity, theirs
     if key is not None:
         return
@@ -113,3 +137,10 @@ def _spelled(key: str) -> str:
 def _without_folder(key: str) -> str:
     number, at, path = key.partition("@")
     return f"{number}@{PurePosixPath(path).name}" if at else key
+
+
+def _without_number(keys: np.ndarray) -> np.ndarray:
+    """Image names without the `#2` of a second copy."""
+    if not (np.char.find(keys, "#") >= 0).any():
+        return keys
+    return pd.Series(keys).str.replace(r"#\d+$", "", regex=True).to_numpy(np.str_)

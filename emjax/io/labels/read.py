@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.cryosparc.tables import CsParticles, class_posteriors, read_cs_particles
+from emjax.io.cryosparc.fields import cryosparc_poses
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import CsParticles, class_posteriors
 from emjax.io.fields import CS_CLASS_NUMBER, IMAGE_NAME, IMAGE_PATH, UID, cs_column, label
 from emjax.io.files import read_npz
+from emjax.io.star.fields import relion_poses
 from emjax.io.star.parser import read_text
-from emjax.io.star.relion import image_keys, job_particles, particle_keys
+from emjax.io.star.relion import distinct, image_keys, job_particles, particle_keys
 from emjax.io.star.tables import StarFile, StarTable, read_star
 
 _KEYS = (UID, "uid", IMAGE_NAME, "image", "identity", "itemId")
@@ -56,6 +59,31 @@ def read_labels(
         labels = _from_star(read_star(path), key, class_column)
     _check_unique(path, labels[0])
     return labels
+
+
+def read_label_poses(
+    path: str | Path, pixel_size: float, key: str | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rotations and origins (Å) of the rows that `read_labels` gives; None where there are none.
+
+    Args:
+        path: as for `read_labels`.
+        pixel_size: Å, of origins in pixels.
+        key: the column that joins runs, as for `read_labels`.
+
+    Raises:
+        InputError: for angles or origins that are no numbers.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = job_particles(path)
+    if path.suffix in (".cs", ".csg"):
+        return cryosparc_poses(read_cs_particles(path))
+    if path.suffix in (".npz", ".csv", ".tsv", ".txt"):
+        return None
+    star = read_star(path)
+    tables = [table for table in star.tables if _key_column(table, key)]
+    return relion_poses(tables[0], pixel_size) if len(tables) == 1 else None
 
 
 def _check_unique(path: Path, identity: np.ndarray) -> None:
@@ -118,7 +146,7 @@ def _from_cs(source: CsParticles, key: str | None, class_column: str | None) -> 
     if key == "image":
         number, paths = source.integers("blob/idx") + 1, source.text(IMAGE_PATH).tolist()
         pairs = zip(number.tolist(), paths, strict=True)
-        identity = np.array([f"{i:06d}@{p.removeprefix('>')}" for i, p in pairs])
+        identity = distinct(np.array([f"{i:06d}@{p.removeprefix('>')}" for i, p in pairs]))
     else:
         identity = source["uid" if key is None else key]
         is_text = key is not None and identity.dtype.kind in "SU"

@@ -10,6 +10,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import dtype_from_mode
 
 from emjax.errors import InputError
+from emjax.io.files import map_array, refuse_compressed
 
 _MODES = (0, 1, 2, 6, 12)
 _HEADER_BYTES = 1024
@@ -27,13 +28,13 @@ class MrcHeader:
     voxel_size: float | None
 
     def open(self) -> np.ndarray:
-        """The data `[z, y, x]`, memory-mapped and read-only.
+        """The data `[z, y, x]`, read-only, memory-mapped where the file system can.
 
         Raises:
             InputError: when the file can no longer be read.
         """
         try:
-            return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
+            return map_array(self.path, self.dtype, self.offset, self.shape)
         except (OSError, ValueError) as error:
             raise InputError(self.path, None, str(error), "an MRC file") from error
 
@@ -53,6 +54,7 @@ def read_header(path: str | Path) -> MrcHeader:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(path, None, reason.lower(), "a readable MRC file") from error
+    refuse_compressed(path, raw)
     if len(raw) < _HEADER_BYTES:
         expected = f"an MRC header of {_HEADER_BYTES} bytes"
         raise InputError(path, None, f"a file of {len(raw)} bytes", expected)

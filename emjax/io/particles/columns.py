@@ -34,6 +34,13 @@ def has_poses(source: StarParticles | CsParticles) -> bool:
     return pose in source or pose.replace("/", "_multi/") in source
 
 
+def has_ctf(source: StarParticles | CsParticles) -> bool:
+    """Whether the file has the defocus of each particle."""
+    if isinstance(source, StarParticles):
+        return label("defocus_u") in source.particles
+    return cs_column("defocus_u").name in source
+
+
 def set_aside(source: StarParticles | CsParticles) -> np.ndarray:
     """Why each particle takes no part in the classes, `none` where it does.
 

@@ -10,17 +10,17 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.convert.translate import cs_from_star, star_from_cs
 from emjax.io.cryosparc.fields import cryosparc_fields
-from emjax.io.cryosparc.tables import CsParticles, read_cs_particles, write_cs
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import CsParticles, write_cs
 from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
 from emjax.io.particles.locate import resolve_images
+from emjax.io.particles.pixel_size import believed_pixel_size
 from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
 from emjax.io.star.tables import write_star
 
-# Header pixel sizes are often left from an earlier step; calibration moves them by a few percent.
-_PIXEL_SIZE_TOLERANCE = 0.05
 _SAME_PIXEL_SIZE = 1e-4
 CTF_IN_IMAGES = ("auto", "none", "phase_flipped", "premultiplied")
 """After the first in the order of `ctf_applied`."""
@@ -115,8 +115,10 @@ def read_particles(
     *,
     check_images: bool = True,
     require_poses: bool = True,
+    require_ctf: bool = True,
     on_mixed_optics: str = "error",
     ctf_in_images: str = "auto",
+    pixel_size_of: str = "particles",
 ) -> ParticleSet:
     """Read particles and check all that can be checked without reading the images.
 
@@ -126,11 +128,14 @@ def read_particles(
         image_root: where relative image paths start; None: the current folder, as RELION does,
             else the folder of the file or one above it.
         check_images: whether the stacks must exist and fit; conversions do without.
-        require_poses: whether particles without angles are an error; else they get the identity.
+        require_poses: whether particles without angles are an error; else those missing are 0.
+        require_ctf: whether particles without defocus are an error; else their CTF is 1.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
         ctf_in_images: what was done to the images with their CTF, one of `CTF_IN_IMAGES`; `auto`,
             as the file says.
+        pixel_size_of: what to believe where the stacks' headers have another pixel size:
+            `particles` (their file, with a warning), or `stacks`.
 
     Returns:
         The particles in file order.
@@ -143,10 +148,11 @@ def read_particles(
         path = job_particles(path)
     if path.suffix in (".cs", ".csg"):
         source: StarParticles | CsParticles = read_cs_particles(path)
-        fields = cryosparc_fields(source, require_poses)
+        fields = cryosparc_fields(source, require_poses, require_ctf)
     else:
+        _check_kind(path)
         source = read_star_particles(path)
-        fields = relion_fields(source, require_poses)
+        fields = relion_fields(source, require_poses, require_ctf)
     if ctf_in_images not in CTF_IN_IMAGES:
         expected = "one of " + ", ".join(CTF_IN_IMAGES)
         raise InputError(None, "ctf_in_images", ctf_in_images, expected)
@@ -162,6 +168,7 @@ def read_particles(
         stacks = resolve_images(stacks, path, image_root)
         headers = [read_header(stack) for stack in stacks]
         box = _check_stacks(source, headers, stack_of, fields, box)
+        source = believed_pixel_size(source, fields, headers, stack_of, pixel_size_of)
     on_mixed_optics = on_mixed_optics if check_images else "resample"
     box_size, pixel_size = _common_size(source, fields, box, on_mixed_optics)
     return ParticleSet(
@@ -175,6 +182,16 @@ def read_particles(
         # What only files need stays in the source.
         **{name: fields[name] for name in fields.keys() & ParticleSet.__dataclass_fields__.keys()},
     )
+
+
+_IMAGES = (".mrcs", ".mrc", ".map", ".st", ".tif", ".tiff", ".eer", ".hdf", ".h5", ".spi", ".img")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse images where the table is wanted that says their poses."""
+    if path.suffix.lower() in _IMAGES:
+        expected = "the .star or .cs file that lists its images with their poses"
+        raise InputError(path, None, "images without poses or CTF", expected)
 
 
 def _check_doubles(source: StarParticles | CsParticles, fields: dict[str, np.ndarray]) -> None:
@@ -199,9 +216,9 @@ def _check_stacks(
     fields: dict[str, np.ndarray],
     box: np.ndarray,
 ) -> np.ndarray:
-    """Check indices, box and pixel sizes against the stacks' headers; the box of each image."""
+    """Check indices and box sizes against the stacks' headers; the box of each image."""
     count = np.array([header.shape[0] for header in headers])
-    index, size = fields["index_in_stack"], fields["image_pixel_size"]
+    index = fields["index_in_stack"]
     if (index >= count[stack_of]).any():
         row = int(np.argmax(index >= count[stack_of]))
         header = headers[stack_of[row]]
@@ -216,14 +233,6 @@ def _check_stacks(
         if len(wrong):
             found, expected = f"box size {box[wrong[0]]}", f"{x} as in {header.path}"
             raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
-        # 1 Å is what programs write that do not know better.
-        if header.voxel_size is not None and abs(header.voxel_size - 1) > 1e-6:
-            ratio = size[rows] / header.voxel_size
-            wrong = rows[np.abs(ratio - 1) > _PIXEL_SIZE_TOLERANCE]
-            if len(wrong):
-                found = f"pixel size {size[wrong[0]]:g} Å"
-                expected = f"{header.voxel_size:g} Å as in {header.path}"
-                raise InputError(source.file, _where(source, int(wrong[0])), found, expected)
     return np.array([header.shape[2] for header in headers])[stack_of]
 
 

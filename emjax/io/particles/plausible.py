@@ -12,6 +12,7 @@ from emjax.io.star.relion import StarParticles
 
 FEWEST = 20  # particles; held-out evidence makes half-sets of half-sets
 LEAST_DEFOCUS = 100  # Å
+EDGE = 0.01  # share of the box's faces that a mask may touch
 
 
 def check_particles(source: Path, particles: ParticleSet) -> None:
@@ -49,10 +50,42 @@ def check_mask(path: str, mask: np.ndarray) -> None:
         raise InputError(path, None, f"values from {low:.3g} to {high:.3g}", "a mask from 0 to 1")
 
 
-def doubts_of_mask(path: str, voxel_size: float, pixel_size: float) -> Iterator[str]:
-    """A voxel size other than the particles'; 0 or 1 Å is what programs write that do not know."""
-    if voxel_size > 0 and abs(voxel_size - 1) > 1e-6 and abs(voxel_size / pixel_size - 1) > 0.01:
+def check_solvent_mask(path: str, mask: np.ndarray) -> None:
+    """Refuse an inverted mask; of a focus mask all but a region may be meant."""
+    inner, outer = _inside_and_outside(mask)
+    if outer > 0.5 and outer > inner + 1e-3:
+        found = f"{outer:.2f} beyond the sphere that fits the box and {inner:.2f} within it"
+        expected = "1 where the particle is; if the mask is inverted, give 1 − mask"
+        raise InputError(path, "mean", found, expected)
+
+
+def doubts_of_mask(path: str, mask: np.ndarray) -> Iterator[str]:
+    """A mask that the box cuts off, or that masks nothing."""
+    if mask.min() > 0.5:
+        yield f"{path}: above 0.5 in the whole box; it masks nothing"
+        return
+    faces = [np.take(mask, end, axis) for axis in range(mask.ndim) for end in (0, -1)]
+    touched = float(np.mean([face > 0.5 for face in faces]))
+    if touched > EDGE:
         yield (
-            f"{path}: voxels of {voxel_size:g} Å by its header, particles of {pixel_size:g} Å;"
-            " it is taken to be on the particles' grid"
+            f"{path}: {touched:.0%} of the box's faces are inside the mask: the mask is inverted or"
+            " made for other voxels, or the particle is too large for its box"
         )
+
+
+def doubts_of_voxels(path: str, voxel_size: float, pixel_size: float) -> Iterator[str]:
+    """A voxel size other than the particles'."""
+    if voxel_size > 0 and abs(voxel_size / pixel_size - 1) > 0.01:
+        also = ", as programs write that do not know it" if abs(voxel_size - 1) < 1e-6 else ""
+        yield (
+            f"{path}: voxels of {voxel_size:g} Å by its header{also}, particles of"
+            f" {pixel_size:g} Å; it is taken to be on the particles' grid. Where it is not,"
+            " resample it (relion_image_handler --rescale_angpix --new_box)"
+        )
+
+
+def _inside_and_outside(mask: np.ndarray) -> tuple[float, float]:
+    """Means within the largest sphere and beyond it."""
+    axis = np.arange(len(mask)) - (len(mask) - 1) / 2
+    beyond = sum(np.meshgrid(axis**2, axis**2, axis**2, indexing="ij")) > (len(mask) / 2) ** 2
+    return float(mask[~beyond].mean()), float(mask[beyond].mean())

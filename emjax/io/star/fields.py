@@ -18,6 +18,7 @@ from emjax.io.fields import (
     Field,
     check_ranges,
     label,
+    neutral_ctf,
     star_columns,
 )
 from emjax.io.star.optics import (
@@ -34,12 +35,15 @@ _BOX, _DIMENSIONS = label("image_box_size"), "rlnImageDimensionality"
 _PIXEL_SIZES = (label("image_pixel_size"), "rlnPixelSize")
 
 
-def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str, np.ndarray]:
+def relion_fields(
+    source: StarParticles, require_poses: bool = True, require_ctf: bool = True
+) -> dict[str, np.ndarray]:
     """What a particle STAR file says of each particle, in emjax's units (Å, radians, 0-based).
 
     Args:
         source: the file.
-        require_poses: whether particles without angles are an error; else they get the identity.
+        require_poses: whether particles without angles are an error; else those missing are 0.
+        require_ctf: whether particles without defocus are an error; else their CTF is 1.
 
     Returns:
         The per-particle fields of `ParticleSet`, `image_path` (as written), `image_pixel_size`
@@ -62,7 +66,7 @@ def relion_fields(source: StarParticles, require_poses: bool = True) -> dict[str
         "rotations": _rotations(table, require_poses),
         "shifts": _shifts(table, pixel_size),
         "half": _own(table, "half"),
-        **_ctf(source, group),
+        **_ctf(source, group, require_ctf),
         "contrast": _own(table, "contrast"),
         "mirrored": _own(table, "mirrored"),
         "ctf_applied": ctf_applied(source, rows),
@@ -155,15 +159,31 @@ def _positive(table: StarTable, column: str) -> np.ndarray:
     return values
 
 
+def relion_poses(table: StarTable, pixel_size: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rotations and origins (Å) of a table; None where it has no angles.
+
+    Args:
+        table: with RELION's columns.
+        pixel_size: Å, of origins in pixels (RELION 3.0).
+
+    Raises:
+        InputError: for values that are no numbers.
+    """
+    if any(column not in table for column in star_columns("rotations").labels):
+        return None
+    return _rotations(table, True), _shifts(table, np.full(len(table), pixel_size))
+
+
 def _rotations(table: StarTable, require: bool) -> np.ndarray:
     angles = star_columns("rotations")
     missing = [column for column in angles.labels if column not in table]
     if missing and require:
         found = "no columns " + ", ".join(f"_{column}" for column in missing)
         raise InputError(table.file, f"data_{table.name}", found, "particles with angles")
-    if missing:
-        return np.tile(np.eye(3), (len(table), 1, 1))
-    return angles.codec.decode(np.stack([table.numbers(c) for c in angles.labels], axis=1), {})
+    # Of images aligned in 2D psi is known.
+    none = np.zeros(len(table))
+    values = [none if column in missing else table.numbers(column) for column in angles.labels]
+    return angles.codec.decode(np.stack(values, axis=1), {})
 
 
 def _shifts(table: StarTable, pixel_size: np.ndarray) -> np.ndarray:
@@ -180,10 +200,12 @@ def _shifts(table: StarTable, pixel_size: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _ctf(source: StarParticles, group: np.ndarray) -> dict[str, np.ndarray]:
+def _ctf(source: StarParticles, group: np.ndarray, require: bool) -> dict[str, np.ndarray]:
     """CTF parameters in emjax's units; per particle first, then of the optics group."""
     table = source.particles
     missing = [column for field in CTF if field.star for column in _missing(source, field)]
+    if missing and not require:
+        return neutral_ctf(len(table))
     if missing:
         found = "no CTF columns (" + ", ".join(f"_{column}" for column in missing) + ")"
         raise InputError(table.file, f"data_{table.name}", found, "defocus of every particle")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.files import refuse_compressed
 
 _TOKEN = re.compile(r"\"[^\"]*\"(?=[ \t]|$)|'[^']*'(?=[ \t]|$)|[^ \t]+")
 
@@ -36,6 +37,7 @@ def read_text(path: str | Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(path, None, reason.lower(), "a readable file") from error
+    refuse_compressed(path, raw)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(path, "byte 0", "UTF-16 text", "UTF-8 text")
     nul = raw.find(b"\0")

@@ -7,7 +7,8 @@ import pytest
 
 from emjax.errors import InputError
 from emjax.io.convert.convert import convert, differences, fields_of
-from emjax.io.cryosparc.tables import read_cs, read_cs_particles, write_cs
+from emjax.io.cryosparc.job import read_cs_particles
+from emjax.io.cryosparc.tables import read_cs, write_cs
 from emjax.io.particles.particle_set import read_particles
 from emjax.io.star.relion import read_star_particles
 from emjax.io.star.tables import read_star, write_star

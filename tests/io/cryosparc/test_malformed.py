@@ -102,7 +102,7 @@ CASES: Cases = {
         lambda b: b.text("x: {metafile: '>no.cs'}", read_particles, "a.csg"),
         "metafile >no.cs: found no such file",
     ),
-    "csg uid missing": (passthrough_without_row, "passthrough.cs: uid .*found no such row"),
+    "csg uid missing": (passthrough_without_row, "passthrough.cs: uid .*found no row of 1 of 4"),
 }  # fmt: skip
 
 

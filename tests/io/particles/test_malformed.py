@@ -39,10 +39,6 @@ CASES: Cases = {
     "pixel size 0": (lambda b: b.optics(rlnImagePixelSize=[0.0]), "found 0, .*above 0"),
     "pixel size negative": (lambda b: b.optics(rlnImagePixelSize=[-1.0]), "above 0"),
     "pixel size NaN": (lambda b: b.optics(rlnImagePixelSize=[np.nan]), "found nan"),
-    "pixel size of another stack": (
-        lambda b: b.optics(rlnImagePixelSize=[6.0]),
-        "pixel size 6 Å, expected 3 Å as in",
-    ),
     "box of another stack": (lambda b: b.optics(rlnImageSize=[10]), "box size 10, expected 8 as"),
     "box not whole": (lambda b: b.optics(rlnImageSize=[8.5]), "8.5.*whole number"),
     "box huge": (lambda b: b.optics(rlnImageSize=["1e300"]), "1e300.*whole number"),

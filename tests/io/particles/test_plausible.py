@@ -8,7 +8,14 @@ import pytest
 
 from emjax.errors import InputError
 from emjax.io.particles.particle_set import read_particles
-from emjax.io.particles.plausible import check_mask, check_particles, doubts, doubts_of_mask
+from emjax.io.particles.plausible import (
+    check_mask,
+    check_particles,
+    check_solvent_mask,
+    doubts,
+    doubts_of_mask,
+    doubts_of_voxels,
+)
 
 RUNS = {"som": None, "em3d": {"n_classes": 2}, "subspace": None}
 SOURCE = Path("particles.star")
@@ -38,11 +45,39 @@ def test_missing_origins_and_mixed_methods_are_doubtful(star_set):
     assert "runs.som" in doubt
 
 
+def ball(box: int = 16, radius: float = 5) -> np.ndarray:
+    axis = np.arange(box) - box // 2
+    return (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2 <= radius**2).astype(float)
+
+
 def test_masks_are_from_0_to_1():
-    check_mask("mask.mrc", np.array([0.0, 1.05]))
-    for values, message in (([0.0, 0.4], "no voxel above 0.5"), ([-0.5, 1.0], "from -0.5 to 1")):
+    check_mask("mask.mrc", 1.05 * ball())
+    for mask, message in (
+        (0.4 * ball(), "no voxel above 0.5"),
+        (ball() * 1.5 - 0.5, "from -0.5 to 1"),
+    ):
         with pytest.raises(InputError, match=message):
-            check_mask("mask.mrc", np.array(values))
-    assert not list(doubts_of_mask("mask.mrc", 1.0, 3.0))  # what programs write unknowingly
-    assert not list(doubts_of_mask("mask.mrc", 3.01, 3.0))
-    assert len(list(doubts_of_mask("mask.mrc", 4.0, 3.0))) == 1
+            check_mask("mask.mrc", mask)
+
+
+def test_inverted_solvent_masks_are_refused():
+    for mask in (1 - ball(), 1 - ball(radius=7.9), 1 - np.roll(ball(radius=2), 4, 0)):
+        with pytest.raises(InputError, match="mask.mrc: mean: found .* beyond .* 1 − mask"):
+            check_solvent_mask("mask.mrc", mask)
+    for mask in (np.ones((16, 16, 16)), ball(radius=3), np.roll(ball(radius=2), 4, 0)):
+        check_solvent_mask("mask.mrc", mask)
+
+
+def test_masks_that_the_box_cuts_off_and_that_mask_nothing_are_doubtful():
+    assert not list(doubts_of_mask("mask.mrc", ball()))
+    (doubt,) = doubts_of_mask("mask.mrc", ball(radius=9))
+    assert "of the box's faces" in doubt
+    (doubt,) = doubts_of_mask("mask.mrc", np.ones((16, 16, 16)))
+    assert "masks nothing" in doubt
+
+
+def test_other_voxel_sizes_are_doubtful():
+    assert not list(doubts_of_voxels("mask.mrc", 3.01, 3.0))
+    assert len(list(doubts_of_voxels("mask.mrc", 4.0, 3.0))) == 1
+    (doubt,) = doubts_of_voxels("mask.mrc", 1.0, 3.0)
+    assert "as programs write that do not know it" in doubt

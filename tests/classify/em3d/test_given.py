@@ -1,0 +1,37 @@
+"""Start maps from elsewhere take the mean map's intensity scale."""
+
+import numpy as np
+import pytest
+
+from emjax.classify.em3d.given import correlations, fit_scale
+
+
+@pytest.fixture
+def maps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two start maps, their mean, and a mask."""
+    rng = np.random.default_rng(0)
+    volumes = rng.normal(size=(2, 8, 8, 8)).astype(np.float32)
+    mask = np.zeros((8, 8, 8), np.float32)
+    mask[2:6, 2:6, 2:6] = 1
+    return volumes, volumes.mean(0), mask
+
+
+def test_maps_of_the_right_scale_stay(maps):
+    volumes, mean, mask = maps
+    np.testing.assert_allclose(fit_scale(volumes, mean, mask), volumes, atol=1e-5)
+
+
+def test_another_scale_and_level_are_undone(maps):
+    volumes, mean, mask = maps
+    np.testing.assert_allclose(fit_scale(250 * volumes + 30, mean, mask), volumes, atol=1e-4)
+
+
+def test_correlations_have_the_sign_of_the_contrast(maps):
+    volumes, mean, mask = maps
+    found = correlations(np.concatenate([volumes, -volumes]), mean, mask)
+    assert (found[:2] > 0.5).all() and np.allclose(found[2:], -found[:2])
+    constant = np.ones((1, 8, 8, 8), np.float32)
+    assert (
+        correlations(constant, mean, mask) == 0
+        and np.isfinite(fit_scale(constant, mean, mask)).all()
+    )
