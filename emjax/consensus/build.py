@@ -130,6 +130,7 @@ def build_consensus(
         options.min_fraction(len(rows)),
         options.resamples,
         max_classes_supported if images is None or max_classes_supported == 1 else None,
+        images is None or images.held_out.n_components > 0,
     )
     linkage = linkages[int(str(options.n_classes).startswith("coss"))]
     number = _wanted_number(options, choice, elbows, len(linked))

@@ -218,6 +218,7 @@ def choose_number(
     min_fraction: float = 0.01,
     resamples: int = 20,
     max_classes_supported: int | None = None,
+    may_vary: bool = True,
 ) -> Choice:
     """Recommended number of classes from likelihood, replication by the runs, and resampling.
 
@@ -228,6 +229,7 @@ def choose_number(
         min_fraction: smallest share of a class.
         resamples: resamplings of runs and particles.
         max_classes_supported: see `build_consensus`.
+        may_vary: False where held-out particles show no variability, and so no continuum.
     """
     limit = max_classes_supported
     path = fit_path(votes, most_classes(votes.n_classes, max_classes), rng)
@@ -242,7 +244,7 @@ def choose_number(
     distinct = drop_spurious(votes, full, min_fraction)
     model = prune_classes(votes, distinct, min_fraction)
     unexplained = measure_unexplained(votes, model)
-    continuum = _is_continuum(votes, distinct, model)
+    continuum = may_vary and _is_continuum(votes, distinct, model)
     if continuum:
         model = merge_all(votes, model)
     while limit is not None and len(model.weights) > max(limit, 1):

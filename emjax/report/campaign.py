@@ -178,7 +178,8 @@ class Campaign:
     @cached_property
     def input_doubts(self) -> list[str]:
         """What the check of the input, and the preparation, doubt."""
-        return [*self.preparation.get("doubts", []), *self.json(self.folder.prepare.doubts)]
+        path = self.folder.prepare.doubts
+        return [*self.preparation.get("doubts", []), *(read_json(path) if path.exists() else [])]
 
     @cached_property
     def judged_by_mean(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.methods import METHODS, all_runs
 from emjax.campaign.methods.base import seed_list
@@ -56,7 +58,16 @@ def test_what_is_not_asked_for_is_not_judged():
     config = complete(tiny_config(runs={"em3d": silent}))
     judged = {m.name: m.evidence(config, folder.method(m.name)) for m in METHODS.values()}
     assert set(judged.values()) == {None}
-    config = complete(tiny_config())
-    assert METHODS["em3d"].evidence(config, folder.method("em3d")) == Path(
-        "results/tiny/runs/em3d/evidence.json"
-    )
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "judge", "silent"),
+    [("C1", "subspace", "em3d"), ("c1", "subspace", "em3d"), ("D2", "em3d", "subspace")],
+)
+def test_em3d_is_judged_in_the_basis_where_there_is_no_symmetry(
+    symmetry: str, judge: str, silent: str
+):
+    folder, config = CampaignFolder.of("tiny"), complete(tiny_config(symmetry=symmetry))
+    found = {name: METHODS[name].evidence(config, folder.method(name)) for name in METHODS}
+    assert found[judge] == Path(f"results/tiny/runs/{judge}/evidence.json")
+    assert found[silent] is None

@@ -13,6 +13,7 @@ from emjax.classify.subspace.settle import HeldOut
 from emjax.consensus import settle
 from emjax.consensus.build import Consensus, build_consensus
 from emjax.consensus.options import ConsensusOptions
+from emjax.consensus.planted import cut_gradient
 from emjax.consensus.settle import Images
 from tests.classify.subspace.test_settle import N, draw
 
@@ -44,10 +45,14 @@ def runs_of(truth: np.ndarray, noise: float, cut: bool, seed: int = 0) -> np.nda
     return np.where(wrong, rng.integers(0, k, (N, 6)), shared[:, None])
 
 
-def consensus(labels: np.ndarray, images: Images | None, **options) -> Consensus:
+def consensus(
+    labels: np.ndarray, images: Images | None, supported: int | None = None, **options
+) -> Consensus:
     names = [f"r{s}" for s in range(labels.shape[1])]
     chosen = ConsensusOptions(resamples=3, **options)
-    return build_consensus(labels, names, options=chosen, images=images)
+    return build_consensus(
+        labels, names, options=chosen, images=images, max_classes_supported=supported
+    )
 
 
 def test_settled_classes_are_nearer_the_truth(case):
@@ -96,3 +101,14 @@ def test_particles_without_images_stay_out(case):
     found = consensus(labels, moved)
     np.testing.assert_array_equal(np.flatnonzero(found.labels < 0)[:2], [0, 11])
     assert adjusted_rand_score(truth, np.delete(found.labels, [0, 11])) > 0.9
+
+
+def test_what_does_not_vary_is_no_continuum(case):
+    """Runs that cut noise along its strongest direction are associated within any classes."""
+    images, _ = case
+    labels = cut_gradient([5, 6, 4, 7, 5, 6], 0.05, N, np.random.default_rng(8))
+    assert consensus(labels, images).number.verdict == "continuum"
+    held = images.held_out
+    blind = HeldOut(held.statistics, held.fold, 0, held.blocks)
+    still = Images(images.basis, images.statistics, blind, images.full_maps, images.rows, 1)
+    assert consensus(labels, still, supported=1).number.verdict == "one"

@@ -128,7 +128,10 @@ def test_doubts_about_the_input_come_first(tmp_path: Path):
     before = judge(read(folder)).distrust
     write_json(folder / "prepare" / "doubts.json", ["the images look phase-flipped, <b>not</b> so"])
     campaign = read(folder)
-    assert judge(campaign).distrust == ["The input: the images look phase-flipped, <b>not</b> so.", *before]
+    assert judge(campaign).distrust == [
+        "The input: the images look phase-flipped, <b>not</b> so.",
+        *before,
+    ]
     assert "The input: the images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
 
 
