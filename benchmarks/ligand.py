@@ -39,7 +39,7 @@ RUNS = 100
 
 def mixed_case(kind: str, draw: int) -> tuple[data.Case, np.ndarray]:
     """Particles of four or five states, and the states' maps."""
-    shares = [30, 25, 20, 15, 10] if "five" in kind else [40, 25, 20, 15]
+    shares = [30.0, 25.0, 20.0, 15.0, 10.0] if "five" in kind else [40.0, 25.0, 20.0, 15.0]
     maps = np.stack([data.true_maps()[name] for name in STATES[: len(shares)]])
     states = data.mixed_states(shares, 10_000, 2000 + draw)
     noise = data.NOISE_SD / AMPLITUDES[kind]

@@ -257,4 +257,5 @@ def _top(matrix: Float[np.ndarray, "p p"]) -> Float[np.ndarray, " p"]:
     if len(matrix) < 3:
         return np.linalg.eigh(matrix)[1][:, -1]
     start = np.random.default_rng(0).standard_normal(len(matrix))
-    return eigsh(matrix, k=1, which="LA", v0=start, tol=1e-3)[1][:, 0]
+    found = eigsh(matrix, k=1, which="LA", v0=start, tol=1e-3)  # type: ignore[arg-type]
+    return found[1][:, 0]
