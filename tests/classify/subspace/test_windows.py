@@ -69,10 +69,13 @@ def test_a_bound_blob_stands_out_where_it_is_and_noise_does_not(bound_case):
     windows = tile_mask(mask)
     centre = slicing_values(jnp.asarray(mean.volume * mask), operators.grid)
     none = jnp.zeros((0, len(centre)), centre.dtype)
+    # The second class has one particle: nothing is said about it.
     labels = np.zeros(operators.particles.n, int)
-    excess = strongest_directions(
-        sum_covariances(operators, centre[None], labels, none, windows), windows
-    ).excess[0]
+    labels[:1] = 1
+    both = jnp.stack([centre, centre])
+    found = strongest_directions(sum_covariances(operators, both, labels, none, windows), windows)
+    assert not found.excess[1].any() and found.excess.shape == (3, len(windows.members))
+    excess = found.excess[0]
     assert (excess.max() > STANDS_OUT) == bound
     if bound:
         scale = operators.particles.voxel_size / PIXEL
