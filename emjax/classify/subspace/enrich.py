@@ -34,7 +34,7 @@ from emjax.imaging.grids import FourierGrid, resample
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import coarsen
 
-STANDS_OUT = 5.0  # standard errors; the largest of hundreds of windows of noise had 3.4
+STANDS_OUT = 5.0  # standard errors; the largest of thousands of windows of noise had 4.9
 APART = 3.0  # radii between the centres of windows that are taken in one go
 SEEDS = 30
 PRIOR = 0.05  # variance of a window's component over the mean map's power
