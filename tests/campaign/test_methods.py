@@ -62,7 +62,7 @@ def test_what_is_not_asked_for_is_not_judged():
 
 @pytest.mark.parametrize(
     ("symmetry", "judge", "silent"),
-    [("C1", "subspace", "em3d"), ("c1", "subspace", "em3d"), ("D2", "em3d", "subspace")],
+    [("C1", "subspace", "em3d"), ("D2", "em3d", "subspace")],
 )
 def test_em3d_is_judged_in_the_basis_where_there_is_no_symmetry(
     symmetry: str, judge: str, silent: str

@@ -11,7 +11,7 @@ from emjax.campaign.names import RunName
 
 def is_c1(config: Config) -> bool:
     """Whether the particles have no symmetry; the basis knows no other."""
-    return config["symmetry"].upper() == "C1"
+    return config["symmetry"] == "C1"
 
 
 class Subspace(Method):

@@ -120,8 +120,9 @@ def _judge(analyst: Analyst) -> Judgement:
     assert best is not None
     candidates, recipe = [best], ["mask"]
     wanted = ["region"] * options.regions + ["classes"] * options.within_classes
+    wanted += ["differences"] * options.regions
     for name in wanted if options.iterations else ():
-        if best.evidence.components.chosen == 0 or (name == "classes" and not best.evidence.found):
+        if best.evidence.components.chosen == 0 or (name != "region" and not best.evidence.found):
             continue
         candidate = analyst.judge(name, best)
         if candidate is None:
@@ -157,8 +158,7 @@ def _on_all(analyst: Analyst, judgement: Judgement) -> Analysis:
     by_name = {candidate.name: candidate for candidate in judgement.candidates}
     basis = analyst.fit_in_mask(None, next(iter(by_name["mask"].bases.values())).components)
     for before, name in pairwise(recipe):
-        n_classes = by_name[before].evidence.classes.chosen
-        basis = analyst.improve(name, basis, n_classes, None) or basis
+        basis = analyst.improve(name, basis, by_name[before].evidence, None) or basis
     # Who takes poses as exact should learn where they are not.
     compared = best.scale > 0 or analyst.options.pose_error == "off"
     scales = (best.scale, 0.0 if best.scale else 1.0) if compared else (0.0,)

@@ -135,6 +135,8 @@ def held_out_evidence(
     blocks: Shaped[np.ndarray, " n"] | None = None,
     seeds: int = 40,
     options: FitOptions = DEFAULTS,
+    *,
+    all_components: bool = False,
 ) -> Evidence:
     """Judge components and classes by particles that the basis has not seen.
 
@@ -148,6 +150,8 @@ def held_out_evidence(
         blocks: micrograph of each particle.
         seeds: of each mixture.
         options: of the mixtures.
+        all_components: try classes in every component too. A small state hardly widens a Gaussian
+            over all particles, and shows only where classes have a place for it.
     """
     n, q = folds[0].statistics.n, folds[0].statistics.n_components
     tasks = []
@@ -164,15 +168,16 @@ def held_out_evidence(
     own = None if blocks is None else np.asarray(blocks)[scored]
     components = choose_number(component[:, scored], range(q + 1), own, "components")
     numbers = sorted({1, *n_classes})
-    gains = np.zeros((len(numbers), n))
-    tasks = [task.leading(max(components.chosen, 1)) for task in tasks]
-    fits: list[list[_Mixture]] = [[] for _ in numbers]
-    for task in tasks:
-        for row, k in enumerate(numbers):
-            fit = _learn(task.learning, k, seeds, options)
-            gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
-            fits[row].append(fit)
-    classes = choose_number(gains[:, scored], numbers, own, "classes")
+    tried = [max(components.chosen, 1)]
+    if all_components and 0 < components.chosen < q:
+        tried.append(q)
+    judged = [_judge_classes(tasks, m, numbers, own, seeds, options) for m in tried]
+    best = np.stack([j.gains[numbers.index(j.choice.chosen)][scored] for j in judged])
+    wanted = choose_number(best, tried, own, "components").chosen
+    tasks, classes, gains, fits = judged[tried.index(wanted)]
+    if wanted > max(components.chosen, 1):
+        reason = f"{classes.chosen} classes in {wanted} components raise the held-out likelihood"
+        components = replace(components, chosen=wanted, reason=reason)
     if components.chosen == 0 and classes.chosen > 1:
         reason = "no component raises the held-out likelihood, so there is nothing to class by"
         classes = replace(classes, chosen=1, reason=reason)
@@ -185,6 +190,37 @@ def held_out_evidence(
         spread=_measure_spread(tasks, fits[row], gains[row], scored, own),
         log_likelihood=offset + float(gains[row].sum()),
     )
+
+
+class _Judged(NamedTuple):
+    """Mixtures in the leading components, and the number of classes that they ask for."""
+
+    tasks: list[_Quarter]
+    choice: Choice
+    gains: Float[np.ndarray, "m n"]
+    fits: list[list[_Mixture]]  # by number of classes, then by quarter
+
+
+def _judge_classes(
+    tasks: Sequence[_Quarter],
+    n_components: int,
+    numbers: Sequence[int],
+    blocks: Shaped[np.ndarray, " m"] | None,
+    seeds: int,
+    options: FitOptions,
+) -> _Judged:
+    """Learn every number of classes in each quarter and score it."""
+    inside = [task.leading(n_components) for task in tasks]
+    scored = np.any([task.scored for task in tasks], axis=0)
+    gains = np.zeros((len(numbers), len(scored)))
+    fits: list[list[_Mixture]] = [[] for _ in numbers]
+    for task in inside:
+        for row, k in enumerate(numbers):
+            fit = _learn(task.learning, k, seeds, options)
+            gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
+            fits[row].append(fit)
+    choice = choose_number(gains[:, scored], numbers, blocks, "classes")
+    return _Judged(inside, choice, gains, fits)
 
 
 def _learn(learning: Statistics, k: int, seeds: int, options: FitOptions) -> _Mixture:

@@ -1,6 +1,7 @@
 """Recipes for a basis, each fitted on every fold alone and scored on the particles left out.
 
-One basis in the mask, the same inside the region that varies, and with components of each class.
+One basis in the mask, the same inside the region that varies, with components of windows in which
+classes still vary, and of the differences between the classes, each where it stands out.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from emjax.classify.evidence import block_interval
 from emjax.classify.operators.pixels import PixelOperators
 from emjax.classify.pose_error import AUTO_WIDTHS, PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
+from emjax.classify.subspace.enrich import enrich_by_windows, localise_differences
 from emjax.classify.subspace.held_out import Evidence, Fold, held_out_evidence
 from emjax.classify.subspace.projection import project_statistics
-from emjax.classify.subspace.region import enrich_by_class, refit_in_region
+from emjax.classify.subspace.region import refit_in_region
 from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.prepare import MeanMap
@@ -41,7 +43,7 @@ class SubspaceOptions:
 class Candidate:
     """A recipe for a basis, its fit on each fold, and what held-out particles say."""
 
-    name: str  # mask · region · classes
+    name: str  # mask · region · classes · differences
     bases: dict[int, Basis]  # by the fold that was left out
     evidence: Evidence
     scale: float  # of the pose error
@@ -116,13 +118,15 @@ class Analyst:
             components=start,
         )
 
-    def improve(self, name: str, basis: Basis, n_classes: int, fold: int | None) -> Basis | None:
+    def improve(
+        self, name: str, basis: Basis, evidence: Evidence, fold: int | None
+    ) -> Basis | None:
         """A basis refitted by another recipe without a fold; None where nothing stands out.
 
         Args:
-            name: region or classes.
+            name: region, classes or differences.
             basis: of an earlier recipe, on the same particles.
-            n_classes: that it was found to hold.
+            evidence: of the earlier recipe.
             fold: the particles left out.
         """
         options = BasisOptions(
@@ -133,8 +137,13 @@ class Analyst:
         folds, nuisance = self._but(fold), self._marginalised()
         if name == "region":
             return refit_in_region(self.operators, basis, self.mask, options, folds, nuisance)
-        return enrich_by_class(
-            self.operators, basis, self.mask, n_classes, options, folds, nuisance
+        numbers = evidence.classes.chosen, evidence.components.chosen
+        if name == "differences":
+            return localise_differences(
+                self.operators, basis, self.mask, *numbers, folds, nuisance, self.scale
+            )
+        return enrich_by_windows(
+            self.operators, basis, self.mask, *numbers, options, folds, nuisance, self.scale
         )
 
     def _but(self, fold: int | None) -> tuple[int, ...] | None:
@@ -157,8 +166,7 @@ class Analyst:
             if previous is None:
                 basis = self.fit_in_mask(fold, self.components)
             else:
-                found = previous.evidence.classes.chosen
-                basis = self.improve(name, previous.bases[fold], found, fold)
+                basis = self.improve(name, previous.bases[fold], previous.evidence, fold)
             if basis is None:
                 return None
             bases[fold] = basis
@@ -174,7 +182,11 @@ class Analyst:
             )[0]
             judged.append(Fold(_widened(found, q), self.operators.fold_of == fold))
         evidence = held_out_evidence(
-            judged, self.options.n_classes, self.blocks, self.options.evidence_seeds
+            judged,
+            self.options.n_classes,
+            self.blocks,
+            self.options.evidence_seeds,
+            all_components=name in ("classes", "differences"),
         )
         self.say(
             f"{name}: pose scale {scale}, {evidence.components.chosen} components,"

@@ -6,7 +6,12 @@ import pytest
 
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.statistics import Statistics, pack
+from emjax.imaging.masks import soft_edge
+from emjax.simulate.particles import phantom, simulate
+from tests.classify.conftest import BOX, PIXEL, prepare
 from tests.classify.double import make_data
+
+N, BOUND = 2000, 0.3
 
 
 @pytest.fixture(params=["states", "one", "scaled"])
@@ -44,3 +49,25 @@ def three_classes():
 def operators(prepared):
     """Pixel operators of the simulated particles."""
     return make_pixel_operators(prepared[0])
+
+
+def blob() -> np.ndarray:
+    """A ball of density off the centre of the box."""
+    axis = np.arange(BOX) - BOX // 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    distance = np.sqrt((x - 3) ** 2 + (y + 2) ** 2 + z**2)
+    return soft_edge(distance, 1.5, 3.0)
+
+
+@pytest.fixture(scope="session", params=["bound", "one"])
+def bound_case(request):
+    """Particles of one state, or with a blob that is bound to some, and whether there is one."""
+    volume = phantom(1, BOX, seed=1)[0]
+    height = 1.0 * np.abs(volume).max()
+    volumes = np.stack([volume, volume + height * blob()])
+    fractions = np.array([1 - BOUND, BOUND] if request.param == "bound" else [1.0])
+    drawn = simulate(
+        volumes[: len(fractions)], N, seed=4, pixel_size=PIXEL, snr=0.03, fractions=fractions
+    )
+    particles, mean = prepare(drawn)
+    return make_pixel_operators(particles), mean, request.param == "bound"

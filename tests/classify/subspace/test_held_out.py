@@ -76,3 +76,20 @@ def test_component_gains_are_differences_of_gaussian_evidence(three_classes):
         np.testing.assert_allclose(gains[j, 3], expected, rtol=1e-8)
     choice = choose_number(gains, range(4), None, "components")
     assert choice.chosen == 2  # the third coordinate is zero everywhere
+
+
+def test_classes_may_ask_for_a_component_that_a_gaussian_does_not_show():
+    # One in a hundred particles is far off along a coordinate that does not vary otherwise.
+    n, rng = 3000, np.random.default_rng(5)
+    z = np.zeros((n, 2))
+    z[:, 0] = rng.choice([-2.0, 2.0], n)
+    z[:, 1] = np.where(rng.random(n) < 0.01, 4.5, 0.0)
+    statistics, _ = planted(n, z, strength=1.0)
+    micrographs = np.arange(n) // 50
+    plain, tried = (
+        held_out_evidence(halves_of(statistics), [2, 3], micrographs, 6, all_components=every)
+        for every in (False, True)
+    )
+    assert (plain.components.chosen, plain.classes.chosen) == (1, 2)
+    assert (tried.components.chosen, tried.classes.chosen) == (2, 3)
+    assert "3 classes in 2 components" in tried.components.reason
