@@ -156,8 +156,9 @@ def fit_variability(
 
     row_of = np.full(prepared.particles.n, -1)
     row_of[rows] = np.arange(len(rows))
-    n_states = found.judgement.chosen.evidence.discrete_classes
-    return Images(found.basis, found.statistics, found.held_out, full_maps, row_of, n_states)
+    held_out = found.judgement.chosen.evidence
+    judged = held_out.discrete_classes, bool(held_out.spread and held_out.spread.continuum)
+    return Images(found.basis, found.statistics, found.held_out, full_maps, row_of, *judged)
 
 
 def classify_subspace(

@@ -88,7 +88,8 @@ def pixel_operators(facts: Facts, config: dict[str, Any]) -> Cost:
     # Statistics with the derivatives that pose errors follow; these, and components, as maps.
     memory = facts.always_mb + operators + 3e-3 * facts.n + 1e-3 * facts.map_voxels
     seconds = facts.n * facts.pixels * 14e-8
-    return Cost(memory, seconds, 120 * seconds)
+    # Its recipes are many small programs, which take long to compile.
+    return Cost(memory, seconds, 20 + 200 * seconds)
 
 
 def consensus(facts: Facts, config: dict[str, Any], runs: int, settled: bool) -> Cost:

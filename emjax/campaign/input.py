@@ -15,18 +15,23 @@ def input_particles(config: dict[str, Any]) -> ParticleSet:
     Raises:
         InputError: for the first thing wrong with them.
     """
-    som = config["runs"]["som"] or {}
-    # A translation would have to invent the CTF.
-    translated = Path(config["particles"]).suffix in (".cs", ".csg")
     return read_particles(
         config["particles"],
         config["image_root"],
         require_poses=in_3d(config),
-        require_ctf=in_3d(config) or som.get("ctf") != "none" or translated,
+        require_ctf=needs_ctf(config),
         on_mixed_optics=config["on_mixed_optics"],
         ctf_in_images=config["ctf_in_images"],
         pixel_size_of=config["check"]["pixel_size"],
     )
+
+
+def needs_ctf(config: dict[str, Any]) -> bool:
+    """Whether particles without CTF are of no use."""
+    som = config["runs"]["som"] or {}
+    # A translation would have to invent the CTF.
+    translated = Path(config["particles"]).suffix in (".cs", ".csg")
+    return in_3d(config) or som.get("ctf") != "none" or translated
 
 
 def in_3d(config: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from emjax.consensus.assign import (
     order_by_size,
     prune_unstable,
 )
-from emjax.consensus.choose import Choice, Verdict, choose_number
+from emjax.consensus.choose import Choice, Variability, Verdict, choose_number
 from emjax.consensus.elbows import ELBOWS, Elbows, find_elbows
 from emjax.consensus.intersections import (
     Intersections,
@@ -102,7 +102,7 @@ def build_consensus(
         starts: runs with the same one cannot end differently and count as one run; so do runs
             whose results are equal.
         max_classes_supported: largest number of classes that held-out particles support; more
-            are not recommended, however well the runs agree. Where images judge each class, only
+            are not recommended, however well the runs agree. Where classes settle on images, only
             that it is one.
         images: of all particles, in which the classes are settled and judged; None: labels are
             all there is.
@@ -123,14 +123,16 @@ def build_consensus(
     linkages = link_intersections(crossed, linked, runs, sizes, options.metric)
     elbows = find_elbows(*linkages)
     fit = sample_votes(runs, crossed, options.sample_size(runs.n_classes), rng, kept)
+    settles = images is not None and options.n_classes == options.labelling == "auto"
     choice = choose_number(
         fit,
         rng,
         options.max_classes,
         options.min_fraction(len(rows)),
         options.resamples,
-        max_classes_supported if images is None or max_classes_supported == 1 else None,
-        images is None or images.held_out.n_components > 0,
+        # Where classes settle, those that images do not tell apart are joined instead.
+        None if settles and max_classes_supported != 1 else max_classes_supported,
+        Variability.UNKNOWN if images is None else images.variability,
     )
     linkage = linkages[int(str(options.n_classes).startswith("coss"))]
     number = _wanted_number(options, choice, elbows, len(linked))
@@ -144,7 +146,7 @@ def build_consensus(
         assigned = assign_particles(runs, crossed, kept, model, options.min_posterior)
     settled = None
     seen = images and images.select(rows)
-    if seen and by == "model" and options.labelling == "auto" and len(model.weights) > 1:
+    if seen and settles and by == "model" and len(model.weights) > 1:
         settled = settle(assigned, seen, options.min_posterior)
     if settled:
         by, choice = "images", join_classes(choice, settled.joined)

@@ -7,24 +7,24 @@ from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import nnls
 
 from emjax.consensus.continuum import measure_chain, measure_unexplained
 from emjax.consensus.latent import (
     LatentClasses,
     Votes,
-    assign_posterior,
     estimate_rates,
     fit_path,
     iterate,
-    merge_classes,
-    sum_runs,
 )
-from emjax.consensus.stability import APART, informative_runs, separate_classes
+from emjax.consensus.prune import (
+    drop_spurious,
+    merge_all,
+    merge_nearest,
+    prune_classes,
+    support_pairs,
+)
+from emjax.consensus.stability import informative_runs
 
-_MIN_SUPPORT = 0.5
-_MIN_OWN = 0.35
-_MIN_PURITY = 0.6
 _MAX_UNEXPLAINED = 0.1
 _MAX_UNEXPLAINED_IN_CHAIN = 0.005
 
@@ -36,6 +36,15 @@ class Verdict(StrEnum):
     ONE = "one"
     CONTINUUM = "continuum"
     UNREPLICATED = "unreplicated"
+
+
+class Variability(StrEnum):
+    """What particles show that the basis of variability has not seen."""
+
+    UNKNOWN = "unknown"  # none were asked
+    NONE = "none"
+    COMPONENTS = "components"
+    CONTINUUM = "continuum"  # classes in it are as wide as the pieces of a continuum
 
 
 @dataclass(frozen=True)
@@ -69,124 +78,6 @@ class Choice:
         return np.maximum(found - self.joined, 1)
 
 
-def support_pairs(
-    votes: Votes, model: LatentClasses
-) -> tuple[Float[np.ndarray, "g g"], Int[np.ndarray, "g g"], Float[np.ndarray, "g g"]]:
-    """Weighted fraction and number of the runs that keep pairs apart, and their mean distance.
-
-    A run of k classes must merge some of g > k: of random pairs it keeps (1 - 1/k) g/(g - 1)
-    apart. The fraction is of what the runs could do; runs with too few classes for all pairs
-    count only where fewer than two have enough.
-    """
-    g = len(model.weights)
-    weights = informative_runs(votes)
-    able = weights * (votes.n_classes >= g)
-    if (able > 0).sum() >= 2:
-        weights = able
-    apart = separate_classes(votes, model)
-    total = max(float(weights.sum()), 1e-12)
-    possible = np.minimum((1 - 1 / votes.n_classes) * g / max(g - 1, 1), 1.0)
-    counted = (apart > APART) & (weights > 0)[:, None, None]
-    fraction = np.einsum("r,rgh->gh", weights, counted) / max(float(weights @ possible), 1e-12)
-    distance = np.einsum("r,rgh->gh", weights / total, apart)
-    return np.minimum(fraction, 1.0), counted.sum(axis=0), distance
-
-
-def _weakest_pair(votes: Votes, model: LatentClasses) -> tuple[int, int] | None:
-    """The pair least supported, if it is supported too little to be two states."""
-    fraction, number, distance = support_pairs(votes, model)
-    needed = min(2, int((informative_runs(votes) > 0).sum()))
-    g, h = np.triu_indices(len(model.weights), 1)
-    weak = (fraction[g, h] < _MIN_SUPPORT) | (number[g, h] < needed)
-    if not weak.any():
-        return None
-    g, h = g[weak], h[weak]
-    first = np.lexsort((distance[g, h], fraction[g, h]))[0]
-    return int(g[first]), int(h[first])
-
-
-def measure_own(votes: Votes, model: LatentClasses) -> Float[np.ndarray, " g"]:
-    """How much of every class is no mixture of the others, 1 for a class quite its own.
-
-    Particles between two states go to either in every run. They form a latent class whose rates
-    are one mixture of the others' in all runs; a state has labels of its own in most runs.
-    """
-    g = len(model.weights)
-    weights = informative_runs(votes)
-    weights = weights / max(weights.sum(), 1e-12)
-    distance = np.abs(model.rates[:, None] - model.rates[None])
-    best = 0.5 * np.moveaxis(sum_runs(distance, votes.n_classes), -1, 0).max(axis=(1, 2))
-    own = np.ones(g)
-    scale = np.sqrt(np.repeat(weights, votes.n_classes))
-    for c in range(g):
-        others = np.delete(model.rates, c, axis=0)
-        rows = np.vstack([(others * scale).T, np.full(g - 1, 10.0)])
-        shares, _ = nnls(rows, np.append(model.rates[c] * scale, 10.0))
-        left = 0.5 * sum_runs(np.abs(model.rates[c] - shares @ others), votes.n_classes)
-        own[c] = weights @ np.minimum(left / np.maximum(best, 1e-12), 1.0)
-    return own
-
-
-def _least_supported_class(votes: Votes, model: LatentClasses, min_fraction: float) -> int | None:
-    """The class too small, or too much mixed with others, to be a state."""
-    posterior, _ = assign_posterior(votes, model)
-    weighted = posterior * votes.counts[:, None]
-    own = posterior.argmax(axis=1)
-    size = np.bincount(own, weights=votes.counts, minlength=len(model.weights))
-    sure = np.bincount(
-        own, weights=weighted[np.arange(len(own)), own], minlength=len(model.weights)
-    )
-    purity = sure / np.maximum(size, 1e-9)
-    small = size < min_fraction * votes.counts.sum()
-    if small.any():
-        return int(np.argmin(np.where(small, size, np.inf)))
-    if purity.min() < _MIN_PURITY:
-        return int(purity.argmin())
-    own = measure_own(votes, model) if len(model.weights) > 2 else np.ones(2)
-    if own.min() < _MIN_OWN:
-        return int(own.argmin())
-    return None
-
-
-def _merge_nearest(votes: Votes, model: LatentClasses, c: int, steps: int) -> LatentClasses:
-    """The model with class c put into the one that fewest runs keep it apart from."""
-    distance = support_pairs(votes, model)[2][c].copy()
-    distance[c] = np.inf
-    near = int(distance.argmin())
-    return iterate(votes, merge_classes(model, min(c, near), max(c, near)), steps)
-
-
-def drop_spurious(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
-    """Merge away classes that are too small, too impure, or a mixture of the others."""
-    while len(model.weights) > 1:
-        least = _least_supported_class(votes, model, min_fraction)
-        if least is None:
-            break
-        model = _merge_nearest(votes, model, least, 5)
-    return model
-
-
-def prune_classes(votes: Votes, model: LatentClasses, min_fraction: float) -> LatentClasses:
-    """Merge classes until all are replicated by the runs, distinct, and large enough."""
-    while len(model.weights) > 1:
-        pair = _weakest_pair(votes, model)
-        if pair is not None:
-            model = iterate(votes, merge_classes(model, *pair), 10)
-            continue
-        least = _least_supported_class(votes, model, min_fraction)
-        if least is None:
-            break
-        model = _merge_nearest(votes, model, least, 10)
-    return model
-
-
-def merge_all(votes: Votes, model: LatentClasses) -> LatentClasses:
-    """The model with a single class."""
-    while len(model.weights) > 1:
-        model = merge_classes(model, 0, 1)
-    return iterate(votes, model, 1)
-
-
 def _is_continuum(votes: Votes, distinct: LatentClasses, pruned: LatentClasses) -> bool:
     """Classes that leave the runs associated within them; far less is asked of a chain of cuts."""
     if len(pruned.weights) < 2:
@@ -218,7 +109,7 @@ def choose_number(
     min_fraction: float = 0.01,
     resamples: int = 20,
     max_classes_supported: int | None = None,
-    may_vary: bool = True,
+    variability: Variability = Variability.UNKNOWN,
 ) -> Choice:
     """Recommended number of classes from likelihood, replication by the runs, and resampling.
 
@@ -229,7 +120,7 @@ def choose_number(
         min_fraction: smallest share of a class.
         resamples: resamplings of runs and particles.
         max_classes_supported: see `build_consensus`.
-        may_vary: False where held-out particles show no variability, and so no continuum.
+        variability: what held-out particles show.
     """
     limit = max_classes_supported
     path = fit_path(votes, most_classes(votes.n_classes, max_classes), rng)
@@ -244,17 +135,19 @@ def choose_number(
     distinct = drop_spurious(votes, full, min_fraction)
     model = prune_classes(votes, distinct, min_fraction)
     unexplained = measure_unexplained(votes, model)
-    continuum = may_vary and _is_continuum(votes, distinct, model)
-    if continuum:
-        model = merge_all(votes, model)
-    while limit is not None and len(model.weights) > max(limit, 1):
-        model = _merge_nearest(votes, model, int(model.weights.argmin()), 10)
-    resampled = [_resampled_model(votes, full, rng, min_fraction) for _ in range(resamples)]
+    several = len(model.weights) > 1
+    model, continuum = _limited(votes, distinct, model, variability, limit)
+    # Held-out particles that show a continuum outweigh runs that agree on how to cut it.
+    continuum = continuum or (several and limit == 1 and variability is Variability.CONTINUUM)
+    resampled = [
+        _resampled_model(_resample(votes, rng), full, min_fraction, variability, limit)
+        for _ in range(resamples)
+    ]
     counts = np.array([len(drawn.weights) for drawn in resampled], dtype=int)
     g = len(model.weights)
     verdict = Verdict.CONTINUUM if continuum else Verdict.ONE if g == 1 else Verdict.CLASSES
     support = support_pairs(votes, model)[0]
-    reason = _explain(verdict, support, len(informative), counts, scores, limit)
+    reason = _explain(verdict, support, len(informative), counts, scores, limit, variability)
     return Choice(model, g, verdict, reason, support, scores, resampled, unexplained)
 
 
@@ -270,13 +163,32 @@ def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
     return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, [], 0.0, run)
 
 
+def _limited(
+    votes: Votes,
+    distinct: LatentClasses,
+    model: LatentClasses,
+    variability: Variability,
+    limit: int | None,
+) -> tuple[LatentClasses, bool]:
+    """The model within what held-out particles allow, and whether the runs cut a continuum."""
+    continuum = variability is not Variability.NONE and _is_continuum(votes, distinct, model)
+    if continuum:
+        model = merge_all(votes, model)
+    while limit is not None and len(model.weights) > max(limit, 1):
+        model = merge_nearest(votes, model, int(model.weights.argmin()), 10)
+    return model, continuum
+
+
 def _resampled_model(
-    votes: Votes, full: LatentClasses, rng: np.random.Generator, min_fraction: float
+    drawn: Votes,
+    full: LatentClasses,
+    min_fraction: float,
+    variability: Variability,
+    limit: int | None,
 ) -> LatentClasses:
-    drawn = _resample(votes, rng)
     best = drop_spurious(drawn, iterate(drawn, full, 5), min_fraction)
     model = prune_classes(drawn, best, min_fraction)
-    return merge_all(drawn, model) if _is_continuum(drawn, best, model) else model
+    return _limited(drawn, best, model, variability, limit)[0]
 
 
 def _explain(
@@ -286,6 +198,7 @@ def _explain(
     counts: Int[np.ndarray, " b"],
     scores: dict[int, float],
     limit: int | None,
+    variability: Variability,
 ) -> str:
     g = len(support)
     likely = max(scores, key=lambda k: scores[k])
@@ -294,6 +207,11 @@ def _explain(
         agree = f"{np.mean(counts == g):.0%} of {len(counts)}"
         same = f"; {agree} resamplings of runs and particles agree"
     held = f"; held-out likelihood allows no more than {limit}" if limit is not None else ""
+    if verdict is Verdict.ONE and limit == 1 and variability is Variability.COMPONENTS:
+        return (
+            "No discrete heterogeneity found: held-out particles vary, but no number of classes"
+            " raises their likelihood."
+        )
     if verdict is Verdict.ONE and limit == 1:
         return (
             "No discrete heterogeneity found: no number of classes raises the likelihood of"
@@ -301,6 +219,11 @@ def _explain(
         )
     if verdict is Verdict.ONE:
         return f"One class: no division of the particles is replicated by the runs{same}{held}."
+    if verdict is Verdict.CONTINUUM and variability is Variability.CONTINUUM:
+        return (
+            "No discrete classes: a continuum. Classes raise the likelihood of held-out particles,"
+            " but as wide ones, as the pieces of a continuum are."
+        )
     if verdict is Verdict.CONTINUUM:
         return (
             "No discrete classes: a continuum. The runs cut it at different places and stay"

@@ -28,7 +28,7 @@ from emjax.classify.subspace.settle import (
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients
 from emjax.consensus.assign import BETWEEN, Assigned
-from emjax.consensus.choose import Choice
+from emjax.consensus.choose import Choice, Variability
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Images:
         full_maps: what an iteration of full maps needs, for some of them.
         rows: of the particles meant, among the prepared ones; -1 where one is not prepared.
         n_states: that held-out particles support.
+        continuum: whether they show one, which classes cut.
     """
 
     basis: Basis
@@ -50,13 +51,21 @@ class Images:
     full_maps: Callable[[Int[np.ndarray, " n"]], Polishing]
     rows: Int[np.ndarray, " n"]
     n_states: int
+    continuum: bool = False
+
+    @property
+    def variability(self) -> Variability:
+        """What held-out particles show."""
+        if self.continuum:
+            return Variability.CONTINUUM
+        return Variability.COMPONENTS if self.held_out.n_components else Variability.NONE
 
     def select(self, rows: Int[np.ndarray, " m"]) -> Images:
         """Some of the particles."""
         own = self.rows[rows]
         found = self.statistics.take(own), self.held_out.select(own)
         full = partial(_of_some, self.full_maps, own)
-        return Images(self.basis, *found, full, np.arange(len(own)), self.n_states)
+        return Images(self.basis, *found, full, np.arange(len(own)), self.n_states, self.continuum)
 
 
 def _of_some(full_maps, own, rows):

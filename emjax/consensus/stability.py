@@ -54,11 +54,17 @@ def score_stability(votes: Votes, model: LatentClasses) -> Float[np.ndarray, "m 
 
 
 def recovered_by(
-    votes: Votes, model: LatentClasses, resampled: Sequence[LatentClasses]
+    votes: Votes, model: LatentClasses, resampled: Sequence[LatentClasses], joined: bool = False
 ) -> Float[np.ndarray, " g"]:
     """Share of the resamplings that hold each class as one of theirs (Jaccard > 0.5).
 
     NaN where nothing was resampled.
+
+    Args:
+        votes: of the runs that count.
+        model: the consensus classes.
+        resampled: what each resampling gives.
+        joined: whether classes of the runs were joined: several of theirs may make one then.
     """
     g = len(model.weights)
     if not resampled:
@@ -70,7 +76,12 @@ def recovered_by(
         theirs = assign_posterior(votes, other)[0].argmax(axis=1)
         both = np.bincount(own * k + theirs, votes.counts, g * k).reshape(g, k)
         union = both.sum(0) + both.sum(1)[:, None] - both
-        found += (both > 0.5 * np.maximum(union, 1e-9)).any(axis=1)
+        held = (both > 0.5 * np.maximum(union, 1e-9)).any(axis=1)
+        if joined:
+            mostly = both > 0.5 * np.maximum(both.sum(0), 1e-9)
+            inside, whole = (both * mostly).sum(1), (both.sum(0) * mostly).sum(1)
+            held |= inside > 0.5 * (whole + both.sum(1) - inside)
+        found += held
     return found / len(resampled)
 
 

@@ -169,7 +169,7 @@ def tabulate_classes(
         "occupancy_high": high,
         "mean_stability": stable / np.maximum(size, 1),
         "recovered": found.mean(axis=1),
-        "resampled": recovered_by(fit, model, choice.resampled),
+        "resampled": recovered_by(fit, model, choice.resampled, choice.joined > 0),
         "observed": observed,
         "expected": expected,
         "effect_size": np.log2(np.maximum(observed, 0.5) / np.maximum(expected, 1e-9)),

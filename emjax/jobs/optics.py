@@ -9,7 +9,8 @@ from emjax.imaging.ctf import fourth_order
 from emjax.imaging.ctf_signs import compare_signs
 from emjax.imaging.distortions import odd_phases
 from emjax.imaging.prepare import Prepared, PrepareOptions
-from emjax.io.particles.particle_set import CTF_IN_IMAGES, ParticleSet
+from emjax.io.particles.ctf_in_images import CHOICES
+from emjax.io.particles.particle_set import ParticleSet
 from emjax.io.star.optics import phase_left_out
 from emjax.io.star.relion import StarParticles
 
@@ -37,7 +38,7 @@ def describe_optics(table: ParticleSet, resolution: float) -> Iterator[str]:
     ):
         if (values != usual).any():
             said.append(f"{name} from {values.min():.3g} to {values.max():.3g}")
-    for number, name in enumerate(CTF_IN_IMAGES[2:], 1):
+    for number, name in enumerate(CHOICES[2:], 1):
         if count := int((table.ctf_applied == number).sum()):
             said.append(f"{count} images {name.replace('_', '-')}")
     if count := int(table.mirrored.sum()):
@@ -57,7 +58,7 @@ def doubts_of_optics(found: Prepared, table: ParticleSet, options: PrepareOption
     doubts, source = [], table.source
     signs = compare_signs(found.particles, found.mean.solvent_mask, options.symmetry)
     if signs is not None and signs.wrong:
-        meant = CTF_IN_IMAGES[1 + int(np.bincount(table.ctf_applied).argmax())]
+        meant = CHOICES[1 + int(np.bincount(table.ctf_applied).argmax())]
         likely = "premultiplied" if signs.multiplied else "phase_flipped"
         likely = likely if meant == "none" else "none"
         state = {

@@ -132,8 +132,9 @@ def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float)
         particles, mask = prepared.particles.subset(rows), prepared.mask(focus)
         return full_maps(method, prepared, particles, mask, 1, max_memory_gb)
 
+    cut = bool(evidence["spread"] and evidence["spread"]["continuum"])
     row_of = prepared.for_everyone(np.arange(len(prepared.rows)), -1)
-    return Images(basis, statistics, held_out, full, row_of, evidence["discrete_classes"])
+    return Images(basis, statistics, held_out, full, row_of, evidence["discrete_classes"], cut)
 
 
 class SubspaceSeeds:

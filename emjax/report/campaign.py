@@ -196,6 +196,10 @@ class Campaign:
         """The false-discovery rate asked for."""
         return float((self.config.get("consensus") or {}).get("fdr") or 0.05)
 
+    def listed_metrics(self) -> list[dict[str, Any]]:
+        """The records of the runs that the campaign asks for; others may lie beside them."""
+        return [self.metrics[name] for name in self.run_names() if name in self.metrics]
+
     def run_names(self, method: str | None = None) -> list[str]:
         """Names of the runs, of one method where given."""
         if "run" not in self.runs:

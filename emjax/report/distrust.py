@@ -106,7 +106,7 @@ def _doubts_of_runs(campaign: Campaign, nothing: bool) -> Iterator[str]:
 def unparted(campaign: Campaign) -> int:
     """Runs whose classes began with the same map: a tie gives all particles to the first one."""
     count = 0
-    for metrics in campaign.metrics.values():
+    for metrics in campaign.listed_metrics():
         first = (metrics.get("history") or [{}])[0]
         sizes, mass = (np.asarray(first.get(f"class_{n}", []), float) for n in ("sizes", "mass"))
         if sizes.size > 1 and mass.size == sizes.size and np.ptp(mass) < 1e-3 * mass.mean():
@@ -144,7 +144,7 @@ def _doubt(nuisance: str, rows: pd.DataFrame) -> str:
 
 def _emptied_classes(campaign: Campaign) -> int:
     emptied = 0
-    for metrics in campaign.metrics.values():
+    for metrics in campaign.listed_metrics():
         rows = metrics.get("history") or []
         sizes = np.asarray(rows[-1].get("class_sizes", []) if rows else [], float)
         if sizes.size > 1 and sizes.sum():

@@ -7,6 +7,7 @@ import numpy as np
 from emjax.report.campaign import Campaign, truths
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import evidence, supported
+from emjax.report.number import recommended_number
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
 RESAMPLED = 0.8  # share of the resamplings that must hold a class
@@ -80,8 +81,9 @@ def spread_of_number(campaign: Campaign) -> str:
 
 def number_against_evidence(campaign: Campaign) -> str:
     """Where held-out particles ask for more classes than the runs agree on."""
-    asked, count = supported(campaign), len(campaign.class_numbers)
-    if asked is None or asked <= count:
+    asked, count = supported(campaign), recommended_number(campaign)
+    agreed = campaign.elbows.get("verdict", "classes") in ("classes", "one")
+    if asked is None or asked <= count or not agreed:
         return ""
     return (
         f"Held-out particles ask for {plural(asked, 'class', 'classes')}, the runs agree on "
@@ -94,6 +96,8 @@ def number_against_evidence(campaign: Campaign) -> str:
 def power_sentence(campaign: Campaign) -> str:
     """How small a difference would have been found, where none was."""
     fraction = detectable(campaign)
+    if fraction is None and supported(campaign) is not None:
+        return "How small a difference held-out particles could have shown is not known here."
     if fraction is None:
         return "No held-out particles were asked; seeds alone may miss what they would show."
     if fraction >= 1:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emjax.campaign.methods import METHODS
 from emjax.report.campaign import Campaign, column, numbers
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.methods import JUDGED
@@ -15,8 +16,12 @@ SUBSPACE = "subspace"
 
 
 def evidence(campaign: Campaign, method: str = SUBSPACE) -> dict[str, Any]:
-    """What held-out particles judged; empty where nothing was held out."""
-    return campaign.json(campaign.folder.method(method).evidence)
+    """What held-out particles judged; empty where nothing was held out, or is no longer."""
+    config, folder = campaign.config, campaign.folder.method(method)
+    complete = "symmetry" in config
+    if complete and METHODS[method].evidence(config, folder) is None:
+        return {}
+    return campaign.json(folder.evidence)
 
 
 def supported(campaign: Campaign) -> int | None:
@@ -44,11 +49,13 @@ def numbers_untried(campaign: Campaign) -> list[str]:
         k, best = column(table, "n_classes"), record.get("classes", {}).get("chosen")
         if k is None or best is None or best < 2 or record.get("follows_poses"):
             continue
+        given = (campaign.config.get("runs") or {}).get(method)
+        section = method if given or method != SUBSPACE else "em3d"
         if best == k.max() and record.get("discrete_classes", best) == best:
             found.append(
                 f"{best} is the largest number of classes that was tried ({name}) and explains "
                 "held-out particles best; others may explain more: add numbers beside it to "
-                f"runs.{method}.n_classes."
+                f"runs.{section}.n_classes."
             )
     return found
 

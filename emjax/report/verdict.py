@@ -94,7 +94,13 @@ def judge(campaign: Campaign) -> Verdict:
             "Errors of the poses look like gradual motion. Unless the poses are known to be good, "
             "suspect them first."
         )
-    elif min(count, best) <= 1 or significant <= 1:
+    elif count == 1 < best:
+        verdict = Verdict(
+            "warn",
+            "One class, as asked",
+            f"All particles are in one class, as you asked; {best} would be recommended.",
+        )
+    elif best <= 1 or significant <= 1:
         nothing = True
         verdict = Verdict(
             "nothing",

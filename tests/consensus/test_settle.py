@@ -1,5 +1,6 @@
 """A consensus that has the images: classes settle, over-splits are joined or named."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -74,6 +75,9 @@ def test_a_cut_that_all_runs_share_is_joined(case):
     found = consensus(labels, images)
     assert len(found.classes["size"]) == 3 == found.number.recommended == found.number.chosen
     assert "held-out particles do not tell 1 from another" in found.number.why
+    # Resamplings of the runs hold the two parts, which are the class.
+    assert (found.classes["resampled"] == 1).all()
+    assert (found.number.recommended_low, found.number.recommended_high) == (3, 3)
     assert adjusted_rand_score(truth, found.labels) > 0.9
 
 
@@ -112,3 +116,13 @@ def test_what_does_not_vary_is_no_continuum(case):
     blind = HeldOut(held.statistics, held.fold, 0, held.blocks)
     still = Images(images.basis, images.statistics, blind, images.full_maps, images.rows, 1)
     assert consensus(labels, still, supported=1).number.verdict == "one"
+
+
+def test_a_continuum_that_held_out_particles_show_is_called_one(case):
+    """Though all runs cut it at the same places."""
+    images, truth = case
+    shown = replace(images, continuum=True)
+    found = consensus(runs_of(truth, 0.05, cut=False), shown, supported=1)
+    assert found.number.verdict == "continuum" and "wide ones" in found.number.why
+    found = consensus(runs_of(truth, 0.05, cut=False), images, supported=1)
+    assert found.number.verdict == "one" and "no number of classes raises their" in found.number.why

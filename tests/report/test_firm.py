@@ -114,3 +114,12 @@ def test_nothing_found_says_what_could_have_been(
     verdict = verdict_of(folder)
     assert verdict.badge == badge
     assert any(words in line for line in verdict.found)
+
+
+def test_one_class_that_was_asked_for_is_not_nothing_found(folder: Path):
+    path = folder / "consensus/elbows.json"
+    write_json(path, read_json(path) | {"recommended": 4, "chosen": 1, "chosen_by": "1"})
+    write_tsv(folder / STABILITY, read_tsv(folder / STABILITY)[:1])
+    verdict = verdict_of(folder)
+    assert verdict.mood == "warn" and "as you asked; 4 would be recommended" in verdict.headline
+    assert not any("one state" in line for line in (verdict.headline, *verdict.found))

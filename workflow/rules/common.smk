@@ -10,6 +10,7 @@ from emjax.campaign import costs
 from emjax.campaign.environment import future_files
 from emjax.campaign.facts import read_size
 from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.input import in_3d, needs_ctf
 from emjax.campaign.lock import lock_campaign as lock
 from emjax.campaign.methods import METHODS, all_runs
 from emjax.campaign.origin import other_particles
@@ -50,6 +51,9 @@ if workflow.modifier.is_main_snakefile():
 # Of a job that computes. A cluster is asked for them as cpus_per_task: Snakemake bounds threads by
 # the cores of the machine it runs on itself.
 CPUS = 4
+
+# What the runs need of the input: its check, and the preparation, depend on it.
+NEEDED = {"poses": in_3d(config), "ctf": needs_ctf(config)}
 
 FOLDER = CampaignFolder.of(config["campaign"])
 PREPARED, CONSENSUS, REBALANCED = FOLDER.prepare, FOLDER.consensus, FOLDER.rebalance

@@ -21,7 +21,9 @@ rule check_input:
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
+        needed=NEEDED,
         filter_resolution=config["filter_resolution"],
+        symmetry=config["symmetry"],
         scale=config["scale"],
         ctf_in_images=config["ctf_in_images"],
         pixel_size=config["check"]["pixel_size"],
@@ -66,6 +68,7 @@ rule prepare_particles:
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],
+        needed=NEEDED,
         filter_resolution=config["filter_resolution"],
         scale=config["scale"],
         static_noise=config["static_noise"],

@@ -46,8 +46,11 @@ class HeldOut:
 
     def select(self, rows: Int[np.ndarray, " m"]) -> "HeldOut":
         """Some of the particles."""
+        fold = self.fold[rows]
         blocks = None if self.blocks is None else self.blocks[rows]
-        return HeldOut(self.statistics.take(rows), self.fold[rows], self.n_components, blocks)
+        if blocks is not None and any(len(set(blocks[fold == f])) < 2 for f in set(fold)):
+            blocks = None
+        return HeldOut(self.statistics.take(rows), fold, self.n_components, blocks)
 
     @cached_property
     def quarters(self) -> list["Quarter"]:
@@ -151,7 +154,8 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
     apart = [
         posteriors_and_gain(part.scoring, *own)[1] for part, own in zip(parts, classes, strict=True)
     ]
-    near = _nearest(parts, classes, np.bincount(posteriors.argmax(1), minlength=k))
+    labels = np.where(posteriors.any(1), posteriors.argmax(1), k)
+    near = _nearest(parts, classes, np.bincount(labels, minlength=k + 1)[:k])
     shared = sum(
         shared_members(posteriors[part.learns], posteriors_and_gain(part.learning, *own)[0])
         for part, own in zip(parts, classes, strict=True)
@@ -166,7 +170,7 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
             joined = posteriors_and_gain(part.scoring, *_joined(*own, pair))[1]
             gain[part.scores] = separate - joined
         found[pair] = block_interval(gain[scored], blocks)
-    members = np.bincount(posteriors[scored].argmax(1), minlength=k)
+    members = np.bincount(labels[scored], minlength=k + 1)[:k]
     judged = [_judge(c, near[c], found, members) for c in range(k)]
     return [replace(j, distinct=j.distinct and bool(s)) for j, s in zip(judged, same, strict=True)]
 

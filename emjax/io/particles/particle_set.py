@@ -15,6 +15,7 @@ from emjax.io.cryosparc.tables import CsParticles, write_cs
 from emjax.io.mrc.header import MrcHeader, read_header
 from emjax.io.mrc.resample import common_grid
 from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star_columns
+from emjax.io.particles.ctf_in_images import believed_ctf
 from emjax.io.particles.locate import resolve_images
 from emjax.io.particles.pixel_size import believed_pixel_size
 from emjax.io.star.fields import relion_fields
@@ -22,8 +23,6 @@ from emjax.io.star.relion import StarParticles, job_particles, read_star_particl
 from emjax.io.star.tables import write_star
 
 _SAME_PIXEL_SIZE = 1e-4
-CTF_IN_IMAGES = ("auto", "none", "phase_flipped", "premultiplied")
-"""After the first in the order of `ctf_applied`."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,8 @@ def read_particles(
         require_ctf: whether particles without defocus are an error; else their CTF is 1.
         on_mixed_optics: `error`, or `resample` to bring optics groups of different pixel or box
             size to the coarsest pixel size and the largest box that all images cover.
-        ctf_in_images: what was done to the images with their CTF, one of `CTF_IN_IMAGES`; `auto`,
-            as the file says.
+        ctf_in_images: what was done to the images with their CTF: none, phase_flipped,
+            premultiplied, or auto, as the file says.
         pixel_size_of: what to believe where the stacks' headers have another pixel size:
             `particles` (their file, with a warning), or `stacks`.
 
@@ -153,12 +152,7 @@ def read_particles(
         _check_kind(path)
         source = read_star_particles(path)
         fields = relion_fields(source, require_poses, require_ctf)
-    if ctf_in_images not in CTF_IN_IMAGES:
-        expected = "one of " + ", ".join(CTF_IN_IMAGES)
-        raise InputError(None, "ctf_in_images", ctf_in_images, expected)
-    if ctf_in_images != "auto":
-        number = CTF_IN_IMAGES.index(ctf_in_images) - 1
-        fields["ctf_applied"] = np.full_like(fields["ctf_applied"], number)
+    source = believed_ctf(source, fields, ctf_in_images)
     if check_images:
         _check_doubles(source, fields)
     names, stack_of = np.unique(fields.pop("image_path"), return_inverse=True)

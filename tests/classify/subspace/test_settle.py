@@ -85,6 +85,19 @@ def test_a_fragment_casts_doubt_on_itself_alone(held_out):
     assert found[3].nearest == 1
 
 
+def test_particles_of_no_class_count_in_none(held_out):
+    """Of a small first class and a quarter of no class: the others are judged as without these."""
+    case, truth = held_out
+    labels = np.where(truth == 2, 0, truth + 1)
+    members = onehot(labels, 3)
+    aside = np.random.default_rng(9).random(N) < 0.25
+    members[aside] = 0
+    found = compare_classes(case, members)
+    assert all(one.distinct for one in found)
+    alone = compare_classes(case.select(np.flatnonzero(~aside)), members[~aside])
+    assert [one.nearest for one in found] == [one.nearest for one in alone]
+
+
 def test_a_cut_that_follows_the_noise_is_not_two_states(held_out):
     """As runs do that agree on a cut: by the particles' own coordinate."""
     case, truth = held_out

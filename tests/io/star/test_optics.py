@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
-from emjax.io.particles.particle_set import read_particles
+from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.star.fields import relion_fields
 from emjax.io.star.optics import phase_left_out
 from emjax.io.star.relion import StarParticles
@@ -41,6 +41,10 @@ def test_the_job_says_it_where_the_particles_do_not(star_set, tmp_path):
 def test_the_option_comes_before_the_file(star_set, files, option, number):
     path = star_set(files.optics | {MULTIPLIED: [1]})
     assert (read_particles(path, ctf_in_images=option).ctf_applied == number).all()
+    # What is written from it says so too.
+    again = path.with_name("again.star")
+    write_particles(again, read_particles(path, ctf_in_images=option), {})
+    assert (read_particles(again).ctf_applied == number).all()
 
 
 def test_tilt_series_are_refused_and_refined_b_factors_are_not(files):
