@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
+from emjax.report.firm import shortfalls
 from emjax.report.quality import class_resolution, fsc_figure, stability_figure
 from emjax.report.raster import (
     diverging,
@@ -214,7 +215,8 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     total = max(int(campaign.takes_part.sum()), 1)
     of_these = "" if total == len(particles) else f" of {total:,}"
     alone = len(campaign.class_numbers) == 1
-    facts, warnings = [], []
+    facts = []
+    warnings = [f"Uncertain: {why}." for why in shortfalls(campaign).get(c, []) if not alone]
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
     if low is not None and size < total and high is not None and np.isfinite([low, high]).all():
         facts.append(("Occupancy, 95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"))
@@ -227,13 +229,13 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     mean = row.get("mean_stability")
     if mean is not None and np.isfinite(mean) and not alone:
         facts.append(("Mean stability", f"{mean:.2f} of 1"))
-        if mean < 0.7:
-            warnings.append("Its particles change class between runs (mean stability below 0.7).")
     q = row.get("q_value")
     if q is not None and np.isfinite(q) and not alone:
-        facts.append(("q-value", small(float(q))))
-        if q >= campaign.fdr:
-            warnings.append("Not larger than chance would make it, at the chosen rate.")
+        facts.append(("q-value against unrelated runs", small(float(q))))
+    gain = row.get("held_out_gain")
+    if gain is not None and np.isfinite(gain) and not alone:
+        text = f"{gain:.0f} nats ({row['held_out_low']:.0f} to {row['held_out_high']:.0f})"
+        facts.append((f"Held-out gain over one class with {row['nearest']:.0f}", text))
     if row.get("representative") is not None and not alone:
         facts.append(("Most similar input class", str(row["representative"])))
     return f"{plural(int(size), 'particle')} ({percent(size, total)}{of_these})", facts, warnings
