@@ -67,7 +67,10 @@ def test_what_is_not_asked_for_is_not_judged():
 def test_em3d_is_judged_in_the_basis_where_there_is_no_symmetry(
     symmetry: str, judge: str, silent: str
 ):
-    folder, config = CampaignFolder.of("tiny"), complete(tiny_config(symmetry=symmetry))
+    folder, config = (
+        CampaignFolder.of("tiny"),
+        complete(tiny_config(symmetry=symmetry, runs={"em3d": {"n_classes": [2], "seeds": 1}})),
+    )
     found = {name: METHODS[name].evidence(config, folder.method(name)) for name in METHODS}
     assert found[judge] == Path(f"results/tiny/runs/{judge}/evidence.json")
     assert found[silent] is None

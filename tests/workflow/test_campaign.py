@@ -53,7 +53,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     consensus += ["stability.tsv", "agreement.tsv", "matching.tsv", "confounders.tsv"]
     prepare = ["prepare.json", "particles.star", "images.npy", "mean_map.mrc", "mean_half1.mrc"]
     prepare += ["mean_half2.mrc", "solvent_mask.mrc", "noise.tsv"]
-    prepare += ["bad_images.tsv", "outliers.json", "poses.json"]
+    prepare += ["bad_images.tsv", "outliers.json", "poses.json", "doubts.json"]
     outliers = ["fits.tsv", "outliers.json", "gallery.mrcs", "gallery.star"]
     rebalance = ["affinity.npy", "superclasses.tsv", "rebalance.json"]
     rebalance += ["particles_kept.star", "particles_excluded.star"]
@@ -62,7 +62,6 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
     expected |= {f"prepare/{file}" for file in prepare}
     expected |= {f"outliers/{file}" for file in outliers}
     expected |= {f"rebalance/{file}" for file in rebalance}
-    expected |= {"runs/em3d/evidence.json", "runs/em3d/evidence.tsv"}
     assert written(finished) == expected | {
         "runs.tsv",
         "report.html",

@@ -111,7 +111,7 @@ def test_a_profile_addresses_all_batches_of_a_method_by_one_name(place: Place):
 def test_jobs_that_compute_ask_for_the_gpus_of_the_configuration(place: Place):
     asked = resources(place, tiny_config(gpus_per_job=1))
     computing = {"prepare_particles", "classify_em3d_s000", "judge_em3d", "reconstruct_class"}
-    computing |= {"fit_subspace", "find_outliers"}
+    computing |= {"fit_subspace", "find_outliers", "build_consensus"}
     assert {name for name, wanted in asked.items() if wanted.get("gpu")} == computing
     profile = yaml.safe_load((ROOT / "profiles/slurm-gpu/config.yaml").read_text())
     addressed = {name.removesuffix("_s000") for name in computing}

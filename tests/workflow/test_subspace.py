@@ -56,5 +56,8 @@ def test_the_consensus_keeps_to_what_unseen_particles_allow(campaign: Place):
     evidence = json.loads((folder / "runs/subspace/evidence.json").read_text())
     elbows = json.loads((folder / "consensus/elbows.json").read_text())
     assert elbows["recommended"] <= evidence["discrete_classes"]
+    classes = pd.read_csv(folder / "consensus/stability.tsv", sep="\t")
+    assert set(classes["distinct_by"]) <= {"images", "nothing"}
+    assert np.load(folder / "runs/subspace/held_out.npy").shape == (300, 2)
     assert evidence["verdict"] in (folder / "../../logs/tiny/fit_subspace.log").read_text()
     assert "np." not in (folder / "../../logs/tiny/fit_subspace.log").read_text()
