@@ -58,6 +58,8 @@ def test_the_consensus_keeps_to_what_unseen_particles_allow(campaign: Place):
     assert elbows["recommended"] <= evidence["discrete_classes"]
     classes = pd.read_csv(folder / "consensus/stability.tsv", sep="\t")
     assert set(classes["distinct_by"]) <= {"images", "nothing"}
-    assert np.load(folder / "runs/subspace/held_out.npy").shape == (300, 2)
+    # A component's moment and power, of each particle.
+    held_out, own = (np.load(folder / f"runs/subspace/{n}.npy") for n in ("held_out", "statistics"))
+    assert held_out.shape == own.shape == (len(own), 2)
     assert evidence["verdict"] in (folder / "../../logs/tiny/fit_subspace.log").read_text()
     assert "np." not in (folder / "../../logs/tiny/fit_subspace.log").read_text()
