@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.recipes import SubspaceOptions
-from emjax.imaging.ctf import CTF
 from emjax.imaging.prepare import AlignedImages, Prepared, PrepareOptions, prepare
 from emjax.simulate.particles import Simulation, phantom, simulate
 
@@ -31,7 +30,7 @@ def copied(simulation: Simulation, times: int, moved: int, seed: int = 0) -> Ali
     moves = rng.integers(-moved, moved + 1, (len(of), 2))
     images = np.stack([np.roll(simulation.images[i], m[::-1], (0, 1)) for i, m in zip(of, moves)])
     turns = Rotation.from_rotvec(rng.normal(0, np.deg2rad(0.5), (len(of), 3))).as_matrix()
-    ctf = CTF(**{name: np.asarray(value)[of] for name, value in vars(simulation.ctf).items()})
+    ctf = simulation.ctf.take(of)
     return AlignedImages(
         lambda rows: images[rows],
         simulation.rotations[of] @ turns,

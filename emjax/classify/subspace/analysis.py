@@ -179,7 +179,7 @@ def _on_all(analyst: Analyst, judgement: Judgement) -> Analysis:
         detectable_fraction=detectable_fraction(
             analyst.operators.particles.n,
             analyst.mask,
-            analyst.grid.radius,
+            float(analyst.grid.radius),
             # The mean map explains half of its power.
             2 * float(best.held_out.offset.mean()),
         ),
