@@ -21,7 +21,7 @@ from emjax.classify.em3d.state import Run, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.classify.outliers import OutlierOptions, leave_out
-from emjax.classify.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.pose_error import PoseError
 from emjax.classify.pose_refinement import refine_poses
 from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
@@ -30,7 +30,7 @@ from emjax.classify.subspace.analysis import analyse
 from emjax.classify.subspace.mixture import fit_seeds
 from emjax.classify.subspace.optima import distinct_optima, information
 from emjax.classify.subspace.recipes import SubspaceOptions
-from emjax.classify.subspace.runs import Polishing, keep_optima
+from emjax.classify.subspace.runs import Polishing, full_maps, keep_optima
 from emjax.consensus import build
 from emjax.consensus.build import Consensus
 from emjax.consensus.options import ConsensusOptions
@@ -142,23 +142,16 @@ def fit_variability(
     operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
     blocks = None if micrographs is None else micrographs[rows]
     found = analyse(operators, prepared.mean, mask, options, blocks)
-    error, derivatives = found.pose_error, None
-    if error is not None:
-        mean, grid = prepared.mean, particles.grid
-        derivatives = nuisance_coefficients(
-            mean.volume, mean.solvent_mask, grid, particles.voxel_size, error
-        )
 
-    def full_maps(some: np.ndarray) -> Polishing:
+    def full(some: np.ndarray) -> Polishing:
         part = particles.subset(some)
-        operators = make_pixel_operators(part, max_memory_gb=max_memory_gb)
-        return Polishing(operators, mask, 1, derivatives)
+        return full_maps(part, prepared.mean, mask, 1, found.pose_error, max_memory_gb)
 
     row_of = np.full(prepared.particles.n, -1)
     row_of[rows] = np.arange(len(rows))
     held_out = found.judgement.chosen.evidence
     judged = held_out.discrete_classes, bool(held_out.spread and held_out.spread.continuum)
-    return Images(found.basis, found.statistics, found.held_out, full_maps, row_of, *judged)
+    return Images(found.basis, found.statistics, found.held_out, full, row_of, *judged)
 
 
 def classify_subspace(

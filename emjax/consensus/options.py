@@ -21,7 +21,8 @@ class ConsensusOptions:
         fdr: q-value below which a class is called significant.
         n_classes: auto, a number, or an elbow's name.
         labelling: `tree` cuts the linkage, `model` takes the most probable latent class; `auto`
-            is the model for `n_classes: auto`, else the tree.
+            is the model for `n_classes: auto`, settled on the images where they are given, else
+            the tree.
         min_class_fraction, min_class_particles: a consensus class holds at least this fraction of
             the particles, or this many if they are fewer; below it is debris.
         min_posterior: particles whose latent class is less probable are between classes.

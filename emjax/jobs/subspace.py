@@ -13,8 +13,8 @@ from jaxtyping import Array
 from emjax.campaign.folder import CampaignFolder, MethodFolder
 from emjax.campaign.job import Job
 from emjax.campaign.methods.base import seed_list
-from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
-from emjax.classify.pose_error import PoseError, nuisance_coefficients
+from emjax.classify.operators.pixels import PixelOperators
+from emjax.classify.pose_error import PoseError
 from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.mixture import SeededFits, fit_seeds
 from emjax.classify.subspace.optima import (
@@ -24,7 +24,7 @@ from emjax.classify.subspace.optima import (
     seed_table,
 )
 from emjax.classify.subspace.recipes import SubspaceOptions
-from emjax.classify.subspace.runs import Kept, Polishing, keep_optima
+from emjax.classify.subspace.runs import Kept, Polishing, full_maps, keep_optima
 from emjax.classify.subspace.settle import HeldOut
 from emjax.classify.subspace.statistics import Statistics, count_components
 from emjax.classify.subspace.volumes import (
@@ -35,7 +35,6 @@ from emjax.classify.subspace.volumes import (
 from emjax.consensus.settle import Images
 from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
-from emjax.imaging.particles import Particles
 from emjax.io.cryosparc.coordinates import read_coordinates
 from emjax.io.files import open_npy, read_json, write_npy, write_tsv
 from emjax.io.mrc.volume import read_volume
@@ -89,26 +88,10 @@ def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:
     return basis, Statistics(features, np.zeros(len(features)), basis.n_components)
 
 
-def full_maps(
-    folder: MethodFolder,
-    prepared: Prepared,
-    particles: Particles,
-    mask: np.ndarray,
-    iterations: int,
-    max_memory_gb: float,
-) -> Polishing:
-    """Iterations with full maps of some particles.
-
-    Pose errors are marginalised at the width that the evidence chose.
-    """
-    operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
-    found, derivatives = read_json(folder.evidence)["pose_error"], None
-    if found is not None:
-        width = PoseError(found["rotation_degrees"], found["shift_angstrom"])
-        mean, inside = prepared.mean_map, prepared.solvent_mask
-        grid, voxel_size = particles.grid, particles.voxel_size
-        derivatives = nuisance_coefficients(mean, inside, grid, voxel_size, width)
-    return Polishing(operators, mask, iterations, derivatives)
+def judged_pose_error(folder: MethodFolder) -> PoseError | None:
+    """Width of the pose error that the evidence chose; None for exact poses."""
+    found = read_json(folder.evidence)["pose_error"]
+    return found and PoseError(found["rotation_degrees"], found["shift_angstrom"])
 
 
 def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float) -> Images:
@@ -120,17 +103,17 @@ def read_images(folder: CampaignFolder, focus: str | None, max_memory_gb: float)
         max_memory_gb: what images may take.
     """
     method = folder.method("subspace")
-    evidence = read_json(method.evidence)
+    evidence, error = read_json(method.evidence), judged_pose_error(method)
     confirmed = evidence["components"]["chosen"]
     prepared = read_prepared(folder.prepare)
     basis, statistics = read_basis(method)
-    features = np.load(method.held_out, mmap_mode="r", allow_pickle=False)
+    features = open_npy(method.held_out)
     unseen = Statistics(features, np.zeros(len(features)), count_components(features))
     held_out = HeldOut(unseen, prepared.table.half, confirmed, prepared.blocks)
 
     def full(rows: np.ndarray) -> Polishing:
         particles, mask = prepared.particles.subset(rows), prepared.mask(focus)
-        return full_maps(method, prepared, particles, mask, 1, max_memory_gb)
+        return full_maps(particles, prepared.mean, mask, 1, error, max_memory_gb)
 
     cut = bool(evidence["spread"] and evidence["spread"]["continuum"])
     row_of = prepared.for_everyone(np.arange(len(prepared.rows)), -1)
@@ -173,8 +156,8 @@ class SubspaceSeeds:
         if not iterations:
             return None
         particles, memory = self._prepared.particles, self._work.config["max_memory_gb"]
-        folder, mask = self._folder, self._prepared.mask(self._focus)
-        return full_maps(folder, self._prepared, particles, mask, iterations, memory)
+        mask, error = self._prepared.mask(self._focus), judged_pose_error(self._folder)
+        return full_maps(particles, self._prepared.mean, mask, iterations, error, memory)
 
     def write(self, kept: list[Kept], runs: list[str]) -> None:
         """Write what all seeds found, once they have run."""

@@ -19,7 +19,7 @@ def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
     assert {"prepare_particles", "classify_em3d_s000", "build_consensus"} <= set(names)
     assert all(" GB" in line and line.endswith(" min") for line in lines)
     assert not any(" 0 min" in line for line in lines)
-    assert start.startswith("starting 15 jobs") and start.endswith("48 s")
+    assert start.startswith("starting 14 jobs") and start.endswith("45 s")
     assert total.startswith("one after the other") and "cluster" in note
     assert head.split() == "job memory per pass in all asked for".split()
 

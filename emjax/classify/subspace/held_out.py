@@ -19,13 +19,14 @@ from emjax.classify.evidence import (
     least_gain,
     verdict,
 )
+from emjax.classify.subspace.folds import Fold, Quarter, quarter_statistics
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
     FitOptions,
     fit_seeds,
     posteriors_and_gain,
 )
-from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
+from emjax.classify.subspace.statistics import Statistics
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of classes that are tried, in units of a continuum's pieces
 CUT_WIDTH = 0.5
@@ -45,14 +46,6 @@ def component_gains(statistics: Statistics) -> Float[np.ndarray, "m n"]:
         log_diagonal = np.log(np.diagonal(factor, axis1=1, axis2=2))
         gains[1:, rows] = np.cumsum(0.5 * half**2 - log_diagonal, 1).T
     return gains
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A basis fitted on some particles, and the others, which judge it."""
-
-    statistics: Statistics  # of all n particles in the basis
-    held_out: Bool[np.ndarray, " n"]  # not seen by the fit of the basis
 
 
 @dataclass(frozen=True)
@@ -97,31 +90,6 @@ class Evidence:
         return f"{NOTHING_FOUND}, but continuous variability in {components}{parts}"
 
 
-def quarters(
-    fold: Fold, blocks: Shaped[np.ndarray, " n"] | None, seed: int = 0
-) -> list[tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
-    """The held-out particles in two parts by block, each once to learn from and once to score."""
-    names = np.arange(fold.statistics.n) if blocks is None else np.asarray(blocks)
-    own = np.unique(names[fold.held_out])
-    first = np.random.default_rng(seed).permutation(own)[: len(own) // 2]
-    part = fold.held_out & np.isin(names, first)
-    rest = fold.held_out & ~part
-    return [(part, rest), (rest, part)]
-
-
-@dataclass(frozen=True)
-class _Quarter:
-    """Particles to learn from and particles to score, in one basis."""
-
-    learning: Statistics
-    scoring: Statistics
-    scored: Bool[np.ndarray, " n"]
-
-    def leading(self, n_components: int) -> "_Quarter":
-        learning, scoring = (s.leading(n_components) for s in (self.learning, self.scoring))
-        return replace(self, learning=learning, scoring=scoring)
-
-
 class _Mixture(NamedTuple):
     """Classes that a quarter has learned."""
 
@@ -154,16 +122,10 @@ def held_out_evidence(
             over all particles, and shows only where classes have a place for it.
     """
     n, q = folds[0].statistics.n, folds[0].statistics.n_components
-    tasks = []
+    tasks = [part for fold in folds for part in quarter_statistics(fold, blocks)]
     component = np.zeros((q + 1, n))
-    for fold in folds:
-        for learn, score in quarters(fold, blocks):
-            mix = latent_mix(fold.statistics.take(learn))
-            learning, scoring = (
-                change_basis(fold.statistics.take(rows), mix) for rows in (learn, score)
-            )
-            component[:, score] = component_gains(scoring)
-            tasks.append(_Quarter(learning, scoring, score))
+    for task in tasks:
+        component[:, task.scored] = component_gains(task.scoring)
     scored = np.any([task.scored for task in tasks], axis=0)
     own = None if blocks is None else np.asarray(blocks)[scored]
     components = choose_number(component[:, scored], range(q + 1), own, "components")
@@ -195,14 +157,14 @@ def held_out_evidence(
 class _Judged(NamedTuple):
     """Mixtures in the leading components, and the number of classes that they ask for."""
 
-    tasks: list[_Quarter]
+    tasks: list[Quarter]
     choice: Choice
     gains: Float[np.ndarray, "m n"]
     fits: list[list[_Mixture]]  # by number of classes, then by quarter
 
 
 def _judge_classes(
-    tasks: Sequence[_Quarter],
+    tasks: Sequence[Quarter],
     n_components: int,
     numbers: Sequence[int],
     blocks: Shaped[np.ndarray, " m"] | None,
@@ -232,7 +194,7 @@ def _learn(learning: Statistics, k: int, seeds: int, options: FitOptions) -> _Mi
 
 
 def _class_losses(
-    tasks: Sequence[_Quarter],
+    tasks: Sequence[Quarter],
     fits: Sequence[_Mixture],
     full: Float[np.ndarray, " n"],
     scored: Bool[np.ndarray, " n"],
@@ -283,7 +245,7 @@ def spread_gain(
 
 
 def _measure_spread(
-    tasks: Sequence[_Quarter],
+    tasks: Sequence[Quarter],
     fits: Sequence[_Mixture],
     without: Float[np.ndarray, " n"],
     scored: Bool[np.ndarray, " n"],

@@ -16,7 +16,8 @@ from emjax.classify.operators.pixels import PixelOperators
 from emjax.classify.pose_error import AUTO_WIDTHS, PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.enrich import enrich_by_windows, localise_differences
-from emjax.classify.subspace.held_out import Evidence, Fold, held_out_evidence
+from emjax.classify.subspace.folds import Fold
+from emjax.classify.subspace.held_out import Evidence, held_out_evidence
 from emjax.classify.subspace.projection import project_statistics
 from emjax.classify.subspace.region import refit_in_region
 from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from emjax.classify.classification import Classification
-from emjax.classify.operators.pixels import PixelOperators
+from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
+from emjax.classify.pose_error import PoseError, nuisance_coefficients
 from emjax.classify.subspace.basis import Basis
 from emjax.classify.subspace.mixture import SeededFits, assign, posteriors_and_gain
 from emjax.classify.subspace.optima import Optimum
@@ -15,6 +16,8 @@ from emjax.classify.subspace.polish import polish
 from emjax.classify.subspace.statistics import Statistics
 from emjax.classify.subspace.volumes import class_coefficients, to_maps
 from emjax.imaging.grids import FourierGrid
+from emjax.imaging.particles import Particles
+from emjax.imaging.prepare import MeanMap
 
 
 class Polishing(NamedTuple):
@@ -24,6 +27,31 @@ class Polishing(NamedTuple):
     mask: Float[np.ndarray, "d d d"]
     iterations: int
     pose_derivatives: Complex[Array, "u v"] | None = None
+
+
+def full_maps(
+    particles: Particles,
+    mean: MeanMap,
+    mask: Float[np.ndarray, "d d d"],
+    iterations: int,
+    pose_error: PoseError | None,
+    max_memory_gb: float,
+) -> Polishing:
+    """What full-volume iterations of some particles need.
+
+    Args:
+        particles: that take part.
+        mean: mean map; its derivatives are what pose errors do.
+        mask: where classes may differ.
+        iterations: at most.
+        pose_error: width that is marginalised; None for exact poses.
+        max_memory_gb: for the images' operators.
+    """
+    operators = make_pixel_operators(particles, max_memory_gb=max_memory_gb)
+    derivatives = pose_error and nuisance_coefficients(
+        mean.volume, mean.solvent_mask, particles.grid, particles.voxel_size, pose_error
+    )
+    return Polishing(operators, mask, iterations, derivatives)
 
 
 class Kept(NamedTuple):

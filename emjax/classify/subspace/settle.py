@@ -10,16 +10,15 @@ labels hold of the scoring particles' noise lies outside a basis of few volumes 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from emjax.classify.evidence import Interval, block_interval, least_gain
-from emjax.classify.subspace.held_out import Fold, quarters
+from emjax.classify.subspace.folds import Fold, Quarter, quarter_statistics
 from emjax.classify.subspace.mixture import FitOptions, fit_seeds, posteriors_and_gain
 from emjax.classify.subspace.optima import information
-from emjax.classify.subspace.statistics import Statistics, change_basis, latent_mix
+from emjax.classify.subspace.statistics import Statistics
 
 _COMPARED = 3  # classes nearest to each one that it is compared with
 _FRAGMENT = 0.1  # of a class's size: it is compared with none that are smaller
@@ -53,25 +52,11 @@ class HeldOut:
         return HeldOut(self.statistics.take(rows), fold, self.n_components, blocks)
 
     @cached_property
-    def quarters(self) -> list["Quarter"]:
+    def quarters(self) -> list[Quarter]:
         """Each half of a fold, once to learn classes and once to score them."""
-        found = []
-        for fold in np.unique(self.fold):
-            judged = Fold(self.statistics, self.fold == fold)
-            for learn, score in quarters(judged, self.blocks):
-                mix = latent_mix(self.statistics.take(learn))[:, : self.n_components]
-                parts = [change_basis(self.statistics.take(rows), mix) for rows in (learn, score)]
-                found.append(Quarter(parts[0], learn, parts[1], score))
-        return found
-
-
-class Quarter(NamedTuple):
-    """Particles that learn classes and particles that score them, with their rows."""
-
-    learning: Statistics
-    learns: Bool[np.ndarray, " n"]
-    scoring: Statistics
-    scores: Bool[np.ndarray, " n"]
+        folds = [Fold(self.statistics, self.fold == fold) for fold in np.unique(self.fold)]
+        found = [part for fold in folds for part in quarter_statistics(fold, self.blocks)]
+        return [part.leading(self.n_components) for part in found]
 
 
 @dataclass(frozen=True)
@@ -161,14 +146,14 @@ def compare_classes(held_out: HeldOut, posteriors: Float[np.ndarray, "n k"]) -> 
         for part, own in zip(parts, classes, strict=True)
     )
     same = stayed(np.asarray(shared))
-    scored = np.any([part.scores for part in parts], axis=0)
+    scored = np.any([part.scored for part in parts], axis=0)
     blocks = None if held_out.blocks is None else held_out.blocks[scored]
     found: dict[tuple[int, int], Interval] = {}
     for pair in {(min(c, d), max(c, d)) for c in range(k) for d in near[c]}:
         gain = np.zeros(n)
         for part, own, separate in zip(parts, classes, apart, strict=True):
             joined = posteriors_and_gain(part.scoring, *_joined(*own, pair))[1]
-            gain[part.scores] = separate - joined
+            gain[part.scored] = separate - joined
         found[pair] = block_interval(gain[scored], blocks)
     members = np.bincount(labels[scored], minlength=k + 1)[:k]
     judged = [_judge(c, near[c], found, members) for c in range(k)]

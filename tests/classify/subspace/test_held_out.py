@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from emjax.classify.evidence import choose_number
-from emjax.classify.subspace.held_out import Fold, component_gains, held_out_evidence, spread_gain
+from emjax.classify.subspace.folds import Fold
+from emjax.classify.subspace.held_out import component_gains, held_out_evidence, spread_gain
 from tests.classify.subspace.conftest import planted
 
 
