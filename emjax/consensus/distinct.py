@@ -63,7 +63,7 @@ def compare_nearest(
         pairs: Float[np.ndarray, "r g"] = apart[:, np.arange(g), nearest]
         kept = (pairs[free] > APART).sum(axis=0)
     p_value = stats.binom.sf(kept - 1, free.sum(), 0.5)
-    distinct, by = p_value < _LEVEL, "runs" if free.any() else "nothing"
+    distinct, by = p_value < _LEVEL, "runs" if free.any() and g > 1 else "nothing"
     if evidence and g > 1:
         gain = np.array([(e.gain.value, e.gain.low, e.gain.high) for e in evidence]).T
         distinct, by = np.array([e.distinct for e in evidence]), "images"
