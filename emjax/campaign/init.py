@@ -9,13 +9,14 @@ from typing import Any
 
 import yaml
 
+from emjax.campaign.alone import CAMPAIGN, job_of, reads
 from emjax.campaign.settings import load_schema
 from emjax.errors import InputError
 from emjax.io.files import write_text
 from emjax.io.particles.particle_set import ParticleSet, read_particles
 
 HEAD = """\
-# A campaign of emjax. Check it with `emjax check {name}`, run it with `emjax run {name}`.
+# {kind} of emjax. Check it with `emjax check {name}`, run it with `emjax run {name}`.
 # Lines that begin with # and a word (#scale: optimal) show the defaults. To change one, remove
 # its #, and the # of the section it stands in.
 """
@@ -26,8 +27,6 @@ EXAMPLES: dict[str, Any] = {
     "runs.subspace.n_classes": [2, 3, 4, 5, 6],
     "runs.subspace.seeds": 1000,
     "runs.som.seeds": 5,
-    "rebalance.classes.particles": "Class2D/job010/run_it025_data.star",
-    "rebalance.classes.references": "Class2D/job010/run_it025_model.star",
 }
 COARSEST = 12.0  # Å; where large domains and missing subunits show
 SHELLS = 32  # of a class map, so that a pass over the data stays quick
@@ -53,7 +52,7 @@ def draft_config(particles: str | Path) -> Draft:
         InputError: where it is no particle file, or its stacks are nowhere near.
     """
     found, given = _read(Path(particles))
-    extent, name = found.box_size * found.pixel_size, _campaign_name(Path(particles))
+    extent, name = found.box_size * found.pixel_size, campaign_name(Path(particles))
     resolution = _resolution(found.box_size, found.pixel_size)
     n_classes = [2, 3] if found.n < FEW else EXAMPLES["runs.em3d.n_classes"]
     seeds, many = EXAMPLES["runs.em3d.seeds"], EXAMPLES["runs.subspace.seeds"]
@@ -82,8 +81,14 @@ def write_config(path: str | Path, config: dict[str, Any]) -> None:
     """
     if Path(path).exists():
         raise InputError(path, None, "a file that is there", "a new name (-o FILE)")
-    head = HEAD.format(name=path)
-    write_text(path, head + "\n".join(_section(load_schema(), config, "", 0)) + "\n")
+    write_text(path, config_text(path, config))
+
+
+def config_text(path: str | Path, config: dict[str, Any]) -> str:
+    """The text of a configuration: every option that its job reads, explained."""
+    job = job_of(config)
+    head = HEAD.format(kind="A campaign" if job == CAMPAIGN else f"The job {job}", name=path)
+    return head + "\n".join(_section(load_schema(), config, "", 0, job)) + "\n"
 
 
 def _read(path: Path) -> tuple[ParticleSet, dict[str, Any]]:
@@ -105,7 +110,7 @@ def _read(path: Path) -> tuple[ParticleSet, dict[str, Any]]:
     raise first
 
 
-def _campaign_name(path: Path) -> str:
+def campaign_name(path: Path) -> str:
     """After the file, or after its folder where the file's own name says nothing."""
     path = path.absolute()
     stem = re.sub(r"^run(_ct\d+)?(_it\d+)?_data$", "run_data", path.stem)
@@ -122,18 +127,22 @@ def _resolution(box_size: int, pixel_size: float) -> int | float:
     return math.ceil(wanted * 10) / 10 if wanted < 10 else math.ceil(wanted)
 
 
-def _section(schema: dict[str, Any], given: dict[str, Any], place: str, depth: int) -> list[str]:
+def _section(
+    schema: dict[str, Any], given: dict[str, Any], place: str, depth: int, job: str
+) -> list[str]:
     """Lines of a group of options: those given as they are, the others as comments."""
     lines = []
     for name, option in schema["properties"].items():
         inner, indent = f"{place}.{name}".lstrip("."), "  " * depth
+        if not reads(job, inner):
+            continue
         value, mark = given.get(name), "" if name in given else "#"
         if depth == 0:
             lines.append("")
         lines.append(f"{indent}# {option.get('description', name)}")
         if "properties" in option and not (name in given and value is None):
             lines.append(f"{indent}{mark}{name}:")
-            lines += _section(option, value or {}, inner, depth + 1)
+            lines += _section(option, value or {}, inner, depth + 1, job)
         else:
             value = value if name in given else option.get("default", EXAMPLES.get(inner))
             lines.append(f"{indent}{mark}{name}: {_plain(value)}")

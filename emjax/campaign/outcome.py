@@ -14,8 +14,6 @@ def outcome(folder: CampaignFolder) -> Iterator[str]:
         yield f"{verdict['badge']}: {verdict['headline']}"
     if folder.report.exists():
         yield f"report: {folder.report.absolute()}"
-    elif folder.rebalance.summary.exists():
-        yield f"superclasses: {folder.rebalance.superclasses.absolute()}"
 
 
 def last_errors(folder: CampaignFolder) -> Iterator[str]:

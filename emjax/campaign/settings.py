@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from emjax.campaign.alone import CAMPAIGN, REQUIRED, job_of, reads
 from emjax.campaign.methods import METHODS
 from emjax.campaign.shipped import shipped
 from emjax.campaign.yaml_file import ConfigError, read_yaml
@@ -48,12 +49,19 @@ def complete(config: Any, source: str = "config") -> dict[str, Any]:
     Raises:
         ConfigError: at the first option that is wrong.
     """
-    schema = load_schema()
-    config = _alone(config)
+    schema, job = load_schema(), job_of(config)
+    schema["required"] = list(REQUIRED[job])
+    spared = set(REQUIRED[CAMPAIGN]) - set(REQUIRED[job])
+    if isinstance(config, dict):
+        # What an earlier completion filled in.
+        config = {k: v for k, v in config.items() if k not in spared or v is not None}
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=_order)
     if errors:
         raise ConfigError(f"{source}: {_describe(errors[0])}")
-    filled = _fill(deepcopy(config), schema)
+    nothing = {name: {} if name == "runs" else None for name in sorted(spared)}
+    filled = _fill(deepcopy(nothing | config), schema)
+    for complaint in _unread(filled, _fill(nothing, schema), job):
+        raise ConfigError(f"{source}: {complaint}")
     for complaint in _contradictions(filled):
         raise ConfigError(f"{source}: {complaint}")
     return filled
@@ -69,15 +77,6 @@ def basis_options(config: dict[str, Any]) -> dict[str, Any]:
     schema = load_schema()["properties"]["runs"]["properties"]["subspace"]
     wanted = (config["runs"]["em3d"] or {}).get("n_classes", [])
     return _fill({"n_classes": sorted({*range(2, 7), *wanted})}, schema)
-
-
-def _alone(config: Any) -> Any:
-    """Rebalancing of given classes needs no runs; what a campaign requires is filled in."""
-    rebalance = config.get("rebalance") if isinstance(config, dict) else None
-    classes = rebalance.get("classes") if isinstance(rebalance, dict) else None
-    if "runs" in config or not isinstance(classes, dict) or "particles" not in classes:
-        return config
-    return {"particles": classes["particles"], "filter_resolution": 20, "runs": {}} | config
 
 
 def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
@@ -185,12 +184,25 @@ def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
         yield place, value
 
 
+def _unread(
+    config: dict[str, Any], defaults: dict[str, Any], job: str, place: str = ""
+) -> Iterator[str]:
+    """Options that were given although the job does not read them."""
+    for name, value in config.items():
+        option, default = f"{place}.{name}".lstrip("."), defaults.get(name)
+        if isinstance(value, dict) and isinstance(default, dict):
+            yield from _unread(value, default, job, option)
+        elif value != default and not reads(job, option):
+            found = _shorten(value)
+            yield f"{option}: found {found}, expected nothing: the job {job} does not read it"
+
+
 def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     for place, value in _numbers(config):
         if not math.isfinite(value):
             yield f"{place}: found {value}, expected a finite number"
     runs, masks, rebalance = config["runs"], config["masks"], config["rebalance"]
-    if not any(runs.values()) and not rebalance["classes"]:
+    if not any(runs.values()) and "runs" in REQUIRED[config["job"]]:
         yield "runs: found none, expected at least one of " + ", ".join(runs)
     if masks["near"] > masks["far"]:
         yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder
 from emjax.campaign.methods import METHODS
 from emjax.campaign.origin import checksum_of, other_particles
+from emjax.campaign.outcome import outcome
 from emjax.io.files import read_json, read_tsv
 
 
@@ -17,7 +19,12 @@ def status(config: dict[str, Any]) -> Iterator[str]:
         config: with every default filled in.
     """
     folder = CampaignFolder.of(config["campaign"])
-    yield f"Campaign {config['campaign']}: {folder.path}"
+    kind = "Campaign" if config["job"] == CAMPAIGN else f"Job {config['job']}"
+    yield f"{kind} {config['campaign']}: {folder.path}"
+    if config["job"] != CAMPAIGN:
+        yield from (f"  {name} is not finished; {line}" for name, line in _unfinished(folder.logs))
+        yield from (f"  {line}" for line in outcome(folder))
+        return
     if not folder.prepare.facts.exists():
         yield "  not started"
         return

@@ -9,8 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from emjax.campaign.shipped import shipped
-from emjax.cli.command import Commands, add_command, add_config
+from emjax.cli.command import (
+    Commands,
+    add_command,
+    add_config,
+    add_profile,
+    add_verbose,
+    run_config,
+)
 from emjax.errors import OptionError
 
 
@@ -31,8 +37,8 @@ def add_commands(commands: Commands) -> None:
 
     parser = add_command(commands, run, "Run a campaign, or resume it.", passes_on=True)
     add_config(parser)
-    _add_profile(parser)
-    _add_verbose(parser)
+    add_profile(parser)
+    add_verbose(parser)
 
     add_config(add_command(commands, status, "Where a campaign stands, and what it found."))
 
@@ -54,7 +60,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "record", metavar="CAMPAIGN.json", type=Path, help="results/NAME/campaign.json"
     )
-    _add_profile(parser)
+    add_profile(parser)
 
     parser = add_command(
         commands,
@@ -69,7 +75,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--config", metavar="CONFIG", type=Path, help="(default: demo.yaml, written)"
     )
-    _add_verbose(parser)
+    add_verbose(parser)
 
 
 def init(options: argparse.Namespace) -> None:
@@ -115,18 +121,7 @@ def estimate(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
-    from emjax.campaign.engine import run_snakemake, snakemake_command
-    from emjax.campaign.quiet import VERBOSE
-    from emjax.campaign.settings import read_config
-
-    if options.verbose:
-        os.environ[VERBOSE] = "1"
-    # Wrong options are reported before Snakemake starts.
-    read_config(options.config)
-    command = snakemake_command(
-        options.config, options.further, profile=options.profile, verbose=options.verbose
-    )
-    return run_snakemake(command)
+    return run_config(options.config, options)
 
 
 def status(options: argparse.Namespace) -> None:
@@ -208,17 +203,3 @@ def _placed(path: Path, config: dict[str, Any]) -> Iterator[None]:
         sections = (f"runs.{name}" for name, options in runs if error.option in (options or ()))
         section = "" if error.option in config else next(sections, "")
         raise error.at(path, section) from error
-
-
-def _add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--profile",
-        metavar="NAME",
-        help="slurm or slurm-gpu, which come with emjax, or a folder (default: this machine)",
-    )
-    # Partitions and accounts are each cluster's own.
-    parser.epilog = f"To change a profile, copy it from {shipped('profiles')} and name the copy."
-
-
-def _add_verbose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--verbose", action="store_true", help="let Snakemake speak too")

@@ -1,9 +1,12 @@
 """What the commands have in common."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from emjax.campaign.shipped import shipped
 
 Commands = Any  # argparse keeps the type of its subparsers to itself
 
@@ -37,3 +40,40 @@ def add_command(
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The campaign's configuration file."""
     parser.add_argument("config", metavar="CONFIG", type=Path, help="the campaign's YAML file")
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Where Snakemake's jobs run."""
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="slurm or slurm-gpu, which come with emjax, or a folder (default: this machine)",
+    )
+    # Partitions and accounts are each cluster's own.
+    parser.epilog = f"To change a profile, copy it from {shipped('profiles')} and name the copy."
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Whether Snakemake's lines are shown."""
+    parser.add_argument("--verbose", action="store_true", help="let Snakemake speak too")
+
+
+def run_config(config: Path, options: argparse.Namespace) -> int:
+    """Run the workflow on a configuration; Snakemake's exit status.
+
+    Args:
+        config: the YAML file.
+        options: `profile`, `verbose` and `further` of the command.
+    """
+    from emjax.campaign.engine import run_snakemake, snakemake_command
+    from emjax.campaign.quiet import VERBOSE
+    from emjax.campaign.settings import read_config
+
+    if options.verbose:
+        os.environ[VERBOSE] = "1"
+    # Wrong options are reported before Snakemake starts.
+    read_config(config)
+    command = snakemake_command(
+        config, options.further, profile=options.profile, verbose=options.verbose
+    )
+    return run_snakemake(command)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from emjax.campaign.environment import check_packages
-from emjax.cli import campaigns, completion, files
+from emjax.cli import campaigns, completion, files, jobs
 
 DESCRIPTION = """\
 Campaigns of many seeded cryo-EM classifications, and the consensus that says which classes are
@@ -78,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser_class=argparse.ArgumentParser,
     )
     campaigns.add_commands(commands)
+    jobs.add_commands(commands)
     files.add_commands(commands)
     completion.add_commands(commands, parser)
     return parser

@@ -11,6 +11,7 @@ import pandas as pd
 
 from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.origin import checksum_of
 from emjax.io.files import read_json, read_tsv
 
 MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "max_rss_mb": "max_rss"}
@@ -21,22 +22,31 @@ OF_RUN = ("run", "method", "n_classes", "seed", "log_likelihood")
 def campaign_record(
     folder: CampaignFolder, runs: Sequence[str], config: dict[str, Any], emjax_version: str
 ) -> dict[str, Any]:
-    """All that repeats a finished campaign, and what it took."""
-    facts = PreparedFacts.read(folder.prepare.facts)
+    """All that repeats a finished campaign or stand-alone job, and what it took."""
+    checksum, n_particles = _input(folder, config)
     metrics = [read_json(folder.run(run).metrics) for run in runs]
-    elbows = read_json(folder.consensus.elbows)
+    elbows = read_json(folder.consensus.elbows) if folder.consensus.elbows.exists() else {}
     versions = {name: version(name) for name in (*PACKAGES, "snakemake")}
     return {
         "config": config,
         "emjax_version": emjax_version,
         "versions": versions | {"python": platform.python_version()},
-        "input_checksum": facts.checksum,
-        "n_particles": facts.n_particles,
+        "input_checksum": checksum,
+        "n_particles": n_particles,
         "devices": sorted({device for m in metrics for device in m.get("devices", [])}),
         "runs": [{key: m.get(key) for key in OF_RUN} for m in metrics],
         "consensus": elbows,
-        "rules": job_times(folder, elbows["chosen"]),
+        "rules": job_times(folder, elbows.get("chosen", 0)),
     }
+
+
+def _input(folder: CampaignFolder, config: dict[str, Any]) -> tuple[str | None, int | None]:
+    """Checksum and number of the particles; jobs that prepare none count what they read."""
+    if folder.prepare.facts.exists():
+        facts = PreparedFacts.read(folder.prepare.facts)
+        return facts.checksum, facts.n_particles
+    summary = read_json(folder.rebalance.summary) if folder.rebalance.summary.exists() else {}
+    return checksum_of(config["particles"]), summary.get("n_particles")
 
 
 def job_times(folder: CampaignFolder, n_classes: int) -> dict[str, dict[str, float]]:

@@ -92,6 +92,7 @@ class Rebalancing:
             "cap": self.cap,
             "equivalent_factor": self.equivalent_factor,
             "keep": asdict(self.options)["keep"],
+            "n_particles": len(self.kept),
             "kept": int(self.kept.sum()),
             "excluded": int((~self.kept).sum()),
             "unassigned": self.unassigned,

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -30,23 +29,16 @@ from emjax.report import (
     quality,
     som,
 )
+from emjax.report.alone import JobReport, job_report
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
 from emjax.report.methods import JUDGED
 from emjax.report.svg import alone
-from emjax.report.verdict import judge
+from emjax.report.tab import Tab
+from emjax.report.verdict import Verdict, judge
 
 SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
 MOST_CSV = 400_000  # characters of one figure's table inside the page
-
-
-@dataclass(frozen=True)
-class Tab:
-    """A part of the page that is there only when it has something to show."""
-
-    key: str
-    name: str
-    lead: str
 
 
 def asset(name: str) -> str:
@@ -73,6 +65,8 @@ def csv_of(figure: Figure) -> str:
 
 def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     """Every figure the campaign's files allow, by the part of the page it stands in."""
+    if job := job_report(campaign):
+        return {tab.key: list(tab.figures) for tab in job.tabs}
     groups = {
         "classes": [quality.occupancy_figure(campaign), quality.resolution_figure(campaign)],
         "number": [
@@ -141,36 +135,26 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
 
 
 def render_report(folder: CampaignFolder, config: dict) -> str:
-    """The report of a finished campaign as one HTML text.
+    """The report of a finished campaign or stand-alone job as one HTML text.
 
     Args:
         folder: the campaign's.
         config: the options it was run with.
     """
     campaign = Campaign(folder, config)
+    if job := job_report(campaign):
+        return _page(campaign, job.verdict, list(job.tabs), job=job)
     cards = classes.class_cards(campaign)
     figures = all_figures(campaign)
-    script = "\n".join(asset(name) for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(embed=embed, csv=csv_of)
-    environment.globals.update(plural=plural)
-    page = environment.from_string(asset("page.html.j2"))
-    return page.render(
-        campaign=campaign,
-        kept_file=campaign.link(folder.rebalance.kept.star),
-        verdict=judge(campaign),
-        cards=cards,
+    return _page(
+        campaign,
+        judge(campaign),
+        _tabs(figures, cards),
         figures=figures,
-        tabs=_tabs(figures, cards),
+        kept_file=campaign.link(folder.rebalance.kept.star),
+        cards=cards,
         picking=classes.picking(campaign),
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
@@ -190,8 +174,41 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
         groups=gallery.gallery(campaign),
         super_head=super_head,
         super_rows=super_rows,
+    )
+
+
+def _page(
+    campaign: Campaign,
+    verdict: Verdict,
+    tabs: list[Tab],
+    job: JobReport | None = None,
+    **parts: Any,
+) -> str:
+    """The frame that every report shares: style, keyboard, downloads, provenance."""
+    script = "\n".join(asset(name) for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        loader=BaseLoader(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(embed=embed, csv=csv_of)
+    environment.globals.update(plural=plural)
+    nothing = {"cards": [], "picking": None, "tree": None, "run_rows": [], "notes": {}}
+    if job is not None:
+        nothing["figures"] = all_figures(campaign)
+        tabs = [*tabs, Tab("provenance", "Provenance", "Everything needed to repeat this job.")]
+    page = environment.from_string(asset("page.html.j2"))
+    return page.render(
+        nothing | parts,
+        campaign=campaign,
+        job=job,
+        verdict=verdict,
+        tabs=tabs,
         facts=provenance.facts(campaign),
-        options=provenance.options(config),
+        options=provenance.options(campaign.config),
         times=provenance.times(campaign),
         version=version("emjax"),
         style=Markup(asset("page.css")),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from emjax.campaign.alone import job_of, reads
 from emjax.report.campaign import Campaign
 from emjax.report.figure import plural
 from emjax.report.svg import number
@@ -29,7 +30,7 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
     metrics = list(campaign.metrics.values())
     versions = campaign.json(campaign.folder.record).get("versions", {})
     rows = [
-        ("Campaign", campaign.name),
+        ("Name", campaign.name),
         ("Particles", str(campaign.config.get("particles", ""))),
         ("emjax", _distinct([prepared, *metrics], "emjax_version")),
         ("Other programs", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "emjax")),
@@ -68,8 +69,9 @@ def _with_unit(record: dict, size: str, unit: str, pixel: str) -> str:
 
 
 def options(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """The config as dotted names and values."""
-    return list(_flatten(config, ""))
+    """The config as dotted names and values; of a stand-alone job, what it reads of it."""
+    job = job_of(config)
+    return [(name, value) for name, value in _flatten(config, "") if reads(job, name)]
 
 
 def _flatten(value: Any, name: str) -> Iterator[tuple[str, str]]:

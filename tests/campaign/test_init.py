@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from emjax.campaign.alone import reads
 from emjax.campaign.init import draft_config, write_config
 from emjax.campaign.settings import complete, load_schema, read_config
 from emjax.errors import InputError
@@ -45,10 +46,11 @@ def test_what_is_written_reads_back_and_explains_every_option(project: Path):
     assert read_config("my.yaml") == complete(draft.config)
     text = Path("my.yaml").read_text()
 
-    def options(schema: dict):
+    def options(schema: dict, place: str = ""):
         for name, option in schema["properties"].items():
-            yield name, option["description"]
-            yield from options(option) if "properties" in option else ()
+            if reads("campaign", f"{place}{name}"):
+                yield name, option["description"]
+            yield from options(option, f"{place}{name}.") if "properties" in option else ()
 
     for name, meaning in options(load_schema()):
         assert re.search(rf"^ *# {re.escape(meaning)}\n *#?{name}:", text, re.MULTILINE), name

@@ -50,7 +50,7 @@ def test_the_input_is_left_as_it_is():
         ({"campain": "x"}, "campain: unknown option; did you mean campaign?"),
         ({"consensus": {"ndr": 1}}, "consensus.ndr: unknown option; did you mean fdr?"),
         ({"runs": {"em3d": {"n_clases": [2], "seeds": 1}}}, "did you mean n_classes?"),
-        ({"zebra": 1}, "zebra: unknown option; known are campaign,"),
+        ({"zebra": 1}, "zebra: unknown option; known are job, campaign,"),
         ({"campaign": "../x"}, "campaign: found '../x', expected a name of letters"),
         ({"campaign": "$(id)"}, "campaign: found '$(id)', expected a name of letters"),
         ({"campaign": 2024}, "digits and . _ -; write it in quotes, '2024'"),
@@ -78,7 +78,12 @@ def test_the_input_is_left_as_it_is():
             {"runs": {"som": {"seeds": 1, "initial_regularisation": 200}}},
             "initial_regularisation: found 200, expected more than final_regularisation (200)",
         ),
-        ({"rebalance": {"classes": {"particles": "x.star"}}}, "classes.references: missing"),
+        ({"job": "consens"}, "job: found 'consens', expected one of campaign, rebalance"),
+        ({"job": "rebalance"}, "the job rebalance does not read it"),
+        (
+            {"rebalance": {"references": "model.star"}},
+            "rebalance.references: found 'model.star', expected nothing: the job campaign",
+        ),
         ({"seeds_per_job": True}, "seeds_per_job: found True, expected a whole number"),
         ({"symmetry": "I"}, "symmetry: found 'I', expected a point group C1, C2"),
         (
@@ -192,12 +197,16 @@ def test_a_configuration_that_is_no_mapping_is_told():
         complete([])  # type: ignore[arg-type]
 
 
-def test_given_classes_are_rebalanced_without_runs():
-    classes = {"particles": "data.star", "references": "model.star"}
-    config = complete({"campaign": "alone", "rebalance": {"classes": classes}})
-    assert config["particles"] == "data.star"
-    assert not any(config["runs"].values())
+def test_a_stand_alone_job_needs_what_it_reads_only():
+    given = {"job": "rebalance", "campaign": "alone", "particles": "data.star"}
+    config = complete(given)
+    assert config["filter_resolution"] is None and not any(config["runs"].values())
     assert complete(config) == config
+    assert complete(given | {"masks": {"solvent": "mask.mrc"}})["masks"]["solvent"] == "mask.mrc"
+    with pytest.raises(ConfigError, match="masks.near: found 12.0, expected nothing"):
+        complete(given | {"masks": {"near": 12}})
+    with pytest.raises(ConfigError, match="filter_resolution: missing"):
+        complete(given | {"job": "campaign"})
 
 
 def test_every_option_says_what_it_means_and_refuses_unknown_names():

@@ -41,11 +41,13 @@ def maps_config(**changes) -> dict:
 def alone(place: Place, **changes) -> dict:
     """Rebalancing of the second map's classes alone."""
     run = place.folder / RUN
-    classes = {
+    references = {"references": str(run / "class_averages.star")}
+    return {
+        "job": "rebalance",
+        "campaign": "alone",
         "particles": str(run / "particles.star"),
-        "references": str(run / "class_averages.star"),
+        "rebalance": references | changes,
     }
-    return {"campaign": "alone", "rebalance": {"classes": classes} | changes}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,6 @@ def test_averages_of_another_job_are_told(mapped: Place):
     other = mapped.folder / "results/maps/runs/som-4x3-s000/class_averages.star"
     text = other.read_text().replace("0.", "0.0")
     (mapped.folder / "other.star").write_text(text)
-    config["rebalance"]["classes"]["references"] = "other.star"
+    config["rebalance"]["references"] = "other.star"
     done = mapped.snakemake(config)
     assert done.returncode != 0 and "particles of the same job" in done.stdout

@@ -55,6 +55,9 @@ CPUS = 4
 # What the runs need of the input: its check, and the preparation, depend on it.
 NEEDED = {"poses": in_3d(config), "ctf": needs_ctf(config)}
 
+# A whole campaign, or one part of it alone.
+JOB = config["job"]
+
 FOLDER = CampaignFolder.of(config["campaign"])
 PREPARED, CONSENSUS, REBALANCED = FOLDER.prepare, FOLDER.consensus, FOLDER.rebalance
 RUNS = list(map(str, all_runs(config)))
@@ -70,9 +73,9 @@ if (complaint := other_particles(config["particles"], ACTUAL)) is not None:
     refuse(complaint)
 
 
-# What a campaign ends with; rebalancing of given classes alone has no runs to report.
-WANTED = [FOLDER.report] if RUNS else [REBALANCED.superclasses]
-if RUNS and config["export"]:
+# What it ends with.
+WANTED = [FOLDER.report]
+if JOB == "campaign" and config["export"]:
     WANTED.append(FOLDER.export)
 
 

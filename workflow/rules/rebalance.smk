@@ -1,22 +1,20 @@
 # Superclasses of similar classes, and the excess of large ones excluded.
 
-CLASSES = config["rebalance"]["classes"]
-REBALANCED_SUFFIXES = particle_suffixes(CLASSES["particles"]) if CLASSES else SUFFIXES
 REBALANCED_FILES = {
     "affinity": REBALANCED.affinity,
     "superclasses": REBALANCED.superclasses,
     "summary": REBALANCED.summary,
-    "kept": REBALANCED.kept.all(REBALANCED_SUFFIXES),
-    "excluded": REBALANCED.excluded.all(REBALANCED_SUFFIXES),
+    "kept": REBALANCED.kept.all(SUFFIXES),
+    "excluded": REBALANCED.excluded.all(SUFFIXES),
 }
 
-if CLASSES:
-    REFERENCES = CLASSES["references"]
+if JOB == "rebalance":
+    REFERENCES = config["rebalance"]["references"]
 
-    # Classes made before: needs nothing else of the campaign.
+    # Classes made before: needs nothing of a campaign.
     rule rebalance_classes:
         input:
-            particles=user_files(CLASSES["particles"]),
+            particles=user_files(config["particles"]),
             references=user_files(
                 *(REFERENCES if isinstance(REFERENCES, list) else [REFERENCES])
             ),

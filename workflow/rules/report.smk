@@ -1,14 +1,24 @@
 # One page that says what was found, and one file that says how.
 
+# What a stand-alone job has made when it is done.
+MADE = {
+    "rebalance": {"made": rules.rebalance_classes.output.summary},
+}
+
 
 rule record_campaign:
     input:
-        facts=rules.check_input.output,
-        metrics=[FOLDER.run(run).metrics for run in RUNS],
-        elbows=rules.build_consensus.output.elbows,
-        # What takes time comes first, so that its time is known.
-        rebalance=rules.rebalance_classes.output.summary,
-        confounders=rules.audit_classes.output,
+        **MADE.get(
+            JOB,
+            {
+                "facts": rules.check_input.output,
+                "metrics": [FOLDER.run(run).metrics for run in RUNS],
+                "elbows": rules.build_consensus.output.elbows,
+                # What takes time comes first, so that its time is known.
+                "rebalance": rules.rebalance_classes.output.summary,
+                "confounders": rules.audit_classes.output,
+            },
+        ),
     output:
         FOLDER.record,
     log:
@@ -29,13 +39,18 @@ rule record_campaign:
 
 rule render_report:
     input:
-        runs=rules.collect_runs.output,
-        elbows=rules.build_consensus.output.elbows,
-        volumes=lambda wildcards: consensus_files(CONSENSUS.class_map),
-        fsc=lambda wildcards: consensus_files(CONSENSUS.class_fsc),
-        gallery=rules.draw_gallery.output,
-        rebalance=rules.rebalance_classes.output.superclasses,
-        confounders=rules.audit_classes.output,
+        **MADE.get(
+            JOB,
+            {
+                "runs": rules.collect_runs.output,
+                "elbows": rules.build_consensus.output.elbows,
+                "volumes": lambda wildcards: consensus_files(CONSENSUS.class_map),
+                "fsc": lambda wildcards: consensus_files(CONSENSUS.class_fsc),
+                "gallery": rules.draw_gallery.output,
+                "rebalance": rules.rebalance_classes.output.superclasses,
+                "confounders": rules.audit_classes.output,
+            },
+        ),
         provenance=rules.record_campaign.output,
     output:
         page=report(

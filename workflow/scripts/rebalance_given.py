@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from emjax.campaign.job import job, not_there
-from emjax.campaign.settings import particle_suffixes
 from emjax.errors import InputError
 from emjax.imaging.masks import sphere
 from emjax.io.labels.read import read_labels
@@ -17,10 +16,10 @@ from emjax.rebalance.affinity import image_affinity, shrink_images, volume_affin
 
 with job(snakemake) as work:
     params, options = snakemake.params, snakemake.params.options
-    source, paths = Path(options["classes"]["particles"]), options["classes"]["references"]
+    source, paths = Path(work.config["particles"]), options["references"]
     if not source.exists():
-        raise InputError("config", "rebalance.classes.particles", not_there(source))
-    table = read_particles(source, check_images=False, require_poses=False)
+        raise InputError("config", "particles", not_there(source))
+    table = read_particles(source, check_images=False, require_poses=False, require_ctf=False)
     labels = read_labels(source)[1]
     paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
     references = read_references(paths, params.image_root)
@@ -32,6 +31,5 @@ with job(snakemake) as work:
         affinity = volume_affinity(references.densities, np.asarray(mask, np.float32))
     else:
         affinity = image_affinity(shrink_images(references.densities), mirror=options["mirror"])
-    suffixes = particle_suffixes(str(source))
-    found = write_rebalance(work, suffixes, table, labels, affinity, options)
+    found = write_rebalance(work, work.suffixes, table, labels, affinity, options)
     write_reference_list(work.folder.rebalance.references, references, found.superclasses.labels)

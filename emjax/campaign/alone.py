@@ -1,0 +1,31 @@
+"""Stand-alone jobs: one part of a campaign asked for by `job:`, and the options each reads."""
+
+from typing import Any
+
+CAMPAIGN = "campaign"
+
+# Options at the top level that must be given; a job that does without one finds null.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    CAMPAIGN: ("campaign", "particles", "filter_resolution", "runs"),
+    "rebalance": ("campaign", "particles"),
+}
+# Sections, or single options of one, that a stand-alone job reads besides.
+READ: dict[str, tuple[str, ...]] = {
+    "rebalance": ("image_root", "masks.solvent", "rebalance"),
+}
+# Options of sections of a campaign that only stand-alone jobs read.
+ONLY_ALONE: tuple[str, ...] = ("rebalance.references",)
+
+
+def job_of(config: Any) -> str:
+    """What a configuration asks for, also before it is checked."""
+    job = config.get("job") if isinstance(config, dict) else None
+    return job if job in REQUIRED else CAMPAIGN
+
+
+def reads(job: str, option: str) -> bool:
+    """Whether a job reads an option, by its dotted name, or any option of a section."""
+    if job == CAMPAIGN:
+        return option not in ONLY_ALONE
+    known = ("job", *REQUIRED[job], *READ[job])
+    return any(f"{option}.".startswith(f"{k}.") or k.startswith(f"{option}.") for k in known)

@@ -1,0 +1,60 @@
+"""Configurations of stand-alone jobs, from what was given on the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emjax.campaign.init import campaign_name, config_text
+from emjax.campaign.settings import complete
+from emjax.errors import InputError
+from emjax.io.files import write_text
+
+
+def draft_rebalance(
+    classes: Path, references: Sequence[Path], name: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Options that rebalance given classes.
+
+    Args:
+        classes: the particles with their classes, or the folder of their job.
+        references: averages or maps of the classes; none, found beside the particles.
+        name: of the results; None, after the job.
+        options: of the section `rebalance`; those that are None stay at their defaults.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    if references:
+        paths = list(map(str, references))
+        given["references"] = paths[0] if len(paths) == 1 else paths
+    return _draft("rebalance", classes, name) | ({"rebalance": given} if given else {})
+
+
+def write_draft(config: dict[str, Any]) -> Path:
+    """Write a configuration as NAME.yaml, every option that its job reads explained.
+
+    Returns:
+        The file; one that asks for the same is left as it is.
+
+    Raises:
+        InputError: where there is another one of that name.
+        ConfigError: where an option is wrong.
+    """
+    path = Path(f"{config['campaign']}.yaml")
+    complete(config, "command line")
+    text = config_text(path, config)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        expected = (
+            f"those of this command; edit it and `emjax run {path}`, or take another name (-o)"
+        )
+        raise InputError(path, None, "other options", expected)
+    if not path.exists():
+        write_text(path, text)
+    return path
+
+
+def _draft(job: str, source: Path, name: str | None) -> dict[str, Any]:
+    """What every job has; its results lie beside those of other jobs on the same input."""
+    return {
+        "job": job,
+        "campaign": name or f"{campaign_name(source)}-{job}",
+        "particles": str(source),
+    }

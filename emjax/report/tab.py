@@ -1,0 +1,35 @@
+"""A part of the page, behind a tab of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emjax.report.figure import Figure
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its heading."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A part of the page that is there only when it has something to show.
+
+    Attributes:
+        key: names it in the page; those of a campaign have templates of their own.
+        name, lead: on the tab, and in a sentence below it.
+        notes: sentences before its figures.
+        figures: of a stand-alone job; a campaign's are found by the key.
+        tables: after its figures.
+    """
+
+    key: str
+    name: str
+    lead: str
+    notes: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
