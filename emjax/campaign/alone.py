@@ -14,7 +14,7 @@ READ: dict[str, tuple[str, ...]] = {
     "rebalance": ("image_root", "masks.solvent", "rebalance"),
 }
 # Options of sections of a campaign that only stand-alone jobs read.
-ONLY_ALONE: tuple[str, ...] = ("rebalance.references",)
+ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references")
 
 
 def job_of(config: Any) -> str:

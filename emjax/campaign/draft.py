@@ -8,24 +8,29 @@ from emjax.campaign.init import campaign_name, config_text
 from emjax.campaign.settings import complete
 from emjax.errors import InputError
 from emjax.io.files import write_text
+from emjax.io.labels.classes import find_classes
 
 
 def draft_rebalance(
     classes: Path, references: Sequence[Path], name: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Options that rebalance given classes.
+    """Options that rebalance given classes; the file of their averages is named in them.
 
     Args:
         classes: the particles with their classes, or the folder of their job.
         references: averages or maps of the classes; none, found beside the particles.
         name: of the results; None, after the job.
         options: of the section `rebalance`; those that are None stay at their defaults.
+
+    Raises:
+        InputError: where averages or maps are not found.
     """
+    if not references:
+        classes, references = find_classes(classes)
+    paths = list(map(str, references))
     given = {key: value for key, value in options.items() if value is not None}
-    if references:
-        paths = list(map(str, references))
-        given["references"] = paths[0] if len(paths) == 1 else paths
-    return _draft("rebalance", classes, name) | ({"rebalance": given} if given else {})
+    given["references"] = paths[0] if len(paths) == 1 else paths
+    return _draft("rebalance", classes, name) | {"rebalance": given}
 
 
 def write_draft(config: dict[str, Any]) -> Path:

@@ -176,9 +176,25 @@ class RebalanceFolder(Folder):
     affinity = File("affinity.npy")  # of every pair of classes
     superclasses = File("superclasses.tsv")  # one row per class
     summary = File("rebalance.json")
-    references = File("references.star")  # the given references with their superclasses
     kept = Particles("particles_kept")
     excluded = Particles("particles_excluded")
+    # Of classes that were given:
+    thumbnails = File("thumbnails.mrcs")  # a small picture of each
+    templates = File("templates")  # what was given for the classes that are kept, unchanged
+    superclass_files = File("superclasses")  # average or map, and particles, of each superclass
+
+    @property
+    def averages(self) -> Path:
+        """Stack of the averages of the superclasses, with a list of the same name."""
+        return self.superclass_files / "averages.mrcs"
+
+    def superclass_map(self, number: int) -> Path:
+        """Mean of the maps of a superclass, from 1."""
+        return self.superclass_files / f"superclass_{number:03d}.mrc"
+
+    def superclass_particles(self, number: int) -> ParticleFile:
+        """Kept particles of a superclass, from 1."""
+        return ParticleFile(self.superclass_files / f"superclass_{number:03d}")
 
 
 @dataclass(frozen=True)

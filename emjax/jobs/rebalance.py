@@ -19,6 +19,7 @@ def write_rebalance(
     labels: np.ndarray,
     affinity: np.ndarray,
     options: dict[str, Any],
+    blank: np.ndarray | None = None,
 ) -> Rebalancing:
     """Group the classes, choose the particles, write all files, and say what was found.
 
@@ -29,11 +30,12 @@ def write_rebalance(
         labels: class of each, 0-based, −1 = unassigned.
         affinity: of the classes.
         options: the section `rebalance` of the configuration.
+        blank: classes whose average shows nothing.
     """
     folder = work.folder.rebalance
     known = {field.name for field in dataclasses.fields(RebalanceOptions)}
     chosen = RebalanceOptions(**{k: v for k, v in options.items() if k in known})
-    found = rebalance_classes(labels, affinity, chosen)
+    found = rebalance_classes(labels, affinity, chosen, blank)
     write_npy(folder.affinity, affinity)
     write_tsv(folder.superclasses, pd.DataFrame(found.table()))
     write_json(folder.summary, found.record())

@@ -1,14 +1,11 @@
 """Affinity between references: class averages or volumes."""
 
-from functools import partial
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from emjax.imaging.inplane import finer_sampling, rotate_finer
+from emjax.rebalance.circle import Circle, best_angles
 
 
 def volume_affinity(
@@ -77,26 +74,44 @@ def image_affinity(
 
     Source: masked normalised correlation, Padfield (2012), IEEE TIP 21, 2706.
     """
-    n_images, box_size = len(images), images.shape[-1]
-    shift = int(round(box_size / 8 if max_shift is None else max_shift))
-    if not 0 <= shift <= box_size // 4:
-        raise ValueError(f"max_shift: found {shift} px, expected 0 to {box_size // 4} (box / 4)")
+    n_images, circle = len(images), circle_for(images.shape[-1], max_shift)
     affinity = np.eye(n_images)
     first, second = np.triu_indices(n_images, 1)
     if first.size == 0:
         return affinity
-    circle = _Circle.create(box_size, shift)
     normalised = circle.standardise(jnp.asarray(images, jnp.float32))
     n_pad = -first.size % min(pairs_per_batch, first.size)
     pairs = jnp.asarray(np.pad(np.stack([first, second]), ((0, 0), (0, n_pad)))).reshape(
         2, -1, min(pairs_per_batch, first.size)
     )
-    best = _best_correlation(normalised, pairs, circle, angle_step)
+    best, _ = best_angles(normalised, pairs, circle, angle_step)
     if mirror:
-        flipped = _best_correlation(normalised, pairs, circle, angle_step, mirror=True)
+        flipped, _ = best_angles(normalised, pairs, circle, angle_step, mirror=True)
         best = jnp.maximum(best, flipped)
     affinity[first, second] = np.asarray(best, np.float64).reshape(-1)[: first.size]
     return _finish(np.maximum(affinity, affinity.T))
+
+
+def circle_for(box_size: int, max_shift: float | None = None) -> Circle:
+    """The circle in which images are compared.
+
+    Raises:
+        ValueError: for shifts beyond a quarter of the box.
+    """
+    shift = int(round(box_size / 8 if max_shift is None else max_shift))
+    if not 0 <= shift <= box_size // 4:
+        raise ValueError(f"max_shift: found {shift} px, expected 0 to {box_size // 4} (box / 4)")
+    return Circle.create(box_size, shift)
+
+
+def blank(densities: Float[np.ndarray, "k ..."]) -> Bool[np.ndarray, " k"]:
+    """Whether an image or volume shows nothing: next to no contrast beside the others."""
+    flat = densities.reshape(len(densities), -1)
+    contrast = flat.std(1, dtype=np.float64)
+    # Rounding leaves a constant image some.
+    seen = contrast > 1e-6 * np.abs(flat).max(1)
+    typical = float(np.median(contrast[seen])) if seen.any() else 0.0
+    return ~seen | (contrast < 1e-3 * typical)
 
 
 def shrink_images(
@@ -113,138 +128,18 @@ def shrink_images(
     return (small * (box_size / full) ** 2).astype(np.float32)
 
 
+def shrink_volume(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:
+    """A map on a smaller box of the same extent, its transform cropped; never enlarged."""
+    full = len(volume)
+    if full <= box_size:
+        return volume.astype(np.float32)
+    spectrum = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume)))
+    part = slice(full // 2 - box_size // 2, full // 2 - box_size // 2 + box_size)
+    small = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(spectrum[part, part, part]))).real
+    return (small * (box_size / full) ** 3).astype(np.float32)
+
+
 def _finish(correlation: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     affinity = np.clip((correlation + correlation.T) / 2, 0.0, 1.0)
     np.fill_diagonal(affinity, 1.0)
     return affinity
-
-
-class _Circle(eqx.Module):
-    """The circle in which images are compared; no shift wraps it onto itself."""
-
-    mask: Float[Array, "d d"]
-    transform: Complex[Array, "d h"]
-    overlap: Float[Array, "m m"]
-    shift: int = eqx.field(static=True)
-
-    @classmethod
-    def create(cls, box_size: int, shift: int) -> "_Circle":
-        offset = np.arange(box_size) - box_size // 2
-        radius = (box_size - shift) / 2 - 1
-        mask = jnp.asarray(np.add.outer(offset**2, offset**2) <= radius**2, jnp.float32)
-        transform = jnp.fft.rfft2(mask)
-        circle = cls(mask, transform, jnp.ones((2 * shift + 1,) * 2), shift)
-        overlap = jnp.maximum(circle.correlate(transform, transform), 1.0)
-        return cls(mask, transform, overlap, shift)
-
-    def standardise(self, images: Float[Array, "k d d"]) -> Float[Array, "k d d"]:
-        """Mean 0 and variance 1 inside the circle; an empty image stays 0."""
-        size = jnp.sum(self.mask)
-        mean = jnp.sum(images * self.mask, (1, 2), keepdims=True) / size
-        centred = images - mean
-        power = jnp.sum(centred**2 * self.mask, (1, 2), keepdims=True) / size
-        # Float32 rounding of a constant image is no contrast.
-        empty = power <= 1e-10 * (mean**2 + jnp.finfo(jnp.float32).tiny)
-        return jnp.where(empty, 0.0, centred / jnp.sqrt(jnp.where(empty, 1.0, power)))
-
-    def correlate(
-        self, a: Complex[Array, "*#b d h"], b: Complex[Array, "*#b d h"]
-    ) -> Float[Array, "... m m"]:
-        """Σ_x a(x) b(x − t) for every shift t up to the largest."""
-        box_size = self.mask.shape[0]
-        full = jnp.fft.irfft2(a * jnp.conj(b), s=(box_size, box_size))
-        window = jnp.arange(-self.shift, self.shift + 1) % box_size
-        return full[..., window, :][..., window]
-
-    def spectra(self, images: Float[Array, "*b d d"]) -> tuple[Array, Array, Array]:
-        """Transform of the masked images, and their sums and squares inside the other circle."""
-        masked = images * self.mask
-        transform = jnp.fft.rfft2(masked)
-        square = jnp.fft.rfft2(masked**2)
-        return (
-            transform,
-            self.correlate(transform, self.transform),
-            self.correlate(square, self.transform),
-        )
-
-    def peak(self, a: tuple[Array, Array, Array], b: tuple[Array, Array, Array]) -> Array:
-        """Largest normalised correlation over the shifts, interpolated by a parabola per axis."""
-        transform_a, sum_a, square_a = a
-        transform_b, sum_b, square_b = b
-        # Both tables hold Σ f(x) m(x − t); seen from b the circle of a lies at −t.
-        sum_b, square_b = sum_b[..., ::-1, ::-1], square_b[..., ::-1, ::-1]
-        product = self.correlate(transform_a, transform_b) - sum_a * sum_b / self.overlap
-        variance_a = square_a - sum_a**2 / self.overlap
-        variance_b = square_b - sum_b**2 / self.overlap
-        # The whole circle has variance 1; a part without contrast correlates with nothing.
-        floor = 0.05 * self.overlap
-        usable = (variance_a > floor) & (variance_b > floor)
-        norm = jnp.sqrt(jnp.where(usable, variance_a * variance_b, 1.0))
-        return _interpolated_peak(jnp.where(usable, product / norm, 0.0))
-
-
-def _interpolated_peak(correlation: Float[Array, "*b m m"]) -> Float[Array, "*b"]:
-    size = correlation.shape[-1]
-    flat = correlation.reshape(*correlation.shape[:-2], -1)
-    index = jnp.argmax(flat, -1)
-    top = jnp.take_along_axis(flat, index[..., None], -1)[..., 0]
-    row, column = index // size, index % size
-    gain = jnp.zeros_like(top)
-    for position, stride in ((row, size), (column, 1)):
-        inside = (position > 0) & (position < size - 1)
-        step = jnp.where(inside, stride, 0)
-        before = jnp.take_along_axis(flat, (index - step)[..., None], -1)[..., 0]
-        after = jnp.take_along_axis(flat, (index + step)[..., None], -1)[..., 0]
-        curvature = 2 * top - before - after
-        gain += jnp.where(curvature > 1e-6, (after - before) ** 2 / (8 * curvature + 1e-12), 0.0)
-    return jnp.minimum(top + gain, 1.0)
-
-
-@partial(jax.jit, static_argnames=("angle_step", "mirror"))
-def _best_correlation(
-    images: Float[Array, "k d d"],
-    pairs: Int[Array, "2 batches p"],
-    circle: _Circle,
-    angle_step: float,
-    mirror: bool = False,
-) -> Float[Array, "batches p"]:
-    box_size = images.shape[-1]
-    fixed = circle.spectra(images)
-    fine = finer_sampling(images)
-    if mirror:
-        # Column x → 2c − x about the centre c, which the plain reversal would move.
-        fine = jnp.roll(fine[:, :, ::-1], 4 * (box_size // 2) - 2 * box_size + 1, axis=2)
-    n_angles = max(1, round(360 / angle_step))
-    angles = 2 * jnp.pi * jnp.arange(n_angles) / n_angles
-
-    nudges = jnp.deg2rad(angle_step) * jnp.array([-1, 1, -1 / 3, 1 / 3, -1 / 9, 1 / 9]) / 3
-
-    def pick(table: tuple[Array, Array, Array], index: Array) -> tuple[Array, Array, Array]:
-        return table[0][index], table[1][index], table[2][index]
-
-    def coarse(best: tuple[Array, Array], angle: Array) -> tuple[tuple[Array, Array], None]:
-        turned = circle.spectra(rotate_finer(fine, jnp.full(len(fine), angle)))
-        found = jax.lax.map(
-            lambda pair: circle.peak(pick(fixed, pair[0]), pick(turned, pair[1])),
-            (pairs[0], pairs[1]),
-        )
-        better = found > best[0]
-        return (jnp.where(better, found, best[0]), jnp.where(better, angle, best[1])), None
-
-    start = jnp.full(pairs.shape[1:], -1.0, images.dtype)
-    best, _ = jax.lax.scan(coarse, (start, jnp.zeros_like(start)), angles)
-
-    def refine(args: tuple[Array, Array, Array, Array]) -> Array:
-        first, second, value, angle = args
-
-        def nudge(best: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
-            trial = best[1] + step
-            turned = circle.spectra(rotate_finer(fine[second], trial))
-            found = circle.peak(pick(fixed, first), turned)
-            better = found > best[0]
-            return (jnp.where(better, found, best[0]), jnp.where(better, trial, best[1])), None
-
-        best, _ = jax.lax.scan(nudge, (value, angle), nudges)
-        return best[0]
-
-    return jax.lax.map(refine, (pairs[0], pairs[1], *best))

@@ -31,7 +31,7 @@ class RebalanceOptions:
         max_superclass_size: particles; overrides the cap of the factor.
         keep: numbers of the classes to keep, from 1; None for all.
         seed: of the clustering and of the particles that are excluded.
-        min_class_size: particles; smaller classes are excluded.
+        min_class_size: particles; smaller classes are excluded, with 1 only those without any.
         mirror: compare images with mirrored ones, too.
     """
 
@@ -41,7 +41,7 @@ class RebalanceOptions:
     max_superclass_size: int | None = None
     keep: Sequence[int] | None = None
     seed: int = 0
-    min_class_size: int = 0
+    min_class_size: int = 1
     mirror: bool = False
 
 
@@ -52,6 +52,7 @@ class Rebalancing:
     Attributes:
         superclass: of every particle, -1 where it has none.
         sizes, kept_sizes: particles of every class, and those of them that are kept.
+        left_out: numbers of the classes that have no superclass, by the reason.
         cap: largest number of particles of a superclass, None for no limit.
         equivalent_factor: rebalance factor that gives this cap.
     """
@@ -62,6 +63,7 @@ class Rebalancing:
     kept: Bool[np.ndarray, " n"]
     sizes: Int[np.ndarray, " k"]
     kept_sizes: Int[np.ndarray, " k"]
+    left_out: dict[str, list[int]]
     cap: int | None
     equivalent_factor: float
 
@@ -92,6 +94,7 @@ class Rebalancing:
             "cap": self.cap,
             "equivalent_factor": self.equivalent_factor,
             "keep": asdict(self.options)["keep"],
+            "left_out": self.left_out,
             "n_particles": len(self.kept),
             "kept": int(self.kept.sum()),
             "excluded": int((~self.kept).sum()),
@@ -109,6 +112,9 @@ class Rebalancing:
             lines.append(
                 f"at most {largest} per superclass, as with factor {self.equivalent_factor:g}"
             )
+        for why, classes in self.left_out.items():
+            name = "class" if len(classes) == 1 else "classes"
+            lines.append(f"left out, {why}: {name} {', '.join(map(str, classes))}")
         return [*lines, found.warning] if found.warning else lines
 
 
@@ -116,6 +122,7 @@ def rebalance_classes(
     labels: Int[np.ndarray, " n"],
     affinity: Float[np.ndarray, "k k"],
     options: RebalanceOptions | None = None,
+    blank: Bool[np.ndarray, " k"] | None = None,
 ) -> Rebalancing:
     """Group similar classes into superclasses and exclude the excess of large ones.
 
@@ -123,6 +130,7 @@ def rebalance_classes(
         labels: class of each particle, from 0; -1 where it has none.
         affinity: of the classes, 0 to 1.
         options: see RebalanceOptions.
+        blank: whether the average of a class shows nothing; such classes have no superclass.
 
     Raises:
         OptionError: if an option does not fit the classes.
@@ -132,12 +140,13 @@ def rebalance_classes(
     k = len(affinity)
     of_own = superclass_of_particle(labels, np.arange(k))  # raises where a class has no reference
     sizes = np.bincount(of_own[of_own >= 0], minlength=k)
+    reasons = _reasons(options, sizes, np.zeros(k, bool) if blank is None else blank)
     found = superclasses(
         affinity,
         options.superclasses,
         seed=options.seed,
         superclassify=options.superclassify,
-        excluded=~_chosen(options.keep, k) | (sizes < options.min_class_size),
+        excluded=np.any(list(reasons.values()), axis=0),
     )
     largest = options.max_superclass_size
     kept = keep_particles(labels, found.labels, options.factor, largest, options.seed)
@@ -149,9 +158,29 @@ def rebalance_classes(
         kept=kept,
         sizes=sizes,
         kept_sizes=np.bincount(labels[kept], minlength=k),
+        left_out={why: (np.flatnonzero(k) + 1).tolist() for why, k in reasons.items() if k.any()},
         cap=size_cap(of_superclass, options.factor, largest),
         equivalent_factor=equivalent_factor(of_superclass, largest) if largest else options.factor,
     )
+
+
+def _reasons(
+    options: RebalanceOptions, sizes: Int[np.ndarray, " k"], blank: Bool[np.ndarray, " k"]
+) -> dict[str, Bool[np.ndarray, " k"]]:
+    """Which classes have no superclass, by the first reason that holds."""
+    small = sizes < options.min_class_size
+    every = {
+        "no particle": small & (sizes == 0),
+        "blank average": blank,
+        f"under {options.min_class_size} particles": small,
+        "not among those to keep": ~_chosen(options.keep, len(sizes)),
+    }
+    named = np.zeros(len(sizes), bool)
+    first = {}
+    for why, classes in every.items():
+        first[why] = classes & ~named
+        named |= classes
+    return first
 
 
 def _chosen(keep: Sequence[int] | None, n_classes: int) -> Bool[np.ndarray, " k"]:

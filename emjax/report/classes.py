@@ -51,24 +51,18 @@ class ClassCard:
 
 def kept_classes(campaign: Campaign) -> list[int]:
     """Classes whose particles are kept; all where none was picked."""
-    picked = None if _rebalances_others(campaign) else campaign.rebalance.get("keep")
-    return picked or campaign.class_numbers
+    return campaign.rebalance.get("keep") or campaign.class_numbers
 
 
 def picking(campaign: Campaign) -> dict[str, Any] | None:
     """What page.js needs to pick classes; None where there is nothing to pick from."""
-    if len(campaign.class_numbers) < 2 or _rebalances_others(campaign):
+    if len(campaign.class_numbers) < 2:
         return None
     sizes = campaign.by_class("size")
     return {
         "size": {str(c): int(sizes.get(c, 0)) for c in campaign.class_numbers},
         "kept": kept_classes(campaign),
     }
-
-
-def _rebalances_others(campaign: Campaign) -> bool:
-    """Whether the rebalancing was of classes made before, not of the consensus."""
-    return bool((campaign.config.get("rebalance") or {}).get("classes"))
 
 
 def class_cards(campaign: Campaign) -> list[ClassCard]:

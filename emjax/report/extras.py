@@ -1,104 +1,10 @@
 """Parts that only some campaigns have: 2D maps, superclasses, subspace landscape, noise."""
 
 import numpy as np
-import pandas as pd
 
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, plural
-from emjax.report.svg import Chart, heat_colour, number
-
-MOST_CELLS = 60
-
-
-def affinity_figures(campaign: Campaign) -> list[Figure]:
-    """Affinity between references, as they come and sorted by superclass."""
-    affinity, table = (
-        campaign.array(campaign.folder.rebalance.affinity),
-        campaign.table(campaign.folder.rebalance.superclasses),
-    )
-    if affinity is None or affinity.ndim != 2 or len(affinity) < 2:
-        return []
-    a = np.asarray(affinity, float)
-    names = [str(i + 1) for i in range(len(a))]
-    pairs = np.where(np.eye(len(a), dtype=bool), np.nan, a)
-    i, j = np.unravel_index(int(np.nanargmin(pairs)), a.shape)
-    k, m = np.unravel_index(int(np.nanargmax(pairs)), a.shape)
-    title = f"Classes {k + 1} and {m + 1} are most similar ({a[k, m]:z.2f})"
-    if len(a) > 2:
-        title += f", {i + 1} and {j + 1} least ({a[i, j]:z.2f})"
-    figures = [_matrix("affinity", title, a, names, None)]
-    superclass = column(table, "superclass")
-    if superclass is not None and len(superclass) == len(a):
-        # Superclass 0: excluded, so last.
-        order = np.argsort(np.where(superclass > 0, superclass, np.inf), kind="stable")
-        count = len(set(superclass[superclass > 0].tolist()))
-        title = "All classes are similar: one superclass"
-        if count > 1:
-            title = f"The classes fall into {plural(count, 'superclass', 'superclasses')}"
-            title += ", but not clearly" if campaign.rebalance.get("warning") else ""
-        sorted_names = [names[i] for i in order]
-        figures.append(
-            _matrix(
-                "affinity-sorted", title, a[np.ix_(order, order)], sorted_names, superclass[order]
-            )
-        )
-    return figures
-
-
-def _matrix(
-    name: str, title: str, a: np.ndarray, names: list[str], groups: np.ndarray | None
-) -> Figure:
-    m = min(len(a), MOST_CELLS)
-    chart = Chart((0, m), (m, 0), 460, 440, left=50, bottom=50, label=title)
-    low = min(float(a.min()), 0.8)
-    for i in range(m):
-        for j in range(m):
-            fill, light = heat_colour((float(a[i, j]) - low) / (1 - low))
-            chart.bar(j, j + 1, i, i + 1, f"Classes {names[i]} and {names[j]}: {a[i, j]:.3f}", fill)
-            if m <= 10:
-                ink = "#fff" if light else "#111"
-                chart.text(
-                    chart.px(j + 0.5),
-                    chart.py(i + 0.5) + 4,
-                    f"{a[i, j]:z.2f}",
-                    style=f"fill:{ink}",
-                    class_="cell",
-                )
-    for i in range(0, m, max(1, m // 20)):
-        chart.text(chart.left - 6, chart.py(i + 0.5) + 4, names[i], "end", class_="tick")
-        chart.text(chart.px(i + 0.5), chart.height - chart.bottom + 15, names[i], class_="tick")
-    chart.text(
-        (chart.left + chart.width) / 2,
-        chart.height - 10,
-        "class number",
-        class_="label",
-    )
-    if groups is not None:
-        # Maps that were excluded stand last and have no frame.
-        m = min(m, int((groups > 0).sum()))
-        edges = [0, *(np.flatnonzero(np.diff(groups[:m])) + 1).tolist(), m]
-        for lo, hi in zip(edges[:-1], edges[1:], strict=True):
-            x, y, side = chart.px(lo), chart.py(lo), chart.px(hi) - chart.px(lo)
-            height = chart.py(hi) - chart.py(lo)
-            chart.add("rect", x=x, y=y, width=side, height=height, class_="square")
-    rows, columns = np.indices(a.shape)
-    data = pd.DataFrame(
-        {
-            "reference": np.array(names)[rows.ravel()],
-            "other": np.array(names)[columns.ravel()],
-            "affinity": a.ravel(),
-        }
-    )
-    return Figure(
-        name,
-        title,
-        chart.svg(),
-        "Correlation of the classes' maps: 1 is identical, 0 nothing in common."
-        + (
-            "" if groups is None else " Framed squares are groups of maps that show the same thing."
-        ),
-        data,
-    )
+from emjax.report.figure import Figure
+from emjax.report.svg import Chart, number
 
 
 def rebalance_notes(campaign: Campaign) -> list[str]:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.report import (
+    affinity,
     agreement,
     aside,
     audit,
@@ -92,7 +93,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         ],
         "particles": [*fits.fit_figures(campaign), *origin.origin_figures(campaign)],
         "som": som.som_figures(campaign),
-        "maps": extras.affinity_figures(campaign),
+        "maps": affinity.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
     }
     return {key: [f for f in found if f is not None] for key, found in groups.items()}

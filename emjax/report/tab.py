@@ -16,6 +16,30 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A small picture: data URI, what stands beneath it, and what the pointer shows."""
+
+    image: str
+    name: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that belong together; the large ones come first.
+
+    Attributes:
+        colour: index of the colour before its title, None for none.
+    """
+
+    title: str
+    note: str
+    pictures: Sequence[Picture]
+    large: Sequence[Picture] = ()
+    colour: int | None = None
+
+
+@dataclass(frozen=True)
 class Tab:
     """A part of the page that is there only when it has something to show.
 
@@ -24,7 +48,7 @@ class Tab:
         name, lead: on the tab, and in a sentence below it.
         notes: sentences before its figures.
         figures: of a stand-alone job; a campaign's are found by the key.
-        tables: after its figures.
+        galleries, tables: after its figures.
     """
 
     key: str
@@ -32,4 +56,5 @@ class Tab:
     lead: str
     notes: Sequence[str] = ()
     figures: Sequence[Figure] = ()
+    galleries: Sequence[Gallery] = ()
     tables: Sequence[Table] = ()

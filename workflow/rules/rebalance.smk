@@ -21,7 +21,9 @@ if JOB == "rebalance":
             mask=user_files(own_map("solvent")),
         output:
             **REBALANCED_FILES,
-            references=REBALANCED.references,
+            thumbnails=REBALANCED.thumbnails,
+            templates=directory(REBALANCED.templates),
+            superclass_files=directory(REBALANCED.superclass_files),
         log:
             log_of("rebalance_classes"),
         benchmark:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from emjax.errors import InputError
-from emjax.io.cryosparc.tables import read_cs
+from emjax.io.cryosparc.tables import read_cs, write_cs
 from emjax.io.fields import IMAGE_NAME, label
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.volume import read_volume, write_stack
 from emjax.io.star.lists import numbers, read_lists, write_lists
 
 _REFERENCE, _FRACTION = "rlnReferenceImage", "rlnClassDistribution"
+_MAP = re.compile(r"class_?(\d+)(?!.*class_?\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,30 +26,43 @@ class References:
     """Images `[k, d, d]` or volumes `[k, d, d, d]` of the classes, in the order of their numbers.
 
     Attributes:
-        densities: float32 images or volumes.
+        densities: float32 images or volumes; zero for a class that the file does not list.
         pixel_size: in Å, 1 where the files leave it open.
-        names: of each, as the file gives them (`000001@averages.mrcs`, `class_001.mrc`).
+        names: of each, as the file gives them (`000001@averages.mrcs`, `class_001.mrc`); empty
+            for a class that the file does not list.
         fractions: share of the particles in each class, where the file says it.
+        files: of volumes, where each lies.
+        records: rows of the `.cs` that lists them, as it has them.
     """
 
     densities: np.ndarray
     pixel_size: float
     names: tuple[str, ...]
     fractions: np.ndarray | None = None
+    files: tuple[Path, ...] = ()
+    records: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of classes."""
         return len(self.densities)
 
 
-def read_references(paths: list[Path], root: str | Path | None = None) -> References:
+def read_references(
+    paths: list[Path],
+    root: str | Path | None = None,
+    shrink: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> References:
     """Read class averages or class maps.
+
+    A class has the number that the file gives it (rlnClassNumber), else that of its image in the
+    stack or in the name of its map (`class_003.mrc`), else that of its row.
 
     Args:
         paths: one `_model.star`, `.star` or `.cs` that lists the averages, one stack of averages
             (`.mrcs`), or maps (`.mrc`) of one box, one per class.
         root: where relative paths inside a `.star` or `.cs` start; None: the current folder, else
             the file's folder or one above it.
+        shrink: applied to each map once it is read, so that many large ones fit into memory.
 
     Raises:
         InputError: when a file is missing, of the wrong kind, or of another box than the first.
@@ -58,14 +74,15 @@ def read_references(paths: list[Path], root: str | Path | None = None) -> Refere
     if len(paths) > 1 and any(path.suffix not in (".mrc", ".map") for path in paths):
         raise InputError(first, None, f"{len(paths)} files", "one file, or one .mrc map per class")
     if first.suffix == ".star":
-        return _from_star(first, root)
+        return _from_star(first, root, shrink)
     if first.suffix == ".cs":
         return _from_cs(first, root)
     header = read_header(first)
     if first.suffix == ".mrcs" or (len(paths) == 1 and len(set(header.shape)) > 1):
         names = [f"{i + 1:06d}@{first}" for i in range(header.shape[0])]
         return _read_images(first, names, [(first, i) for i in range(header.shape[0])])
-    return _read_volumes(paths, [str(path) for path in paths])
+    names = [str(path) for path in paths]
+    return _by_number(_read_volumes(paths, names, shrink), _numbers_of_maps(names))
 
 
 def write_averages(
@@ -84,7 +101,9 @@ def write_averages(
     write_lists(path.with_suffix(".star"), {"": {IMAGE_NAME: names} | columns})
 
 
-def _from_star(path: Path, root: str | Path | None) -> References:
+def _from_star(
+    path: Path, root: str | Path | None, shrink: Callable[[np.ndarray], np.ndarray]
+) -> References:
     table, column = _reference_table(path)
     names = [str(name) for name in table[column]]
     fractions = numbers(table, _FRACTION, path) if _FRACTION in table else None
@@ -98,10 +117,56 @@ def _from_star(path: Path, root: str | Path | None) -> References:
     if not names:
         raise InputError(path, f"_{column}", "no rows", "at least one class")
     if all(index < 0 for _, index in places):
-        found = _read_volumes([place for place, _ in places], names)
+        found = _read_volumes([place for place, _ in places], names, shrink)
+        order = _numbers_of_maps(names)
     else:
         found = _read_images(path, names, places)
-    return References(found.densities, found.pixel_size, found.names, fractions)
+        order = _numbers_of_images(places)
+    if label("class_number") in table:
+        order = numbers(table, label("class_number"), path).astype(int).tolist()
+    return _by_number(replace(found, fractions=fractions), order)
+
+
+def _numbers_of_images(places: list[tuple[Path, int]]) -> list[int]:
+    """Numbers in the stack, where all images are of one stack."""
+    if len({path for path, _ in places}) > 1:
+        return list(range(1, len(places) + 1))
+    return [index + 1 for _, index in places]
+
+
+def _numbers_of_maps(names: list[str]) -> list[int]:
+    """Numbers in the names of maps; some programs begin with class 0."""
+    matches = [_MAP.search(Path(name).name) for name in names]
+    found = [int(match[1]) for match in matches if match]
+    if len(found) < len(names) or len(set(found)) < len(found):
+        return list(range(1, len(names) + 1))
+    return [number + 1 for number in found] if 0 in found else found
+
+
+def _by_number(found: References, order: list[int]) -> References:
+    """The references in the order of their numbers, zeros for those that are not listed."""
+    if len(set(order)) < len(order) or min(order) < 1:
+        order = list(range(1, len(order) + 1))
+    n, rows = max(order), np.array(order) - 1
+    if order == list(range(1, n + 1)):
+        return found
+    densities = np.zeros((n, *found.densities.shape[1:]), np.float32)
+    densities[rows] = found.densities
+    names, files = [""] * n, [Path()] * n
+    for row, name in zip(rows, found.names, strict=True):
+        names[row] = name
+    for row, file in zip(rows, found.files):
+        files[row] = file
+    fractions = None
+    if found.fractions is not None:
+        fractions = np.zeros(n)
+        fractions[rows] = found.fractions
+    records = None
+    if found.records is not None:
+        records = np.zeros(n, found.records.dtype)
+        records[rows] = found.records
+    files = tuple(files) if found.files else ()
+    return References(densities, found.pixel_size, tuple(names), fractions, files, records)
 
 
 def _reference_table(path: Path) -> tuple[pd.DataFrame, str]:
@@ -124,7 +189,8 @@ def _from_cs(path: Path, root: str | Path | None) -> References:
     index = records["blob/idx"].astype(int).tolist()
     places = [(_locate(n.lstrip(">"), path, root), i) for n, i in zip(names, index, strict=True)]
     titles = [f"{i + 1:06d}@{n}" for n, i in zip(names, index, strict=True)]
-    return _read_images(path, titles, places)
+    found = replace(_read_images(path, titles, places), records=records)
+    return _by_number(found, _numbers_of_images(places))
 
 
 def _locate(name: str, file: Path, root: str | Path | None) -> Path:
@@ -147,16 +213,22 @@ def _read_images(file: Path, names: list[str], places: list[tuple[Path, int]]) -
         if shape[1:] != box or box[0] != box[1]:
             raise InputError(path, None, f"images of {shape[1:]}", f"squares of {box[0]}")
         images[row] = headers[path].open()[index]
+    # Programs divide the average of an empty class by its zero particles.
+    images[~np.isfinite(images).any((1, 2))] = 0
     if not np.isfinite(images).all():
         raise InputError(file, None, "NaN or infinite pixels", "finite pixels")
     size = headers[places[0][0]].voxel_size
     return References(images, size or 1.0, tuple(names))
 
 
-def _read_volumes(paths: list[Path], names: list[str]) -> References:
+def _read_volumes(
+    paths: list[Path], names: list[str], shrink: Callable[[np.ndarray], np.ndarray]
+) -> References:
     first, voxel_size = read_volume(paths[0])
-    rest = [read_volume(path, len(first))[0] for path in paths[1:]]
-    return References(np.stack([first, *rest]), voxel_size, tuple(names))
+    rest = [shrink(read_volume(path, len(first))[0]) for path in paths[1:]]
+    return References(
+        np.stack([shrink(first), *rest]), voxel_size, tuple(names), None, tuple(paths)
+    )
 
 
 def check_same_job(references: References, labels: np.ndarray, file: Path, particles: Path) -> None:
@@ -185,11 +257,46 @@ def check_same_job(references: References, labels: np.ndarray, file: Path, parti
         raise InputError(file, None, found, "references and particles of the same job")
 
 
-def write_reference_list(path: str | Path, references: References, superclass: np.ndarray) -> None:
-    """List the unchanged references with their superclass (1-based; 0 = left out)."""
-    columns = {
-        IMAGE_NAME if references.densities.ndim == 3 else _REFERENCE: np.array(references.names),
-        label("class_number"): np.arange(len(references)) + 1,
-        "emjaxSuperclass": superclass + 1,
-    }
-    write_lists(path, {"": columns})
+def write_templates(folder: Path, references: References, superclass: np.ndarray) -> None:
+    """Pass on what was given for the classes that have a superclass, unchanged.
+
+    Images go to `templates.mrcs`, listed in `templates.star` and `templates.cs` (the rows of the
+    `.cs` they came from, where they did); maps stay where they are and are listed.
+
+    Args:
+        folder: for the files.
+        references: of all classes.
+        superclass: of each class, 0-based, -1 left out.
+    """
+    kept = np.flatnonzero(superclass >= 0)
+    columns = {label("class_number"): kept + 1, "emjaxSuperclass": superclass[kept] + 1}
+    if references.fractions is not None:
+        columns[_FRACTION] = references.fractions[kept]
+    if references.densities.ndim == 4:
+        names = np.array([references.names[k] for k in kept])
+        write_lists(folder / "templates.star", {"": {_REFERENCE: names} | columns})
+        return
+    stack = folder / "templates.mrcs"
+    write_averages(stack, references.densities[kept], references.pixel_size, columns)
+    given = references.records
+    rows = _cs_rows(stack, len(kept), references) if given is None else given[kept]
+    write_cs(folder / "templates.cs", rows)
+
+
+def _cs_rows(stack: Path, n: int, references: References) -> np.ndarray:
+    """Rows that list a stack as CryoSPARC lists templates."""
+    box_size = references.densities.shape[-1]
+    name = stack.as_posix().encode()
+    columns = [
+        ("uid", "<u8"),
+        ("blob/path", f"S{len(name)}"),
+        ("blob/idx", "<u4"),
+        ("blob/shape", "<u4", (2,)),
+        ("blob/psize_A", "<f4"),
+        ("blob/sign", "<f4"),
+    ]
+    rows = np.zeros(n, columns)
+    rows["uid"], rows["blob/idx"] = np.arange(1, n + 1), np.arange(n)
+    rows["blob/path"], rows["blob/shape"] = name, box_size
+    rows["blob/psize_A"], rows["blob/sign"] = references.pixel_size, 1
+    return rows
