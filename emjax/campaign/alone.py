@@ -15,6 +15,8 @@ READ: dict[str, tuple[str, ...]] = {
 }
 # Options of sections of a campaign that only stand-alone jobs read.
 ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references")
+# Jobs of minutes, which `emjax estimate` has nothing to say of.
+SHORT = ("rebalance",)
 
 
 def job_of(config: Any) -> str:

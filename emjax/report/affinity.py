@@ -171,7 +171,7 @@ class _Axis:
         self.classes, self.order, self.length = classes, order, length
         self.pitch = length / len(order)
         # A number needs about this much room, or every few classes have one.
-        self.named = max(1, ceil(20 / self.pitch))
+        self.named = max(1, ceil((6 + 8 * len(str(len(order)))) / self.pitch))
         self.side = min(max(self.pitch - 1, SMALLEST), 64) if classes.pictures else 0.0
         self.rows = ceil(self.side / self.pitch) if self.side else 0
         self.depth = round(self.rows * (self.side + 1)) + 18
