@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from emjax.io.mrc.header import read_header
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, plural
+from emjax.report.figure import Figure, Number, plural
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, colour, element, heat_colour, number
 
@@ -187,10 +187,10 @@ class _Axis:
         self._draw(chart, name, [(edge, chart.py(i + 0.5)) for i in range(len(self.order))], True)
 
     def _draw(
-        self, chart: Chart, name: str, places: list[tuple[float, float]], upright: bool
+        self, chart: Chart, name: str, places: list[tuple[Number, Number]], upright: bool
     ) -> None:
         reach = self.rows * (self.side + 1)
-        for i, ((x, y), k) in enumerate(zip(places, self.order, strict=True)):
+        for i, ((x, y), k) in enumerate(zip(places, self.order.tolist(), strict=True)):
             row = i % self.rows if self.rows else 0
             far = row * (self.side + 1)
             if row:
@@ -216,7 +216,7 @@ class _Axis:
         size = {"width": side, "height": side, "preserveAspectRatio": "none"}
         images = (
             element("image", id=f"{name}-{k}", href=self.classes.pictures[k], **size)
-            for k in self.order
+            for k in self.order.tolist()
         )
         chart.add("defs", "".join(images))
 
