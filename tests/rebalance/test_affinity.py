@@ -71,7 +71,8 @@ def test_a_shrunk_volume_has_the_same_density_at_the_same_place() -> None:
     offsets = np.indices((40, 40, 40)) - 20
     volume = np.exp(-((offsets - np.array([4, -6, 2])[:, None, None, None]) ** 2).sum(0) / 40)
     # Every other voxel, since the blob has nothing near the smaller box's Nyquist.
-    np.testing.assert_allclose(shrink_volume(volume, 20), volume[::2, ::2, ::2], atol=1e-3)
+    # The blob is cut at the box's edge, where its density is 0.007.
+    np.testing.assert_allclose(shrink_volume(volume, 20), volume[::2, ::2, ::2], atol=2e-3)
     assert shrink_volume(volume, 64).shape == volume.shape
 
 

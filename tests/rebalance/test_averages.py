@@ -34,12 +34,12 @@ def test_superclass_averages_are_means_of_what_was_aligned() -> None:
 def test_mirror_images_are_averaged_where_asked_for() -> None:
     image = blob_view(3, 40)
     pair = np.stack([image, moved(image[:, ::-1], 75.0, (1.0, 2.0))]).astype(np.float32)
-    labels, sizes = np.zeros(2, int), np.array([2, 1])
+    labels, sizes = np.zeros(2, int), np.array([11, 10])
     apart, together = (
         superclass_averages(pair, labels, sizes, mirror=mirror)[0] for mirror in (False, True)
     )
-    assert np.corrcoef(together.ravel(), image.ravel())[0, 1] > 0.99
-    assert np.corrcoef(apart.ravel(), image.ravel())[0, 1] < 0.98
+    lost, left = (1 - np.corrcoef(mean.ravel(), image.ravel())[0, 1] for mean in (apart, together))
+    assert left < 1e-3 < lost
 
 
 def test_maps_are_aligned_from_any_orientation() -> None:
@@ -50,7 +50,8 @@ def test_maps_are_aligned_from_any_orientation() -> None:
         body += np.exp(-((offsets - centre[:, None, None, None]) ** 2).sum(0) / 4)
     turned = Move(Rotation.random(random_state=5).as_matrix(), np.array([1.5, -1, 0.5]) / 24, 1.0)
     moves = align_volumes(np.stack([body, turned.apply(body)]).astype(np.float32))
-    np.testing.assert_array_equal(moves[0].apply(body), body)
+    # A spline through every voxel, in float64.
+    np.testing.assert_allclose(moves[0].apply(body), body, atol=1e-12)
     back = moves[1].apply(turned.apply(body))
     assert np.corrcoef(back.ravel(), body.ravel())[0, 1] > 0.97
     off = Rotation.from_matrix(moves[1].rotation @ turned.rotation).magnitude()
