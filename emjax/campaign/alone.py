@@ -8,13 +8,25 @@ CAMPAIGN = "campaign"
 REQUIRED: dict[str, tuple[str, ...]] = {
     CAMPAIGN: ("campaign", "particles", "filter_resolution", "runs"),
     "rebalance": ("campaign", "particles"),
+    "som": ("campaign", "particles"),
 }
 # Sections, or single options of one, that a stand-alone job reads besides.
 READ: dict[str, tuple[str, ...]] = {
     "rebalance": ("image_root", "masks.solvent", "rebalance"),
+    "som": (
+        "image_root",
+        "on_mixed_optics",
+        "ctf_in_images",
+        "filter_resolution",
+        "image_precision",
+        "gpus_per_job",
+        "check",
+        "runs.som",
+        "seeds_per_job",
+    ),
 }
 # Options of sections of a campaign that only stand-alone jobs read.
-ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references")
+ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references", "runs.som.aligned")
 # Jobs of minutes, which `emjax estimate` has nothing to say of.
 SHORT = ("rebalance",)
 

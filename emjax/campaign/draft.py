@@ -9,6 +9,7 @@ from emjax.campaign.settings import complete
 from emjax.errors import InputError
 from emjax.io.files import write_text
 from emjax.io.labels.classes import find_classes
+from emjax.io.particles.stack import is_stack
 
 
 def draft_rebalance(
@@ -31,6 +32,22 @@ def draft_rebalance(
     given = {key: value for key, value in options.items() if value is not None}
     given["references"] = paths[0] if len(paths) == 1 else paths
     return _draft("rebalance", classes, name) | {"rebalance": given}
+
+
+def draft_som(particles: Path, name: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of maps of images aligned in 2D.
+
+    Args:
+        particles: with psi and origins or `alignments2D`; or a stack, with the option `aligned`.
+        name: of the results; None, after the particles.
+        options: of the section `runs.som`, and `filter_resolution`; None, at their defaults.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    if is_stack(particles) and given.get("aligned"):
+        given.setdefault("ctf", "none")  # it has none
+    top = {key: given.pop(key) for key in ("filter_resolution",) if key in given}
+    given.setdefault("seeds", 3)
+    return _draft("som", particles, name) | top | {"runs": {"som": given}}
 
 
 def write_draft(config: dict[str, Any]) -> Path:

@@ -198,6 +198,20 @@ class RebalanceFolder(Folder):
 
 
 @dataclass(frozen=True)
+class ClassesFolder(Folder):
+    """`classes/`: the nodes of a stand-alone map as the classes of a 2D job."""
+
+    particles = Particles("run_data")  # class of every particle
+    model = File("run_model.star")  # the averages with their shares, as RELION lists them
+    optimiser = File("run_optimiser.star")  # names the two
+    averages = File("run_classes.mrcs")
+    templates = File("templates.cs")  # the averages, as CryoSPARC lists them
+    agreement = File("agreement.tsv")  # one row per pair of seeds
+    seeds = File("seeds.tsv")  # quality of the map of each seed
+    summary = File("som.json")  # which seed's map it is
+
+
+@dataclass(frozen=True)
 class CampaignFolder(Folder):
     """`results/<campaign>/` and what lies beside it: logs and checkpoints."""
 
@@ -256,6 +270,11 @@ class CampaignFolder(Folder):
     def consensus(self) -> ConsensusFolder:
         """The consensus of the runs."""
         return ConsensusFolder(self.path / "consensus")
+
+    @property
+    def classes(self) -> ClassesFolder:
+        """Classes of a stand-alone map."""
+        return ClassesFolder(self.path / "classes")
 
     @property
     def rebalance(self) -> RebalanceFolder:

@@ -204,6 +204,8 @@ def _contradictions(config: dict[str, Any]) -> Iterator[str]:
     runs, masks, rebalance = config["runs"], config["masks"], config["rebalance"]
     if not any(runs.values()) and "runs" in REQUIRED[config["job"]]:
         yield "runs: found none, expected at least one of " + ", ".join(runs)
+    if config["job"] == "som" and not runs["som"]:
+        yield "runs.som: missing; expected its options, such as {map: [7, 7], seeds: 3}"
     if masks["near"] > masks["far"]:
         yield f"masks.near: found {masks['near']:g}, expected at most masks.far ({masks['far']:g})"
     if rebalance["max_superclass_size"] and not rebalance["factor"]:

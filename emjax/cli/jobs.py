@@ -40,6 +40,7 @@ def add_commands(commands: Commands) -> None:
     _add_switch(parser, "--mirror", "compare 2D averages with their mirror images too")
     _add_switch(parser, "--align", "align 3D maps before they are compared")
     _add_output(parser)
+    _add_som(commands)
 
 
 def rebalance(options: argparse.Namespace) -> int:
@@ -51,6 +52,70 @@ def rebalance(options: argparse.Namespace) -> int:
     }
     config = draft_rebalance(options.classes, options.references, options.output, chosen)
     return _run(config, options)
+
+
+def som(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_som
+
+    names = ("map", "seeds", "layout", "mode", "ctf", "mask", "filter_resolution")
+    chosen = {name: getattr(options, name) for name in names}
+    chosen["aligned"] = options.aligned or None
+    first, last = options.regularisation or (None, None)
+    chosen |= {"initial_regularisation": first, "final_regularisation": last}
+    return _run(draft_som(options.particles, options.output, chosen), options)
+
+
+def _add_som(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        som,
+        "Sort images aligned in 2D on a self-organising map (KerDenSOM).",
+        passes_on=True,
+    )
+    parser.add_argument(
+        "particles",
+        metavar="PARTICLES",
+        type=Path,
+        help="RELION .star or job folder (psi, origins), CryoSPARC .cs (alignments2D), stack .mrcs",
+    )
+    parser.add_argument(
+        "--aligned",
+        action="store_true",
+        help="the images are aligned as they lie in their stack; needed for .mrcs",
+    )
+    parser.add_argument(
+        "--map",
+        metavar=("COLUMNS", "ROWS"),
+        nargs=2,
+        type=int,
+        help="size of the map (default: 7 7)",
+    )
+    _add_number(parser, "--seeds", "number of maps, from different starts (default: 3)")
+    parser.add_argument("--layout", choices=("rect", "hexa"), help="neighbours: 4, or 6 (hexa)")
+    parser.add_argument(
+        "--regularisation",
+        metavar=("FIRST", "LAST"),
+        nargs=2,
+        type=float,
+        help="smoothness of the map, at the start and at the end (default: 1000 200)",
+    )
+    parser.add_argument(
+        "--mode", choices=("ecm", "xmipp"), help="xmipp computes as Xmipp does (default: ecm)"
+    )
+    parser.add_argument(
+        "--ctf",
+        choices=("phase_flip", "none"),
+        help="none leaves the images as they are, and needs no CTF (default: phase_flip)",
+    )
+    parser.add_argument("--mask", metavar="FILE", help="image, 1 where images are compared")
+    parser.add_argument(
+        "--filter-resolution",
+        metavar="RESOLUTION",
+        type=float,
+        help="Å; finer detail is ignored (default: 32 shells of the box)",
+    )
+    _add_output(parser)
 
 
 def _run(config: dict[str, Any], options: argparse.Namespace) -> int:

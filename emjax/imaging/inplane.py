@@ -62,17 +62,30 @@ def rotate_upright(
 
 
 def upright_images(
-    particles: Particles, phase_flip: bool, rows_at_once: int = 512
+    particles: Particles,
+    phase_flip: bool,
+    filters: Float[np.ndarray, "g s"] | None = None,
+    rows_at_once: int = 512,
 ) -> Float[np.ndarray, "n d d"]:
-    """Real-space images rotated by their in-plane pose, phases flipped where the CTF is below 0."""
+    """Real-space images rotated by their in-plane pose, phases flipped where the CTF is below 0.
+
+    Args:
+        particles: with their images.
+        phase_flip: whether phases are flipped.
+        filters: factors of each group's Fourier pixels by shell; None, 1.
+        rows_at_once: images at a time.
+    """
     grid, box_size = particles.grid, particles.box_size
     out = np.empty((particles.n, box_size, box_size), np.float32)
-    angles = inplane_angles(particles.rotations).astype(np.float32)
+    angles, shells = inplane_angles(particles.rotations), np.asarray(grid.pixel_shells)
+    angles = angles.astype(np.float32)
     for rows in chunks(particles.n, rows_at_once):
         part = particles.take(rows)
         pixels = jnp.asarray(part.images)
         if phase_flip:
             pixels = pixels * jnp.sign(contrast(part.ctf, grid, jnp.float32(part.extent)))
+        if filters is not None:
+            pixels = pixels * jnp.asarray(filters[:, shells][part.group], jnp.float32)
         images = pixels_to_images(pixels, grid.kx, grid.ky, box_size)
         out[rows] = rotate_upright(images, jnp.asarray(angles[rows]))
     return out

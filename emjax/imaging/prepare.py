@@ -189,7 +189,7 @@ def estimate(
         mask: solvent mask on the cropped box; made from the mean map where None.
     """
     grid = particles.grid
-    noise = _to_shells(power, grid.n_shells)
+    noise = to_shells(power, grid.n_shells)
     particles = replace(particles, noise_power=noise)
     noise = np.maximum(steady_power(noise, count_pixels(particles, grid)), 1e-30)
     noise = noise.astype(np.float32)
@@ -198,7 +198,7 @@ def estimate(
         particles, noise_power=noise, scale=particles.scale if options.scale == "input" else ones
     )
     support = sphere(particles.box_size) if mask is None else mask
-    _whiten(particles, np.sqrt(2 / noise))
+    whiten(particles, np.sqrt(2 / noise))
     for _ in range(options.rounds):
         particles, support = _improve(particles, options, support, mask)
     return particles, _mean(particles, options, support)
@@ -262,7 +262,7 @@ def _improve(
     if not options.static_noise:
         # Whitened residuals have power 2 where the noise was right.
         correction = np.where(residual > 0, residual / 2, 1)
-        _whiten(particles, 1 / np.sqrt(correction))
+        whiten(particles, 1 / np.sqrt(correction))
         power = (particles.noise_power * correction).astype(np.float32)
         particles = replace(particles, noise_power=power)
     if mask is None:
@@ -287,14 +287,15 @@ def _mean_map(
     return solve_map(*sums, jnp.asarray(support), grid)
 
 
-def _whiten(particles: Particles, factor: Float[np.ndarray, "g s"]) -> None:
+def whiten(particles: Particles, factor: Float[np.ndarray, "g s"]) -> None:
+    """Multiply the images by a factor of their group and shell, in place."""
     shells = np.asarray(particles.grid.pixel_shells)
     table = factor.astype(np.float32)[:, shells]
     for rows in chunks(particles.n, CHUNK):
         particles.images[rows] *= table[particles.group[rows]]
 
 
-def _to_shells(power: Float[np.ndarray, "g s"], n_shells: int) -> Float[np.ndarray, "g t"]:
+def to_shells(power: Float[np.ndarray, "g s"], n_shells: int) -> Float[np.ndarray, "g t"]:
     """First shells of a power table; the last one repeated where the table is too short."""
     padded = np.pad(power, ((0, 0), (0, max(0, n_shells - power.shape[1]))), mode="edge")
     result = padded[:, :n_shells].astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 
 from emjax.campaign.environment import check_jax_flags
 from emjax.campaign.facts import PreparedFacts
-from emjax.campaign.input import in_3d, input_particles
+from emjax.campaign.input import filter_resolution, in_3d, input_particles
 from emjax.campaign.job import not_there
 from emjax.campaign.methods import METHODS
 from emjax.errors import InputError
@@ -60,15 +60,16 @@ def check_campaign(config: Config, say: Callable[[str], None], version: str) -> 
             for error in method.check(config, particles.n):
                 raise error
         _check_external(config, particles)
-        radius = _radius(config, particles)
+        resolution = filter_resolution(config, particles)
+        radius = _radius(config, particles, resolution)
         if in_3d(config):
             check_views(source, particles)
-            symmetry, resolution = config["symmetry"], config["filter_resolution"]
+            symmetry = config["symmetry"]
             found.extend(doubts_of_views(source, particles, radius, symmetry, resolution))
     found = list(dict.fromkeys([*(str(warning.message) for warning in shown), *found]))
     for doubt in found:
         say(f"warning: {doubt}")
-    return _facts(config, particles, radius, version, found)
+    return _facts(config, particles, (resolution, radius), version, found)
 
 
 def _check_masks(config: Config, particles: ParticleSet) -> Iterator[str]:
@@ -110,7 +111,7 @@ def _check_external(config: Config, particles: ParticleSet) -> None:
         join_labels(particles, run["path"], run["key"], run["class_column"], mismatch)
 
 
-def _radius(config: Config, particles: ParticleSet) -> int:
+def _radius(config: Config, particles: ParticleSet, resolution: float) -> int:
     """Fourier pixels up to the filter resolution."""
     # Cropping needs JAX, which reading does without.
     from emjax.classify.em3d.coarse import start_radius
@@ -118,32 +119,42 @@ def _radius(config: Config, particles: ParticleSet) -> int:
     from emjax.imaging.crop import filter_radius
 
     extent = particles.box_size * particles.pixel_size
-    radius = filter_radius(particles.box_size, particles.pixel_size, config["filter_resolution"])
+    radius = filter_radius(particles.box_size, particles.pixel_size, resolution)
     if options := METHODS["em3d"].options(config):
         lowest = lowest_frequency(options["highpass_resolution"], extent, radius)
         start_radius(options["start_resolution"], extent, radius, lowest)
     return radius
 
 
+def _checksum(file: str) -> str:
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _facts(
-    config: Config, particles: ParticleSet, radius: int, version: str, found: list[str]
+    config: Config,
+    particles: ParticleSet,
+    kept: tuple[float, int],
+    version: str,
+    found: list[str],
 ) -> PreparedFacts:
     from emjax.imaging.grids import cropped_box_size
 
+    resolution, radius = kept
     extent = particles.box_size * particles.pixel_size
     cropped = cropped_box_size(radius)
     return PreparedFacts(
         n_particles=particles.n,
         box_size=particles.box_size,
         pixel_size=particles.pixel_size,
-        filter_resolution=config["filter_resolution"],
+        filter_resolution=resolution,
         radius=radius,
         cropped_box_size=cropped,
         voxel_size=extent / cropped,
         half_sets_given=int((particles.half > 0).sum()),
         optics_groups=len(set(particles.optics_group.tolist())),
         particles=str(config["particles"]),
-        checksum=hashlib.sha256(Path(particles.source.file).read_bytes()).hexdigest(),
+        checksum=_checksum(particles.source.file),
         emjax_version=version,
         doubts=found,
     )

@@ -208,9 +208,9 @@ def bad_images_table(bad: BadImages, name: Callable[[int], str]) -> pd.DataFrame
 
 
 def noise_table(
-    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray
+    power: np.ndarray, groups: np.ndarray, extent: float, fsc: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Noise power of each optics group and shell, and the mean map's FSC.
+    """Noise power of each optics group and shell, and the mean map's FSC where there is one.
 
     Args:
         power: by group and shell.
@@ -220,7 +220,9 @@ def noise_table(
     """
     shells = np.arange(1, power.shape[1])  # DC is left out
     known = np.full(len(shells), np.nan)
-    known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
+    if fsc is not None:
+        known[: len(fsc) - 1] = fsc[1 : len(shells) + 1]
+    of_map = {} if fsc is None else {"mean_fsc": known}
     return pd.concat(
         pd.DataFrame(
             {
@@ -228,8 +230,8 @@ def noise_table(
                 "frequency_per_angstrom": shells / extent,
                 "optics_group": group,
                 "power": power[row, 1:],
-                "mean_fsc": known,
             }
+            | of_map
         )
         for row, group in enumerate(groups)
     )

@@ -174,8 +174,10 @@ def read_table(folder: PrepareFolder) -> ParticleSet:
 
 
 def read_scale(particles: ParticleSet) -> np.ndarray:
-    """Per-particle scale found by the preparation."""
-    return particles.source.particles.numbers("emjaxScale")  # type: ignore[union-attr]
+    """Per-particle scale found by the preparation; 1 where it fitted none."""
+    table = particles.source.particles  # type: ignore[union-attr]
+    # Images of a stand-alone map have none.
+    return table.numbers("emjaxScale") if "emjaxScale" in table else np.ones(particles.n)
 
 
 def full_box_mask(folder: PrepareFolder, box_size: int) -> np.ndarray:

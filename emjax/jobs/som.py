@@ -32,6 +32,14 @@ def som_options(options: dict[str, Any]) -> SomOptions:
     )
 
 
+def as_aligned(particles: Particles, options: dict[str, Any]) -> Particles:
+    """Particles without rotations where their images are aligned as they lie."""
+    if not options["aligned"]:
+        return particles
+    upright = np.tile(np.eye(3, dtype=np.float32), (particles.n, 1, 1))
+    return dataclasses.replace(particles, rotations=upright)
+
+
 def mask_of(options: dict[str, Any], particles: Particles, pixel_size: float) -> np.ndarray:
     """The mask's file on the cropped box, or a circle."""
     box_size, voxel_size = particles.box_size, particles.voxel_size

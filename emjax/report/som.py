@@ -1,5 +1,6 @@
 """Self-organising maps of images, drawn node by node where the map has them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,25 +33,40 @@ def best_map(campaign: Campaign) -> str | None:
 def som_figures(campaign: Campaign) -> list[Figure]:
     """Pictures, populations and properties of the best map."""
     name = best_map(campaign)
-    if name is None:
-        return []
+    return [] if name is None else map_figures(campaign, name)
+
+
+def map_figures(
+    campaign: Campaign, name: str, averages: Path | None = None, wide: bool = False
+) -> list[Figure]:
+    """Pictures, populations and properties of one map.
+
+    Args:
+        campaign: or job that made it.
+        name: of the run.
+        averages: stack of its class averages, if not the run's own.
+        wide: whether the pictures take the page's whole width.
+    """
     nodes = campaign.table(campaign.folder.run(name).table("nodes"))
     size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())
     error = float(campaign.metrics[name].get("topographic_error", np.nan))
     chance = len(nodes) / max(size.sum(), 1)
     figures = [
-        _pictures(
-            campaign, name, nodes, "class_averages", "som-averages",
+        map_pictures(
+            averages or campaign.folder.run(name).images("class_averages")[0], nodes,
+            "som-averages",
             f"{plural(len(nodes) - empty, 'node')} of {len(nodes)} hold particles in {name}",
             "The mean of the particles of each node, where the node lies on the map: neighbours "
             "should look similar, and change gradually.",
+            wide,
         ),
-        _pictures(
-            campaign, name, nodes, "code_vectors", "som-code-vectors",
+        map_pictures(
+            campaign.folder.run(name).images("code_vectors")[0], nodes, "som-code-vectors",
             f"Neighbours on the map look similar: {percent(1 - error, 1)} of the particles have "
             "their two best nodes side by side",
             "What each node stands for: smoother than the averages, because neighbours help.",
+            wide,
         ),
         _values(
             nodes, "size", "som-sizes",
@@ -109,10 +125,13 @@ def followed(
     return {key: (key.removeprefix("mean_"), "") for key in best}
 
 
-def _places(nodes: pd.DataFrame) -> tuple[Chart, list[tuple[float, float]], float]:
+def _places(
+    nodes: pd.DataFrame, wide: bool = False
+) -> tuple[Chart, list[tuple[float, float]], float]:
     """A chart without axes that fits the map, the nodes' corners, and their side."""
     x, y = numbers(nodes, "x"), numbers(nodes, "y")
-    side = min(460 / (np.ptp(x) + 1), 64.0)
+    widest, largest = (980, 112.0) if wide else (460, 64.0)
+    side = min(widest / (np.ptp(x) + 1), largest)
     width, height = side * (np.ptp(x) + 1) + 20, side * (np.ptp(y) + 1) + 20
     chart = Chart((0, 1), (0, 1), int(width), int(height), label="Map of images")
     corners = [
@@ -121,27 +140,20 @@ def _places(nodes: pd.DataFrame) -> tuple[Chart, list[tuple[float, float]], floa
     return chart, corners, side
 
 
-def _pictures(
-    campaign: Campaign,
-    run: str,
-    nodes: pd.DataFrame,
-    kind: str,
-    name: str,
-    title: str,
-    reading: str,
+def map_pictures(
+    path: Path, nodes: pd.DataFrame, name: str, title: str, reading: str, wide: bool = False
 ) -> Figure | None:
     """The images of a stack, laid out as the map is."""
-    path, _ = campaign.folder.run(run).images(kind)
     if not path.exists():
         return None
     images = np.asarray(read_header(path).open(), np.float32)
-    step = -(-images.shape[-1] // IMAGE_SIDE)
+    step = -(-images.shape[-1] // (2 * IMAGE_SIDE if wide else IMAGE_SIDE))
     side = images.shape[-1] // step * step
     images = images[:, :side, :side].reshape(len(images), side // step, step, -1, step)
     images = images.mean(axis=(2, 4))
     used = images[np.ptp(images, axis=(1, 2)) > 0]
     low, high = np.quantile(used, [0.01, 0.995]) if len(used) else (0.0, 1.0)
-    chart, corners, width = _places(nodes)
+    chart, corners, width = _places(nodes, wide)
     sizes = numbers(nodes, "size")
     for (x, y), picture, size, node in zip(
         corners, images, sizes, numbers(nodes, "node"), strict=True
@@ -151,7 +163,7 @@ def _pictures(
             "image", x=x, y=y, width=width - 2, height=width - 2, data_tip=tip,
             href=png_uri(grey(picture, float(low), float(high))),
         )  # fmt: skip
-    return Figure(name, title, chart.svg(), reading, nodes)
+    return Figure(name, title, chart.svg(), reading, nodes, wide)
 
 
 def _values(

@@ -70,17 +70,17 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def open_report(browser, reports: dict[str, Path]) -> Iterator:
-    """Opens a report; fails at the end if it complained or asked a network."""
+def open_page(browser) -> Iterator:
+    """Opens a page by its path; fails at the end if it complained or asked a network."""
     opened: list[Opened] = []
 
-    def open_one(kind: str = "states", width: int = 1280, theme: str = "light"):
+    def open_one(path: Path, width: int = 1280, theme: str = "light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
         record = Opened(page)
         page.on("console", lambda m: record.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: record.errors.append(str(e)))
         page.on("request", lambda r: record.requests.append(r.url))
-        page.goto(reports[kind].as_uri())
+        page.goto(path.as_uri())
         opened.append(record)
         return page
 
@@ -92,3 +92,13 @@ def open_report(browser, reports: dict[str, Path]) -> Iterator:
             url for url in record.requests if not url.startswith(("file:", "data:", "blob:"))
         ]
         assert not outside
+
+
+@pytest.fixture
+def open_report(open_page, reports: dict[str, Path]):
+    """Opens the report of one of the campaigns."""
+
+    def open_one(kind: str = "states", width: int = 1280, theme: str = "light"):
+        return open_page(reports[kind], width, theme)
+
+    return open_one

@@ -80,6 +80,12 @@ def test_the_input_is_left_as_it_is():
         ),
         ({"job": "consens"}, "job: found 'consens', expected one of campaign, rebalance"),
         ({"job": "rebalance"}, "the job rebalance does not read it"),
+        ({"job": "som"}, "the job som does not read it"),
+        ({"job": "som", "runs": {}}, "runs.som: missing; expected its options"),
+        (
+            {"runs": {"som": {"seeds": 1, "aligned": True}}},
+            "runs.som.aligned: found true, expected it with job: som only",
+        ),
         (
             {"rebalance": {"references": "model.star"}},
             "rebalance.references: found 'model.star', expected nothing: the job campaign",

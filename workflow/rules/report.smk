@@ -5,6 +5,9 @@ MADE = {
     "rebalance": {"made": rules.rebalance_classes.output.summary},
 }
 
+if JOB == "som":
+    MADE["som"] = {"classes": rules.write_som_classes.output}
+
 
 rule record_campaign:
     input:

@@ -12,5 +12,6 @@ with job(snakemake) as work:
         work.say(f"warning: {facts.particles} has changed since {record} was written; all is rerun")
     work.say(
         f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
-        f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"
+        f" {'images' if work.config['job'] == 'som' else 'class maps'} of"
+        f" {facts.cropped_box_size} px at {facts.voxel_size:.2f} Å"
     )

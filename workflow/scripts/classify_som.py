@@ -7,12 +7,13 @@ from emjax.classify.som.runs import classify_images
 from emjax.imaging.inplane import upright_images
 from emjax.jobs.prepared import read_prepared
 from emjax.jobs.run_files import run_context, runs_of, write_run
-from emjax.jobs.som import mask_of, properties_of, som_options
+from emjax.jobs.som import as_aligned, mask_of, properties_of, som_options
 
 with job(snakemake) as work:
     params, start = snakemake.params, time.monotonic()
     prepared = read_prepared(work.folder.prepare)
-    particles, properties = prepared.particles, properties_of(prepared.table)
+    particles = as_aligned(prepared.particles, params.options)
+    properties = properties_of(prepared.table)
     mask = mask_of(params.options, particles, prepared.facts.pixel_size)
     images = upright_images(particles, params.options["ctf"] == "phase_flip")
     work.say(f"{particles.n} images of {int((mask > 0).sum())} pixels inside the mask")

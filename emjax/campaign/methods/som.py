@@ -49,6 +49,8 @@ class Som(Method):
                 f" {options['initial_regularisation']:g}, expected more than"
                 f" final_regularisation ({options['final_regularisation']:g})"
             )
+        if options and options["aligned"] and config["job"] != "som":
+            yield "runs.som.aligned: found true, expected it with job: som only"
         if options and options["map"] == [1, 1]:
             yield "runs.som.map: found [1, 1], expected 2 or more nodes"
 

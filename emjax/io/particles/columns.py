@@ -34,6 +34,13 @@ def has_poses(source: StarParticles | CsParticles) -> bool:
     return pose in source or pose.replace("/", "_multi/") in source
 
 
+def has_plane_alignment(source: StarParticles | CsParticles) -> bool:
+    """Whether the file says how each image is rotated in its plane."""
+    if isinstance(source, StarParticles):
+        return star_columns("rotations").labels[2] in source.particles
+    return has_poses(source) or "alignments2D/pose" in source
+
+
 def has_ctf(source: StarParticles | CsParticles) -> bool:
     """Whether the file has the defocus of each particle."""
     if isinstance(source, StarParticles):

@@ -18,6 +18,7 @@ from emjax.io.particles.columns import reroot_images, with_cs_columns, with_star
 from emjax.io.particles.ctf_in_images import believed_ctf
 from emjax.io.particles.locate import resolve_images
 from emjax.io.particles.pixel_size import believed_pixel_size
+from emjax.io.particles.stack import stack_source
 from emjax.io.star.fields import relion_fields
 from emjax.io.star.relion import StarParticles, job_particles, read_star_particles
 from emjax.io.star.tables import write_star
@@ -118,6 +119,7 @@ def read_particles(
     on_mixed_optics: str = "error",
     ctf_in_images: str = "auto",
     pixel_size_of: str = "particles",
+    bare_stack: bool = False,
 ) -> ParticleSet:
     """Read particles and check all that can be checked without reading the images.
 
@@ -135,6 +137,7 @@ def read_particles(
             premultiplied, or auto, as the file says.
         pixel_size_of: what to believe where the stacks' headers have another pixel size:
             `particles` (their file, with a warning), or `stacks`.
+        bare_stack: whether the path is a stack, whose images have neither pose nor CTF.
 
     Returns:
         The particles in file order.
@@ -149,8 +152,9 @@ def read_particles(
         source: StarParticles | CsParticles = read_cs_particles(path)
         fields = cryosparc_fields(source, require_poses, require_ctf)
     else:
-        _check_kind(path)
-        source = read_star_particles(path)
+        if not bare_stack:
+            _check_kind(path)
+        source = stack_source(path) if bare_stack else read_star_particles(path)
         fields = relion_fields(source, require_poses, require_ctf)
     source = believed_ctf(source, fields, ctf_in_images)
     if check_images:

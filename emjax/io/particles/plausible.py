@@ -12,6 +12,7 @@ from emjax.io.star.relion import StarParticles
 
 FEWEST = 20  # particles; held-out evidence makes half-sets of half-sets
 LEAST_DEFOCUS = 100  # Å
+ONE_VIEW = 20.0  # degrees between views
 EDGE = 0.01  # share of the box's faces that a mask may touch
 
 
@@ -27,7 +28,8 @@ def check_particles(source: Path, particles: ParticleSet) -> None:
 
 def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
     """What may be meant, and more often is a mistake."""
-    if isinstance(particles.source, StarParticles):
+    lie = runs["som"] and runs["som"]["aligned"]
+    if isinstance(particles.source, StarParticles) and not lie:
         table, shifts = particles.source.particles, star_columns("shifts")
         pairs = zip(shifts.labels, shifts.pixels, strict=True)
         missing = [name for name, old in pairs if name not in table and old not in table]
@@ -39,6 +41,19 @@ def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
             "runs.som sorts images, by view as well as by state, and says nothing about 3D classes"
             " unless all views are the same; give it a campaign of its own"
         )
+    elif runs["som"] and not lie and (spread := _spread_of_views(particles)) > ONE_VIEW:
+        yield (
+            f"{source}: its views lie {spread:.0f}° from each other (median); a map of images sorts"
+            " them by view first: select one view, or a 2D class"
+        )
+
+
+def _spread_of_views(particles: ParticleSet) -> float:
+    """Median angle in degrees between the viewing directions of two particles."""
+    views = particles.rotations[:, 2]  # in the frame of the map
+    a, b = np.random.default_rng(0).integers(0, particles.n, (2, 1000))
+    cosine = np.clip(np.sum(views[a] * views[b], axis=1), -1, 1)
+    return float(np.degrees(np.median(np.arccos(cosine))))
 
 
 def check_mask(path: str, mask: np.ndarray) -> None:
