@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
         metavar="LABELS",
         nargs="+",
         type=Path,
-        help="classes of the same particles: RELION job folder or _data.star, .cs, .xmd, .csv, .npz",
+        help="of the same particles: RELION job folder or _data.star, .cs, .xmd, .csv, .npz",
     )
     parser.add_argument(
         "--particles",

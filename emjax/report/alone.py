@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emjax.campaign.alone import job_of
-from emjax.report import rebalance
+from emjax.report import rebalance, reconstruct
 from emjax.report.campaign import Campaign
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict, judge
@@ -12,6 +12,7 @@ from emjax.report.verdict import Verdict, judge
 # A job that is not here, such as consensus, has the campaign's page, whose empty tabs are left out.
 JOBS: dict[str, Callable[[Campaign], tuple[Verdict, Sequence[Tab]]]] = {
     "rebalance": rebalance.report,
+    "reconstruct": reconstruct.report,
 }
 
 

@@ -63,7 +63,6 @@ else:
         script:
             "../scripts/collect_runs.py"
 
-
     # A checkpoint: how many classes there are to reconstruct is known only now.
     checkpoint build_consensus:
         input:
