@@ -27,12 +27,14 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
         listed = ", ".join(map(str, empty))
         verb = "is" if len(empty) == 1 else "are"
         head.found.append(f"{'Class' if len(empty) == 1 else 'Classes'} {listed} {verb} empty.")
+    particles = campaign.link(campaign.maps.particles.star)
+    head.found.append(f"Half-sets, scales and classes of the particles are in {particles}.")
     prepared = campaign.preparation
     if drawn := prepared["n_particles"] - prepared["half_sets_given"]:
         seed = campaign.config["split_seed"]
         head.found.append(
             f"Half-sets of {plural(drawn, 'particle')} were drawn at random (split_seed {seed}): "
-            "resolutions are those of poses refined with all particles, so take them as optimistic."
+            "the file has none. Poses that were refined with both halves make the FSC optimistic."
         )
     small = [str(c) for c, size in sizes.items() if size < FEW]
     if small:
