@@ -9,6 +9,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     CAMPAIGN: ("campaign", "particles", "filter_resolution", "runs"),
     "rebalance": ("campaign", "particles"),
     "som": ("campaign", "particles"),
+    "consensus": ("campaign", "particles", "runs"),
+    "reconstruct": ("campaign", "particles", "filter_resolution"),
 }
 # Sections, or single options of one, that a stand-alone job reads besides.
 READ: dict[str, tuple[str, ...]] = {
@@ -24,11 +26,19 @@ READ: dict[str, tuple[str, ...]] = {
         "runs.som",
         "seeds_per_job",
     ),
+    "consensus": ("runs.external", "consensus"),
+    "reconstruct": (
+        *("image_root", "on_mixed_optics", "ctf_in_images", "scale", "static_noise"),
+        *("symmetry", "split_seed", "check", "reconstruct"),
+        *(f"masks.{option}" for option in ("solvent", "threshold", "near", "far")),
+    ),
 }
 # Options of sections of a campaign that only stand-alone jobs read.
-ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references", "runs.som.aligned")
+ONLY_ALONE: tuple[str, ...] = (
+    *("rebalance.align", "rebalance.references", "runs.som.aligned", "reconstruct"),
+)
 # Jobs of minutes, which `emjax estimate` has nothing to say of.
-SHORT = ("rebalance",)
+SHORT = ("rebalance", "consensus")
 
 
 def job_of(config: Any) -> str:
@@ -40,6 +50,8 @@ def job_of(config: Any) -> str:
 def reads(job: str, option: str) -> bool:
     """Whether a job reads an option, by its dotted name, or any option of a section."""
     if job == CAMPAIGN:
-        return option not in ONLY_ALONE
-    known = ("job", *REQUIRED[job], *READ[job])
+        return not any(f"{option}.".startswith(f"{own}.") for own in ONLY_ALONE)
+    # A required section is read as far as READ names its options.
+    needed = [name for name in REQUIRED[job] if name != "runs"]
+    known = ("job", *needed, *READ[job])
     return any(f"{option}.".startswith(f"{k}.") or k.startswith(f"{option}.") for k in known)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emjax.campaign.init import campaign_name, config_text
+from emjax.campaign.init import as_name, campaign_name, config_text, draft_config
 from emjax.campaign.settings import complete
 from emjax.errors import InputError
 from emjax.io.files import write_text
@@ -48,6 +48,60 @@ def draft_som(particles: Path, name: str | None, options: dict[str, Any]) -> dic
     top = {key: given.pop(key) for key in ("filter_resolution",) if key in given}
     given.setdefault("seeds", 3)
     return _draft("som", particles, name) | top | {"runs": {"som": given}}
+
+
+def draft_consensus(
+    labels: Sequence[Path], particles: Path | None, name: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Options that build the consensus of label files.
+
+    Args:
+        labels: a file, or the folder of a RELION job, each.
+        particles: the file whose rows count; None, the first label file that lists images.
+        name: of the results; None, `consensus`.
+        options: of the section `consensus`; those that are None stay at their defaults.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    listing = [path for path in labels if path.suffix not in (".csv", ".tsv", ".txt", ".npz")]
+    runs = [{"name": n, "path": str(p)} for n, p in zip(run_names(labels), labels, strict=True)]
+    config = _draft("consensus", particles or [*listing, *labels][0], name or "consensus")
+    return config | {"runs": {"external": runs}} | ({"consensus": given} if given else {})
+
+
+def run_names(labels: Sequence[Path]) -> list[str]:
+    """A name for each label file, after its job or itself, none twice."""
+    jobs, files = [campaign_name(path) for path in labels], [path.stem for path in labels]
+    found: list[str] = []
+    for job, file in zip(jobs, files, strict=True):
+        name = job if jobs.count(job) == 1 else as_name(f"{job}-{file}" if file != job else job)
+        same = sum(other == name or other.rpartition("-")[0] == name for other in found)
+        found.append(name if name not in found else f"{name}-{same + 1}")
+    return found
+
+
+def draft_reconstruct(
+    particles: Path, name: str | None, classes: Path | None, solvent: Path | None, symmetry: str
+) -> dict[str, Any]:
+    """Options that reconstruct given classes.
+
+    Args:
+        particles: with poses and CTF, and their classes where `classes` is None.
+        name: of the results; None, after the particles.
+        classes: a label file of the same particles.
+        solvent: mask of the FSC; None, made from the mean map.
+        symmetry: point group in RELION's axes.
+
+    Raises:
+        InputError: where the particles cannot be read.
+    """
+    config = draft_config(particles).config
+    del config["runs"]
+    config |= _draft("reconstruct", particles, name)
+    if classes is not None:
+        config["reconstruct"] = {"classes": str(classes)}
+    if solvent is not None:
+        config["masks"] = {"solvent": str(solvent)}
+    return config | ({} if symmetry == "C1" else {"symmetry": symmetry})
 
 
 def write_draft(config: dict[str, Any]) -> Path:

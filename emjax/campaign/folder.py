@@ -130,27 +130,8 @@ class MethodFolder(Folder):
 
 
 @dataclass(frozen=True)
-class OutliersFolder(Folder):
-    """`outliers/`: how well every particle fits the classes that the runs found."""
-
-    gallery = File("gallery.mrcs")  # particles that were set aside, and others, with projections
-    gallery_list = File("gallery.star")  # one row per picture
-    fits = File("fits.tsv")  # one row per particle
-    record = File("outliers.json")  # how many fit none, and what their scores mean
-
-
-@dataclass(frozen=True)
-class ConsensusFolder(Folder):
-    """`consensus/`: what all runs say together."""
-
-    particles = Particles()  # class, posterior and stability of every particle
-    intersections = File("intersections.tsv")  # groups that all runs keep together
-    linkage = File("linkage.npy")  # the tree of their merges, as SciPy writes it
-    elbows = File("elbows.json")  # numbers of classes: of each rule, recommended, chosen
-    stability = File("stability.tsv")  # one row per consensus class
-    agreement = File("agreement.tsv")  # one row per pair of runs
-    matching = File("matching.tsv")  # consensus classes beside the classes of every run
-    confounders = File("confounders.tsv")  # what the classes follow besides the molecule
+class ClassMapsFolder(Folder):
+    """Maps of classes at full box."""
 
     def class_map(self, number: int | str, part: str = "") -> Path:
         """Map of a class at full box; `part` is empty, `half1` or `half2`."""
@@ -167,6 +148,50 @@ class ConsensusFolder(Folder):
     def of_classes(self) -> Iterator[Path]:
         """Every file of any class."""
         return self.path.glob("class_*")
+
+
+@dataclass(frozen=True)
+class ReconstructFolder(PrepareFolder, ClassMapsFolder):
+    """`reconstruct/`: maps of given classes alone, and what was estimated from their images."""
+
+    classes = File("classes.tsv")  # number and size of each
+
+
+@dataclass(frozen=True)
+class OutliersFolder(Folder):
+    """`outliers/`: how well every particle fits the classes that the runs found."""
+
+    gallery = File("gallery.mrcs")  # particles that were set aside, and others, with projections
+    gallery_list = File("gallery.star")  # one row per picture
+    fits = File("fits.tsv")  # one row per particle
+    record = File("outliers.json")  # how many fit none, and what their scores mean
+
+
+@dataclass(frozen=True)
+class ConsensusFolder(ClassMapsFolder):
+    """`consensus/`: what all runs say together."""
+
+    particles = Particles()  # class, posterior and stability of every particle
+    intersections = File("intersections.tsv")  # groups that all runs keep together
+    linkage = File("linkage.npy")  # the tree of their merges, as SciPy writes it
+    elbows = File("elbows.json")  # numbers of classes: of each rule, recommended, chosen
+    stability = File("stability.tsv")  # one row per consensus class
+    agreement = File("agreement.tsv")  # one row per pair of runs
+    matching = File("matching.tsv")  # consensus classes beside the classes of every run
+    confounders = File("confounders.tsv")  # what the classes follow besides the molecule
+    # Of label files alone:
+    of_intersections = File("intersections")  # a particle file each
+    by_class = File("classes")  # a particle file each
+    representatives = File("representatives")  # maps of the input classes most like each class
+    representatives_table = File("representatives.tsv")  # which they are
+
+    def intersection(self, number: int) -> ParticleFile:
+        """Particles of an intersection."""
+        return ParticleFile(self.of_intersections / f"intersection_{number:03d}")
+
+    def class_particles(self, number: int) -> ParticleFile:
+        """Particles of a class."""
+        return ParticleFile(self.by_class / f"class_{number:03d}")
 
 
 @dataclass(frozen=True)
@@ -275,6 +300,11 @@ class CampaignFolder(Folder):
     def classes(self) -> ClassesFolder:
         """Classes of a stand-alone map."""
         return ClassesFolder(self.path / "classes")
+
+    @property
+    def reconstruct(self) -> ReconstructFolder:
+        """Maps of given classes alone."""
+        return ReconstructFolder(self.path / "reconstruct")
 
     @property
     def rebalance(self) -> RebalanceFolder:

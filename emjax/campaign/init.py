@@ -114,8 +114,12 @@ def campaign_name(path: Path) -> str:
     """After the file, or after its folder where the file's own name says nothing."""
     path = path.absolute()
     stem = re.sub(r"^run(_ct\d+)?(_it\d+)?_data$", "run_data", path.stem)
-    name = path.parent.name if stem in _COMMON else stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-") or "campaign"
+    return as_name(path.parent.name if stem in _COMMON else stem)
+
+
+def as_name(text: str) -> str:
+    """Text with the characters that a name may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-") or "campaign"
 
 
 def _resolution(box_size: int, pixel_size: float) -> int | float:

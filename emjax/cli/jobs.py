@@ -42,6 +42,57 @@ def add_commands(commands: Commands) -> None:
     _add_output(parser)
     _add_som(commands)
 
+    parser = add_command(
+        commands,
+        consensus,
+        "What label files of other programs agree on, without images.",
+        passes_on=True,
+    )
+    parser.add_argument(
+        "labels",
+        metavar="LABELS",
+        nargs="+",
+        type=Path,
+        help="of the same particles: RELION job folder or _data.star, .cs, .xmd, .csv, .npz",
+    )
+    parser.add_argument(
+        "--particles",
+        metavar="FILE",
+        type=Path,
+        help="whose rows count (default: the first of LABELS that lists images)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="N",
+        help="number of classes, auto, or an elbow such as origin (default: auto)",
+    )
+    _add_number(parser, "--min-class-size", "particles of smaller intersections have no class")
+    _add_output(parser)
+
+    parser = add_command(
+        commands,
+        reconstruct,
+        "Maps of given classes at full box, with half-maps and FSC.",
+        passes_on=True,
+    )
+    parser.add_argument(
+        "particles",
+        metavar="PARTICLES",
+        type=Path,
+        help="with poses and CTF: RELION .star or job folder, CryoSPARC .cs",
+    )
+    parser.add_argument(
+        "--classes-from",
+        metavar="FILE",
+        type=Path,
+        help="label file of the same particles (default: the classes in PARTICLES)",
+    )
+    parser.add_argument(
+        "--mask", metavar="MAP", type=Path, help="of the FSC (default: made from the mean map)"
+    )
+    parser.add_argument("--symmetry", metavar="GROUP", default="C1", help="(default: C1)")
+    _add_output(parser)
+
 
 def rebalance(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
@@ -116,6 +167,27 @@ def _add_som(commands: Commands) -> None:
         help="Å; finer detail is ignored (default: 32 shells of the box)",
     )
     _add_output(parser)
+
+
+def consensus(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_consensus
+
+    classes = options.classes
+    chosen = {
+        "n_classes": int(classes) if classes is not None and classes.isdigit() else classes,
+        "min_class_size": options.min_class_size,
+    }
+    config = draft_consensus(options.labels, options.particles, options.output, chosen)
+    return _run(config, options)
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_reconstruct
+
+    given = options.classes_from, options.mask, options.symmetry
+    return _run(draft_reconstruct(options.particles, options.output, *given), options)
 
 
 def _run(config: dict[str, Any], options: argparse.Namespace) -> int:

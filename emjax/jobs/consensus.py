@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.folder import CampaignFolder, ConsensusFolder
 from emjax.campaign.methods import METHODS
 from emjax.consensus.build import Consensus
 from emjax.io.fields import FIT, SET_ASIDE, label
@@ -59,6 +59,19 @@ def write_consensus(
 ) -> None:
     """Write the tables, the tree, and the particles with their classes."""
     folder = campaign.consensus
+    write_tables(folder, found)
+    fits = read_tsv(campaign.outliers.fits)
+    before = fits["set_aside"].to_numpy(str)
+    columns = class_columns(found) | {FIT: fits["fit"].to_numpy()}
+    if (poses := refined_poses(table.source)) is not None:  # type: ignore[arg-type]
+        columns |= refined_columns(*poses)
+    columns[SET_ASIDE] = np.where(before == "none", columns[SET_ASIDE], before)
+    for path in folder.particles.all(suffixes):
+        write_particles(path, table, columns)
+
+
+def write_tables(folder: ConsensusFolder, found: Consensus) -> None:
+    """Write what the consensus says of groups, classes and runs."""
     # A consensus of fewer classes must not leave the maps of an earlier one behind.
     for stale in folder.of_classes():
         stale.unlink()
@@ -83,14 +96,6 @@ def write_consensus(
     write_tsv(folder.stability, classes)
     write_tsv(folder.agreement, pd.DataFrame(agreement))
     write_tsv(folder.matching, matching)
-    fits = read_tsv(campaign.outliers.fits)
-    before = fits["set_aside"].to_numpy(str)
-    columns = class_columns(found) | {FIT: fits["fit"].to_numpy()}
-    if (poses := refined_poses(table.source)) is not None:  # type: ignore[arg-type]
-        columns |= refined_columns(*poses)
-    columns[SET_ASIDE] = np.where(before == "none", columns[SET_ASIDE], before)
-    for path in folder.particles.all(suffixes):
-        write_particles(path, table, columns)
 
 
 def class_columns(found: Consensus) -> dict[str, np.ndarray]:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.origin import checksum_of
 from emjax.io.files import read_json, read_tsv
+from emjax.io.labels.read import read_labels
 
 MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "max_rss_mb": "max_rss"}
 PACKAGES = ("emjax", "equinox", "jax", "jaxlib", "numpy", "pandas", "scikit-learn", "scipy")
@@ -24,7 +26,9 @@ def campaign_record(
 ) -> dict[str, Any]:
     """All that repeats a finished campaign or stand-alone job, and what it took."""
     checksum, n_particles = _input(folder, config)
-    metrics = [read_json(folder.run(run).metrics) for run in runs]
+    # Label files alone have no folder of a run.
+    records = [folder.run(run).metrics for run in runs if config["job"] == CAMPAIGN]
+    metrics = list(map(read_json, records))
     elbows = read_json(folder.consensus.elbows) if folder.consensus.elbows.exists() else {}
     versions = {name: version(name) for name in (*PACKAGES, "snakemake")}
     return {
@@ -42,11 +46,15 @@ def campaign_record(
 
 def _input(folder: CampaignFolder, config: dict[str, Any]) -> tuple[str | None, int | None]:
     """Checksum and number of the particles; jobs that prepare none count what they read."""
-    if folder.prepare.facts.exists():
-        facts = PreparedFacts.read(folder.prepare.facts)
-        return facts.checksum, facts.n_particles
+    for path in (folder.prepare.facts, folder.reconstruct.facts):
+        if path.exists():
+            facts = PreparedFacts.read(path)
+            return facts.checksum, facts.n_particles
     summary = read_json(folder.rebalance.summary) if folder.rebalance.summary.exists() else {}
-    return checksum_of(config["particles"]), summary.get("n_particles")
+    number = summary.get("n_particles")
+    if number is None and (labelled := folder.consensus.particles.star).exists():
+        number = len(read_labels(labelled)[0])
+    return checksum_of(config["particles"]), number
 
 
 def job_times(folder: CampaignFolder, n_classes: int) -> dict[str, dict[str, float]]:

@@ -47,7 +47,8 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
             "purpose with consensus.n_classes."
         )
         return
-    yield "Look at the difference maps below: is each where biology would put it?"
+    if campaign.maps.class_maps():
+        yield "Look at the difference maps below: is each where biology would put it?"
     particles = campaign.link(campaign.folder.consensus.particles.star)
     yield (
         f"Refine each class by itself from {particles} (rlnClassNumber), half-sets kept, poses "

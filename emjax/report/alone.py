@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emjax.campaign.alone import job_of
-from emjax.report import rebalance, som_alone
+from emjax.report import rebalance, reconstruct, som_alone
 from emjax.report.campaign import Campaign
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict, judge
@@ -13,6 +13,7 @@ from emjax.report.verdict import Verdict, judge
 JOBS: dict[str, Callable[[Campaign], tuple[Verdict, Sequence[Tab]]]] = {
     "rebalance": rebalance.report,
     "som": som_alone.report,
+    "reconstruct": reconstruct.report,
 }
 
 

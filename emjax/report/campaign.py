@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.campaign.folder import CampaignFolder
+from emjax.campaign.alone import job_of
+from emjax.campaign.folder import CampaignFolder, ConsensusFolder, ReconstructFolder
 from emjax.consensus.traces import read_traces
 from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE, SET_ASIDE
 from emjax.io.files import open_npy, read_json, read_tsv
@@ -40,6 +41,29 @@ class Campaign:
     def name(self) -> str:
         """Name of the campaign."""
         return str(self.config.get("campaign") or self.folder.path.name)
+
+    @property
+    def job(self) -> str:
+        """What was made: a campaign, or one part alone."""
+        return job_of(self.config)
+
+    @property
+    def maps(self) -> ConsensusFolder | ReconstructFolder:
+        """Where particles and maps of the classes lie."""
+        return self.folder.reconstruct if self.job == "reconstruct" else self.folder.consensus
+
+    @cached_property
+    def representatives(self) -> pd.DataFrame:
+        """The input class most like each class, and its map, of label files alone."""
+        return self.table(self.folder.consensus.representatives_table)
+
+    def class_map(self, number: int) -> Path:
+        """The map that shows a class: its own, or of label files alone its representative's."""
+        rows = self.representatives
+        if rows.empty:
+            return self.maps.class_map(number)
+        name = str(rows["map"][rows["class"] == number].iloc[0])
+        return self.folder.consensus.representatives / name
 
     def link(self, path: Path) -> str:
         """A file as the page, which lies in the campaign's folder, links to it."""
@@ -90,13 +114,16 @@ class Campaign:
 
     @cached_property
     def stability(self) -> pd.DataFrame:
-        """One row per consensus class."""
+        """One row per class."""
+        if self.job == "reconstruct":
+            given = self.table(self.folder.reconstruct.classes)
+            return given[given["size"] > 0].reset_index(drop=True)
         return self.table(self.folder.consensus.stability)
 
     @cached_property
     def particles(self) -> dict[str, np.ndarray]:
         """What the consensus says of every particle: class, stability, fit, where it comes from."""
-        path = self.folder.consensus.particles.star
+        path = self.maps.particles.star
         if not path.exists():
             return {}
         table = particle_table(path)
@@ -173,7 +200,8 @@ class Campaign:
     @cached_property
     def preparation(self) -> dict[str, Any]:
         """What the preparation found."""
-        return self.json(self.folder.prepare.facts)
+        alone = self.job == "reconstruct"
+        return self.json((self.folder.reconstruct if alone else self.folder.prepare).facts)
 
     @cached_property
     def input_doubts(self) -> list[str]:

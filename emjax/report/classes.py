@@ -26,6 +26,7 @@ from emjax.report.svg import small
 
 DIRECTIONS = ("along z", "along y", "along x")
 WIDEST = 128  # maps wider than this are averaged down before anything is drawn
+SUFFIXES = (".star", ".cs")
 SURFACE_BOX = 40  # of the 3D look: 64 kB per class
 
 
@@ -45,6 +46,7 @@ class ClassCard:
     differences: list[tuple[str, str]] = field(default_factory=list)
     filtered: str = ""
     strength: str = ""
+    of: str = "the particle"  # what the slices go through
     surface: str = ""
     volume: dict[str, Any] | None = None  # decimated, for the 3D look
 
@@ -71,6 +73,10 @@ def class_cards(campaign: Campaign) -> list[ClassCard]:
     if maps is None:
         return [_card(campaign, c, {}) for c in campaign.class_numbers]
     numbers, volumes, mask, voxel_size = maps
+    if not campaign.representatives.empty:
+        shown = zip(numbers, volumes, strict=True)
+        alone = {c: _alone(volume) for c, volume in shown if np.ptp(volume) > 0}
+        return [_card(campaign, c, alone.get(c, {})) for c in campaign.class_numbers]
     limit = max(_resolutions(campaign).values(), default=float("nan"))
     smooth = {c: lowpass(v, voxel_size, limit) for c, v in zip(numbers, volumes, strict=True)}
     sizes = campaign.by_class("size")
@@ -84,17 +90,22 @@ def class_cards(campaign: Campaign) -> list[ClassCard]:
     inside = 0.35 * float(mask.mean()) if mask.min() < 0.5 else 0.06
     densest = float((mean * mask).max())
     filtered = f"{limit:.0f} Å" if np.isfinite(limit) else ""
-    return [
-        _card(
-            campaign,
-            c,
-            _slices(slices[c], float(low), float(high))
-            | _differences(gaps[c], densest, voxel_size)
-            | _surface(smooth[c] * mask, gaps[c], inside)
-            | {"filtered": filtered},
-        )
+    pictures = {
+        c: _slices(slices[c], float(low), float(high))
+        | _differences(gaps[c], densest, voxel_size)
+        | _surface(smooth[c] * mask, gaps[c], inside)
+        | {"filtered": filtered}
         for c in numbers
-    ]
+    }
+    return [_card(campaign, c, pictures.get(c, {})) for c in campaign.class_numbers]
+
+
+def _alone(volume: np.ndarray) -> dict[str, Any]:
+    """Pictures on a scale of their own: maps of several runs do not compare."""
+    slices = slices_at(volume, _middle(volume))
+    low, high = np.quantile(np.stack(slices), [0.01, 0.997])
+    nothing = np.zeros_like(volume)
+    return _slices(slices, float(low), float(high)) | _surface(volume, nothing, 0.06)
 
 
 def _middle(weight: np.ndarray) -> tuple[int, int, int]:
@@ -136,16 +147,18 @@ def _read_maps(
     campaign: Campaign,
 ) -> tuple[list[int], list[np.ndarray], np.ndarray, float] | None:
     """Numbers and maps of the classes, the solvent mask in their box, and the voxel size (Å)."""
-    found = [
-        (c, campaign.volume(campaign.folder.consensus.class_map(c))) for c in campaign.class_numbers
-    ]
+    found = [(c, campaign.volume(campaign.class_map(c))) for c in campaign.class_numbers]
     maps = [(c, item) for c, item in found if item is not None]
     if not maps:
         return None
+    # Representatives may come from runs of several boxes.
+    maps = [(c, item) for c, item in maps if item[0].shape == maps[0][1][0].shape]
     width = maps[0][1][0].shape[0]
     volumes = [shrink(item[0], WIDEST).astype(np.float32) for _, item in maps]
     first, voxel_size = volumes[0], maps[0][1][1] * -(-width // WIDEST)
-    given = campaign.volume(campaign.folder.prepare.solvent_mask)
+    alone = campaign.job == "reconstruct"
+    prepared = campaign.folder.reconstruct if alone else campaign.folder.prepare
+    given = campaign.volume(prepared.solvent_mask)
     mask = np.ones_like(first) if given is None else match_box(given[0], first.shape[0])
     return [c for c, _ in maps], volumes, mask, voxel_size
 
@@ -154,7 +167,7 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
     """Resolution (Å) of every class that has one."""
     found = {}
     for c in campaign.class_numbers:
-        table = campaign.table(campaign.folder.consensus.class_fsc(c))
+        table = campaign.table(campaign.maps.class_fsc(c))
         frequency, fsc = column(table, "frequency_per_angstrom"), column(table, "fsc")
         if frequency is not None and fsc is not None:
             value, falls = class_resolution(frequency, fsc)
@@ -165,19 +178,30 @@ def _resolutions(campaign: Campaign) -> dict[int, float]:
 
 def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
     size, facts, warnings = _facts(campaign, c)
-    consensus = campaign.folder.consensus
-    maps = [consensus.class_map(c, part) for part in ("", "half1", "half2")]
+    maps = campaign.maps
+    files = [campaign.class_map(c), *(maps.class_map(c, f"half{h}") for h in (1, 2))]
+    files += [maps.class_fsc(c), *campaign.folder.consensus.class_particles(c).all(SUFFIXES)]
     return ClassCard(
         number=c,
         size=size,
         kept=c in kept_classes(campaign),
         facts=facts,
         warnings=warnings,
-        links=[campaign.link(p) for p in (*maps, consensus.class_fsc(c)) if p.exists()],
+        links=[campaign.link(p) for p in files if p.is_file()],
+        of=_shown(campaign, c),
         fsc=fsc_figure(campaign, c),
         stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
         **pictures,
     )
+
+
+def _shown(campaign: Campaign, c: int) -> str:
+    """What the map of a class shows."""
+    rows = campaign.representatives
+    if rows.empty:
+        return "the particle"
+    row = rows[rows["class"] == c].iloc[0]
+    return f"its most similar input class, {row['class_of_run']} of {row['run']}"
 
 
 def _smooth_change(gap: np.ndarray, box: int) -> np.ndarray:
@@ -214,7 +238,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
     low, high = row.get("occupancy_low"), row.get("occupancy_high")
     if low is not None and size < total and high is not None and np.isfinite([low, high]).all():
         facts.append(("Occupancy, 95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"))
-    fsc = campaign.table(campaign.folder.consensus.class_fsc(c))
+    fsc = campaign.table(campaign.maps.class_fsc(c))
     if not fsc.empty:
         frequency = np.asarray(column(fsc, "frequency_per_angstrom"))
         resolution, falls = class_resolution(frequency, np.asarray(column(fsc, "fsc")))

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.folder import CampaignFolder
 from emjax.report import (
     affinity,
@@ -33,6 +34,7 @@ from emjax.report import (
 from emjax.report.alone import JobReport, job_report
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, plural
+from emjax.report.intersections import intersections_figure, intersections_tab
 from emjax.report.methods import JUDGED
 from emjax.report.svg import alone
 from emjax.report.tab import Tab
@@ -96,6 +98,8 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "maps": affinity.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
     }
+    if campaign.job == "consensus":
+        groups["intersections"] = [intersections_figure(campaign)]
     return {key: [f for f in found if f is not None] for key, found in groups.items()}
 
 
@@ -144,19 +148,24 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     """
     campaign = Campaign(folder, config)
     if job := job_report(campaign):
-        return _page(campaign, job.verdict, list(job.tabs), job=job)
+        several = any(tab.key == "classes" for tab in job.tabs)
+        cards = classes.class_cards(campaign) if several else []
+        return _page(campaign, job.verdict, list(job.tabs), job=job, cards=cards)
     cards = classes.class_cards(campaign)
     figures = all_figures(campaign)
+    tabs = _tabs(figures, cards)
+    if campaign.job == "consensus":
+        tabs.insert(2, intersections_tab(campaign))
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
     return _page(
         campaign,
         judge(campaign),
-        _tabs(figures, cards),
+        tabs,
         figures=figures,
         kept_file=campaign.link(folder.rebalance.kept.star),
         cards=cards,
-        picking=classes.picking(campaign),
+        picking=classes.picking(campaign) if campaign.job == CAMPAIGN else None,
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
         reasons=number.reasons(campaign.elbows),

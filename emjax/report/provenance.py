@@ -20,6 +20,10 @@ RUN_COLUMNS = {
     "converged": "Converged",
     "log_likelihood": "Log-likelihood per particle",
     "seconds": "Seconds (share of its job)",
+    # Of label files alone:
+    "assigned": "Particles",
+    "joined_on": "Found by",
+    "labels": "Labels",
 }
 MOST_ROWS = 200
 
@@ -28,13 +32,15 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
     """Versions, checksums and devices of the campaign."""
     prepared = campaign.preparation
     metrics = list(campaign.metrics.values())
-    versions = campaign.json(campaign.folder.record).get("versions", {})
+    record = campaign.json(campaign.folder.record)
+    versions = record.get("versions", {})
+    made = [prepared, *metrics] if prepared or metrics else [record]
     rows = [
         ("Name", campaign.name),
         ("Particles", str(campaign.config.get("particles", ""))),
-        ("emjax", _distinct([prepared, *metrics], "emjax_version")),
+        ("emjax", _distinct(made, "emjax_version")),
         ("Other programs", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "emjax")),
-        ("Input checksum", _distinct([prepared, *metrics], "input_checksum", "checksum")),
+        ("Input checksum", _distinct(made, "input_checksum", "checksum")),
         ("Devices", _distinct(metrics, "devices", "device")),
         ("Half-sets", _half_sets(campaign)),
         ("Box in the file", _with_unit(prepared, "box_size", "px", "pixel_size")),

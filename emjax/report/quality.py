@@ -23,7 +23,7 @@ def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, boo
 
 def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
     """Fourier shell correlation of a class's half-maps."""
-    table = campaign.table(campaign.folder.consensus.class_fsc(c))
+    table = campaign.table(campaign.maps.class_fsc(c))
     if table.empty:
         return None
     frequency, fsc = (
@@ -98,7 +98,8 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
     top = max([*share.values(), *(100 * v for v in high.values() if np.isfinite(v))]) * 1.08
     chart = Chart((0.4, len(numbers) + 0.6), (0, top), label="Occupancy of the classes")
     every = max(1, len(numbers) // 12)
-    chart.axes("consensus class", "particles (%)", [(c, str(c)) for c in numbers[::every]])
+    kind = "class" if campaign.job == "reconstruct" else "consensus class"
+    chart.axes(kind, "particles (%)", [(c, str(c)) for c in numbers[::every]])
     rows = []
     for c in numbers:
         a, b = 100 * low.get(c, np.nan), 100 * high.get(c, np.nan)
@@ -124,17 +125,20 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
         "occupancy",
         title,
         chart.svg(),
-        f"Share of all {whose}; the thin bars are 95 % intervals from resampling particles and "
-        "runs: shares whose intervals overlap may be equal.",
+        f"Share of all {whose}"
+        + (
+            "; the thin bars are 95 % intervals from resampling particles and runs: shares whose "
+            "intervals overlap may be equal."
+            if high
+            else "."
+        ),
         pd.DataFrame(rows),
     )
 
 
 def resolution_figure(campaign: Campaign) -> Figure | None:
     """FSC of all classes in one plot."""
-    tables = {
-        c: campaign.table(campaign.folder.consensus.class_fsc(c)) for c in campaign.class_numbers
-    }
+    tables = {c: campaign.table(campaign.maps.class_fsc(c)) for c in campaign.class_numbers}
     tables = {c: t for c, t in tables.items() if not t.empty}
     if len(tables) < 2:
         return None

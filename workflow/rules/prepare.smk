@@ -8,7 +8,7 @@ rule check_input:
         particles=user_files(config["particles"]),
         solvent=user_files(own_map("solvent")),
     output:
-        PREPARED.facts,
+        FOLDER.reconstruct.facts if JOB == "reconstruct" else PREPARED.facts,
     log:
         log_of("check_input"),
     benchmark:

@@ -3,6 +3,8 @@
 # What a stand-alone job has made when it is done.
 MADE = {
     "rebalance": {"made": rules.rebalance_classes.output.summary},
+    "consensus": {"made": rules.build_consensus.output.elbows},
+    "reconstruct": {"made": lambda wildcards: given_files(MAPS.class_fsc)},
 }
 
 if JOB == "som":
@@ -45,7 +47,7 @@ rule render_report:
         **MADE.get(
             JOB,
             {
-                "runs": rules.collect_runs.output,
+                "runs": FOLDER.runs_table,
                 "elbows": rules.build_consensus.output.elbows,
                 "volumes": lambda wildcards: consensus_files(CONSENSUS.class_map),
                 "fsc": lambda wildcards: consensus_files(CONSENSUS.class_fsc),

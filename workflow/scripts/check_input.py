@@ -6,7 +6,7 @@ from emjax.jobs.check import check_campaign
 
 with job(snakemake) as work:
     facts = check_campaign(snakemake.config, work.say, snakemake.params.emjax)
-    facts.write(work.folder.prepare.facts)
+    facts.write(snakemake.output[0])
     record = work.folder.record
     if record.exists() and read_json(record)["input_checksum"] != facts.checksum:
         work.say(f"warning: {facts.particles} has changed since {record} was written; all is rerun")

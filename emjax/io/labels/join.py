@@ -11,7 +11,7 @@ import pandas as pd
 
 from emjax.errors import InputError
 from emjax.io.labels.copies import find_copies
-from emjax.io.labels.read import Labels, read_label_poses, read_labels
+from emjax.io.labels.read import Labels, numbered, read_label_poses, read_labels
 from emjax.io.particles.particle_set import ParticleSet
 
 
@@ -28,7 +28,8 @@ class JoinedLabels:
     extra: tuple[str, ...]
     """Keys of the file that are none of the particles."""
     joined_on: str
-    """uid or image name; the latter without folders where the stacks moved; and pose of copies."""
+    """uid or image name; the latter without folders where the stacks moved; and pose of copies;
+    or row number, of files that have nothing else."""
 
 
 def join_labels(
@@ -56,8 +57,10 @@ def join_labels(
             particles and `on_mismatch` is `error`, or cannot be read.
     """
     theirs = read_labels(path, key, class_column)
-    found = None
-    for name, own, other in _candidates(particles, Path(path), key, class_column, theirs):
+    found = _by_row(particles, Path(path), theirs)
+    for name, own, other in (
+        () if found else _candidates(particles, Path(path), key, class_column, theirs)
+    ):
         rows, by_pose = _rows_of(particles, Path(path), key, own, other)
         if (rows >= 0).any():
             found = (f"{name} and pose" if by_pose else name, own, other, rows)
@@ -84,6 +87,18 @@ def join_labels(
             "the same particles; consensus.on_mismatch: intersect takes the common ones",
         )
     return JoinedLabels(labels, posteriors, missing, extra, name)
+
+
+def _by_row(
+    particles: ParticleSet, path: Path, theirs: Labels
+) -> tuple[str, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Row by row, where the file has classes alone; None where it has keys."""
+    if not numbered(theirs[0]):
+        return None
+    if len(theirs[0]) != particles.n:
+        expected = f"{particles.n} as in {particles.source.file}, or a column of image names"
+        raise InputError(path, None, f"{len(theirs[0])} rows of classes alone", expected)
+    return "row number", particles.identity, particles.identity, np.arange(particles.n)
 
 
 def _rows_of(

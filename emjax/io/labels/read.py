@@ -19,9 +19,11 @@ from emjax.io.star.parser import read_text
 from emjax.io.star.relion import distinct, image_keys, job_particles, particle_keys
 from emjax.io.star.tables import StarFile, StarTable, read_star
 
-_KEYS = (UID, "uid", IMAGE_NAME, "image", "identity", "itemId")
+PARTICLE = "emjaxParticle"  # the key in files of particles without image names
+_KEYS = (UID, "uid", IMAGE_NAME, "image", "identity", "itemId", PARTICLE)
 _CLASSES = (label("class_number"), "ref3d", "ref", "class", "label")
 _XMIPP_CLASS = re.compile(r"class(\d+)_images")
+ROW = "row"  # as key: the particles are those of the same rows
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
@@ -35,7 +37,8 @@ def read_labels(
         path: RELION `data.star` or job folder, CryoSPARC `.cs`/`.csg`, Xmipp `.xmd`, or a table
             as STAR, `.csv`, `.tsv` or `.npz` (arrays `identity`, `labels`, maybe `posteriors`).
         key: the column that joins runs; None: the uid, else the image name, else `identity`.
-            Of a `.cs` also `image`: number and stack.
+            Of a `.cs` also `image`: number and stack. Of `.csv`, `.tsv` and `.npz` also `row`: the
+            number of the row, which is what joins files of classes alone.
         class_column: the column with class numbers, 1-based with 0 for unassigned (`.cs` and
             `.npz`: 0-based, below 0 for unassigned); None: the usual names.
 
@@ -162,9 +165,20 @@ def _from_cs(source: CsParticles, key: str | None, class_column: str | None) -> 
     return identity, _labels(source.file, column, values), None
 
 
+def numbered(keys: np.ndarray) -> bool:
+    """Whether keys are the numbers of rows."""
+    return len(keys) > 0 and str(keys[0]) == f"{ROW} 1"
+
+
+def _row_numbers(n: int) -> np.ndarray:
+    return np.array([f"{ROW} {i}" for i in range(1, n + 1)], np.str_)
+
+
 def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
-    key, column = key or "identity", class_column or "labels"
-    arrays = read_npz(path)
+    column, arrays = class_column or "labels", read_npz(path)
+    if column in arrays and (key == ROW or (key is None and set(arrays) <= {column, "posteriors"})):
+        key, arrays = ROW, arrays | {ROW: _row_numbers(arrays[column].size)}
+    key = key or "identity"
     found = ", ".join(arrays) or "none"
     for name in (key, column):
         if name not in arrays or arrays[name].ndim != 1:
@@ -183,6 +197,9 @@ def _from_npz(path: Path, key: str | None, class_column: str | None) -> Labels:
 
 def _from_csv(path: Path, key: str | None, class_column: str | None) -> Labels:
     header, rows = _read_table(path)
+    if key == ROW or (key is None and len(header) == 1):
+        header, key = [*header, ROW], ROW
+        rows = [[*row, name] for row, name in zip(rows, _row_numbers(len(rows)), strict=True)]
     columns = {}
     for role, name, usual in (("key", key, _KEYS), ("class", class_column, _CLASSES)):
         wanted = (name,) if name else usual

@@ -168,7 +168,30 @@ def read_particles(
         box = _check_stacks(source, headers, stack_of, fields, box)
         source = believed_pixel_size(source, fields, headers, stack_of, pixel_size_of)
     on_mixed_optics = on_mixed_optics if check_images else "resample"
-    box_size, pixel_size = _common_size(source, fields, box, on_mixed_optics)
+    size = _common_size(source, fields, box, on_mixed_optics)
+    return assemble(source, fields, stacks, names, stack_of, *size)
+
+
+def assemble(
+    source: StarParticles | CsParticles,
+    fields: dict[str, np.ndarray],
+    stacks: tuple[Path, ...],
+    names: np.ndarray,
+    stack_of: np.ndarray,
+    box_size: int,
+    pixel_size: float,
+) -> ParticleSet:
+    """Particles from what `relion_fields` or `cryosparc_fields` say of them.
+
+    Args:
+        source: their file.
+        fields: of each particle.
+        stacks: where they are.
+        names: as the file has them.
+        stack_of: of each particle.
+        box_size: pixels.
+        pixel_size: Å.
+    """
     return ParticleSet(
         source=source,
         stack_paths=stacks,

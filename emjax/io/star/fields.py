@@ -125,6 +125,14 @@ def _optics(
     return group.astype(np.int32), row_of, pixel_size, box
 
 
+def has_pixel_size(source: StarParticles) -> bool:
+    """Whether the file says how large its pixels are."""
+    table, optics = source.particles, source.optics
+    where = table if optics is None or groups(source) is None else optics
+    detector = "rlnDetectorPixelSize" in table and "rlnMagnification" in table
+    return any(name in where for name in _PIXEL_SIZES) or (where is table and detector)
+
+
 def _flat_pixel_size(source: StarParticles) -> np.ndarray:
     """Pixel size of RELION 3.0: from the column, or from detector and magnification."""
     table = source.particles

@@ -65,3 +65,22 @@ def test_other_particles_are_refused_unless_asked_for(star_set, tmp_path):
     with pytest.raises(InputError, match=message):
         join_labels(particles, tmp_path / "a.csv", on_mismatch="error")
     assert len(join_labels(particles, tmp_path / "a.csv").missing) == 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "key"])
+def test_classes_alone_join_by_the_number_of_the_row(star_set, tmp_path, kind):
+    particles = read_particles(star_set())
+    path = tmp_path / ("a.npz" if kind == "npz" else "a.csv")
+    if kind == "npz":
+        np.savez(path, labels=np.array(CLASSES) - 1)
+    else:
+        extra = ",note" if kind == "key" else ""
+        path.write_text("\n".join([f"class{extra}", *(f"{c}{extra}" for c in CLASSES)]))
+    joined = join_labels(particles, path, key="row" if kind == "key" else None)
+    assert joined.labels.tolist() == [1, 0, -1, 2] and joined.joined_on == "row number"
+
+
+def test_another_number_of_rows_is_reported(star_set, tmp_path):
+    (tmp_path / "a.csv").write_text("class\n1\n2\n")
+    with pytest.raises(InputError, match="found 2 rows of classes alone, expected 4 as in"):
+        join_labels(read_particles(star_set()), tmp_path / "a.csv", on_mismatch="intersect")
