@@ -42,7 +42,7 @@ class Iterations:
         """Write what each run has newly found."""
         for state in states:
             done = (state.run, state.iteration)
-            if done in self._written or state.history[-1].stage is not Stage.FULL:
+            if done in self._written or state.history[-1].stage not in (Stage.FULL, Stage.LAST):
                 continue
             self._written.add(done)
             folder = self._of(state.run)
@@ -92,9 +92,11 @@ class Progress:
         took = now - self._last[stage] if stage in self._last else None
         self._last[stage] = now
         latest = [s.history[-1] for s in states if s.history]
-        most = self._options.full_iterations
+        options = self._options
+        most = options.last_iterations if stage is Stage.LAST else options.full_iterations
         # A coarse iteration is followed by as many with all pixels.
-        left = most - done + (most / COARSE_COST if stage is Stage.COARSE else 0)
+        left = most - done + (0 if stage is Stage.LAST else options.last_iterations)
+        left += most / COARSE_COST if stage is Stage.COARSE else 0
         settled = "settled there" if stage is Stage.COARSE else "converged"
         rest = "" if took is None else f", {took:.1f} s, at most {duration(took * left)} left"
         self._work.tick(
@@ -103,7 +105,7 @@ class Progress:
             f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
             f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f}"
             f" per particle{rest}",
-            last=all(s.converged for s in states),
+            last=stage is Stage.LAST and done == most,
         )
         # Before the checkpoint: a job that resumes does not come by here again.
         if self._iterations:
@@ -119,6 +121,7 @@ def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], N
     """
     fits = 2 if params.options["initial"] in ("variability", "input") else 4
     stages = 2 if params.options["start_resolution"] else 1
+    stages += params.options["last_iterations"] > 0
     most = params.options["full_iterations"]
     at = {"stage": 0, "done": most + 1}
     pace: list[float] = []  # seconds of each iteration but the first of a part: that one compiles

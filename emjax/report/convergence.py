@@ -29,6 +29,9 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     curves, coarse = {}, False
     for name, metrics in campaign.metrics.items():
         rows = [r for r in history(metrics) if quantity in r]
+        if quantity == "log_likelihood":
+            # Maps with filtered differences explain less of the noise that they were made from.
+            rows = [r for r in rows if r.get("stage") != "last"]
         if quantity == "log_likelihood" and any(r.get("stage") == "coarse" for r in rows):
             coarse = True
             # The first with all frequencies still scores the coarse maps.

@@ -112,7 +112,7 @@ def test_resuming_and_progress_count_the_same_iterations():
         return IterationRecord(1, stage, 2, 0.0, 0.0, 0.0, 0.0, (1, 1), (1.0, 1.0), (), ())
 
     history = tuple(map(record, (Stage.ONLINE, Stage.COARSE, Stage.COARSE)))
-    assert stand([replace(state(3), coarse=True, history=history)]) == ("coarse", 2)
+    assert stand([replace(state(3), stage=Stage.COARSE, history=history)]) == ("coarse", 2)
     assert stand([replace(state(3), history=(*history, record(Stage.FULL)))]) == ("full", 1)
 
 

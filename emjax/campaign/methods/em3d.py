@@ -67,7 +67,9 @@ class Em3d(Method):
         seconds = (
             facts.n * facts.pixels * (4e-8 + 3e-8 * tiles) + 4.5e-8 * columns * facts.map_voxels
         )
-        passes = options["full_iterations"] + options["online_epochs"] + 3
+        passes = (
+            options["full_iterations"] + options["last_iterations"] + options["online_epochs"] + 3
+        )
         if start := options["start_resolution"]:
             pixels = 0.5 if start == "auto" else (config["filter_resolution"] / start) ** 2
             passes += options["full_iterations"] * pixels

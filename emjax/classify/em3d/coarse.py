@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
-from emjax.classify.em3d.state import Run, RunState, Scene
+from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.passes import Engine
 from emjax.errors import OptionError
 from emjax.imaging.grids import resample
@@ -107,7 +107,7 @@ def to_all_frequencies(states: Sequence[RunState], coarse: Setup, whole: Setup) 
             state,
             volumes=_on_box(state.volumes, whole.engine.grid.box_size) + finest,
             converged=False,
-            coarse=False,
+            stage=Stage.FULL,
         )
         for state in states
     ]

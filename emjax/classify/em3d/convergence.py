@@ -36,7 +36,7 @@ def advance(
 
     Only iterations over all particles, once the annealing has ended, can converge: fewer than
     `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
-    is below `rms_convergence`. Coarse ones converge by themselves.
+    is below `rms_convergence`. Coarse ones converge by themselves; the last ones are counted.
 
     Args:
         state: before it.
@@ -70,12 +70,13 @@ def advance(
     flow = state.flow
     online = stage is Stage.ONLINE
     before = not online and any(earlier.stage is stage for earlier in state.history)
-    if stage is Stage.FULL and before:
+    if stage is Stage.LAST or (stage is Stage.FULL and before):
         pairs = state.labels[both] * k + tally.labels[both]
         flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
     recent = [r.rms_change for r in state.history[-1:] if r.stage is stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
     still = before and switched < options.switch_convergence
+    converged = not online and similarity == 0 and (still or settled)
     labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
     return replace(
         state,
@@ -83,7 +84,7 @@ def advance(
         class_weights=weights,
         labels=labels,
         iteration=state.iteration + 1,
-        converged=not online and similarity == 0 and (still or settled),
+        converged=state.converged if stage is Stage.LAST else converged,
         history=(*state.history, record),
         flow=flow,
     )

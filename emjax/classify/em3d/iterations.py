@@ -30,7 +30,7 @@ from emjax.classify.em3d.convergence import (
     warnings_of,
 )
 from emjax.classify.em3d.expectation import Tally, insert_columns, sweep
-from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes, solve_differences
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
 from emjax.classify.em3d.state import Run, RunState, Scene, Stage
@@ -75,7 +75,7 @@ def classify(
     """
     whole = Setup(engine, scene)
     states = list(resume or [])
-    if not states or states[0].coarse:
+    if not states or states[0].stage is Stage.COARSE:
         coarse = coarse_setup(whole, options)
         if states and not coarse:
             raise ValueError("resume: found runs in a coarse stage, which these options leave out")
@@ -83,7 +83,8 @@ def classify(
         if not states:
             given = coarsen_maps(initial_volumes, whole, coarse) if coarse else initial_volumes
             states = start_runs(first.engine, first.scene, runs, options, given)
-            states = [replace(s, coarse=coarse is not None) for s in states]
+            stage = Stage.COARSE if coarse else Stage.FULL
+            states = [replace(s, stage=stage) for s in states]
             if options.online_epochs:
                 states = online(first.engine, first.scene, states, options)
                 on_iteration(states)
@@ -91,7 +92,10 @@ def classify(
         if coarse:
             states = to_all_frequencies(states, coarse, whole)
         del coarse, first  # their blocks make room
-    states = _settle(whole, states, options, on_iteration)
+    for stage in (Stage.FULL, Stage.LAST):
+        if states[0].stage is stage:
+            states = _settle(whole, states, options, on_iteration)
+            states = [replace(s, stage=Stage.LAST) for s in states]
     if everyone:
         engine.forget_blocks()
     return finish(everyone or engine, scene, states, options)
@@ -108,6 +112,8 @@ def _settle(
 
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
+    if state.stage is Stage.LAST:
+        return state.done < options.last_iterations
     return not state.converged and state.done < options.full_iterations
 
 
@@ -213,10 +219,16 @@ def _maximise(
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
+    if state.stage is Stage.LAST:
+        maps = solve_differences(sums, columns, scene, engine.grid, options.symmetry)
     volumes = np.array(mask_volumes(maps, scene))
     state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage or state.stage)
     n = int((tally.labels >= 0).sum())
-    goes_on = stage or state.coarse or _unfinished(replace(state, converged=False), options)
+    goes_on = (
+        stage
+        or state.stage is Stage.COARSE
+        or _unfinished(replace(state, converged=False), options)
+    )
     if options.dead_class == "reseed" and goes_on and (dead := dead_classes(tally.mass, n)):
         state = reseed(state, dead, np.asarray(halves), scene)
     return state

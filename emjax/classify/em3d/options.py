@@ -30,6 +30,7 @@ class Em3dOptions:
     class_similarity: float = 0.5
     anneal_until: int = 10
     fsc_filter: bool = True
+    last_iterations: int = 2
     hard: bool = False
     symmetry: str = "C1"
     highpass_resolution: float | None = None  # Å; takes effect as argument of `make_engine`

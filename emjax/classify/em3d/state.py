@@ -13,11 +13,15 @@ from emjax.errors import OptionError
 
 
 class Stage(StrEnum):
-    """What an iteration sees: mini-batches, all particles without the finest frequencies, all."""
+    """What an iteration sees: mini-batches, all particles without the finest frequencies, all.
+
+    The last ones slice maps whose differences are filtered by their own FSC.
+    """
 
     ONLINE = "online"
     COARSE = "coarse"
     FULL = "full"
+    LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,7 @@ class RunState:
     converged: bool = False
     history: tuple[IterationRecord, ...] = ()
     flow: tuple[Int[np.ndarray, "k k"], ...] = ()
-    coarse: bool = False  # whether fine frequencies still wait
-
-    @property
-    def stage(self) -> Stage:
-        """Of its iterations over all particles."""
-        return Stage.COARSE if self.coarse else Stage.FULL
+    stage: Stage = Stage.FULL  # of its iterations over all particles
 
     @property
     def done(self) -> int:
