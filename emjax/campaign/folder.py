@@ -104,6 +104,10 @@ class RunFolder(Folder):
         """Maps that are there, by number of the class."""
         return sorted(self.path.glob("class_???.mrc"))
 
+    def initial_map(self, number: int) -> Path:
+        """Map that a class started from, on the box of the first iterations."""
+        return self.path / f"initial_{number:03d}.mrc"
+
     def table(self, name: str) -> Path:
         """A table of the method's own, such as `nodes` and `convergence` of a map."""
         return self.path / f"{name}.tsv"

@@ -112,6 +112,7 @@ class RunState:
     history: tuple[IterationRecord, ...] = ()
     flow: tuple[Int[np.ndarray, "k k"], ...] = ()
     coarse: bool = False  # whether fine frequencies still wait
+    initial_differences: tuple[float, ...] = ()  # of the first maps, see `start.differences`
 
     @property
     def stage(self) -> Stage:
