@@ -89,6 +89,7 @@ class RunFolder(Folder):
     metrics = File("metrics.json")  # written last
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
+    export = File("export")  # files for other programs, where they were asked for
     iterations = File("iterations")  # maps and classes after each one, where they are asked for
 
     @property
