@@ -57,6 +57,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--run",
         metavar="RUN",
+        dest="of",  # `run` is what the command does
         help="classes of a single run, such as em3d-K04-s000; written to export/ in its folder",
     )
     _add_image_root(parser)
@@ -115,8 +116,8 @@ def export(options: argparse.Namespace) -> None:
 
     folder = CampaignFolder(options.results)
     particles = read_particles(options.particles, options.image_root)
-    if options.run:
-        run = RunName.parse(options.run)
+    if options.of:
+        run = RunName.parse(options.of)
         written = export_run(folder, run, particles, tuple(options.formats or FORMATS))
         target = folder.run(run).export
     else:
