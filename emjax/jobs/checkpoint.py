@@ -78,6 +78,7 @@ def _record(state: RunState) -> dict[str, Any]:
         "iteration": state.iteration,
         "converged": state.converged,
         "stage": state.stage.value,
+        "initial_differences": state.initial_differences,
         "history": [record.to_dict() for record in state.history],
         "flow": len(state.flow),
     }
@@ -101,6 +102,7 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         iteration=record["iteration"],
         converged=record["converged"],
         stage=Stage(record["stage"]),
+        initial_differences=tuple(record["initial_differences"]),
         history=tuple(map(IterationRecord.from_dict, record["history"])),
         flow=tuple(arrays[f"{i}.flow.{j}"] for j in range(record["flow"])),
     )

@@ -119,7 +119,7 @@ def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], N
     Each half is classified from random starts and once more from its variability, unless that or
     maps are asked for.
     """
-    fits = 2 if params.options["initial"] in ("variability", "input") else 4
+    fits = 2 if params.options["initial"] in ("variability", "components", "input") else 4
     stages = 2 if params.options["start_resolution"] else 1
     stages += params.options["last_iterations"] > 0
     most = params.options["full_iterations"]

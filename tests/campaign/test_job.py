@@ -35,6 +35,7 @@ def state(iteration: int) -> RunState:
         converged=False,
         history=(),
         flow=(),
+        initial_differences=(0.25, 0.5),
     )
 
 
@@ -58,6 +59,7 @@ def test_a_stopped_job_saves_its_last_iteration(rule: SimpleNamespace, tmp_path:
     saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
     assert saved is not None and saved[0].iteration == 2
     np.testing.assert_array_equal(saved[0].volumes, state(2).volumes)
+    assert saved[0].initial_differences == (0.25, 0.5)
     assert Checkpoint(tmp_path / "c.npz", "another computation").load() is None
 
 

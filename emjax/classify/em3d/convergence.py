@@ -31,6 +31,7 @@ def advance(
     scene: Scene,
     options: Em3dOptions,
     stage: Stage = Stage.FULL,
+    rate: float = 1.0,
 ) -> RunState:
     """The state after an iteration, with its record and the stopping rules applied.
 
@@ -46,10 +47,12 @@ def advance(
         scene: the mean map and masks at the iteration's frequencies.
         options: of the classification.
         stage: of the iteration.
+        rate: weight of this pass in the class weights; less than 1 for mini-batches, whose sums
+            for the maps are weighted by it too.
     """
     seen = tally.labels >= 0
     n, k = int(seen.sum()), state.run.n_classes
-    weights = (tally.mass / n).astype(np.float32)
+    weights = (rate * tally.mass / n + (1 - rate) * state.class_weights).astype(np.float32)
     both = seen & (state.labels >= 0) if len(state.labels) else np.zeros_like(seen)
     switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
     rms = rms_change(volumes, state.volumes, weights, scene)

@@ -116,6 +116,7 @@ class RunState:
     history: tuple[IterationRecord, ...] = ()
     flow: tuple[Int[np.ndarray, "k k"], ...] = ()
     stage: Stage = Stage.FULL  # of its iterations over all particles
+    initial_differences: tuple[float, ...] = ()  # of the first maps, see `start.differences`
 
     @property
     def done(self) -> int:

@@ -62,6 +62,22 @@ def test_a_restart_gives_the_same_bits(engine, scene, results):
     assert all(same(a, b) for a, b in zip(resumed, found, strict=True))
 
 
+def test_first_maps_are_shown_once_before_the_first_iteration(engine, scene):
+    calls = []
+    listeners = {
+        "on_start": lambda states: calls.append(("start", states)),
+        "on_iteration": lambda states: calls.append(("iteration", states)),
+    }
+    options = dataclasses.replace(QUICK, full_iterations=1, start_resolution=None)
+    (found,) = classify(engine, scene, [Run(2, 0)], options, **listeners)
+    assert [kind for kind, _ in calls] == ["start", "iteration", "iteration"]
+    (state,) = start_runs(engine, scene, [Run(2, 0)], options)
+    np.testing.assert_array_equal(calls[0][1][0].volumes, state.volumes)
+    assert found.facts["initial_differences"] == list(state.initial_differences)
+    classify(engine, scene, [Run(2, 0)], options, resume=calls[1][1], **listeners)
+    assert [kind for kind, _ in calls].count("start") == 1
+
+
 def test_posteriors_sum_to_one_and_labels_are_their_maxima(results):
     for result in results[1]:
         # Float32 softmax.
