@@ -68,7 +68,8 @@ def test_first_maps_are_shown_once_before_the_first_iteration(engine, scene):
         "on_start": lambda states: calls.append(("start", states)),
         "on_iteration": lambda states: calls.append(("iteration", states)),
     }
-    options = dataclasses.replace(QUICK, full_iterations=1, start_resolution=None)
+    short = {"full_iterations": 1, "last_iterations": 0, "start_resolution": None}
+    options = dataclasses.replace(QUICK, **short)
     (found,) = classify(engine, scene, [Run(2, 0)], options, **listeners)
     assert [kind for kind, _ in calls] == ["start", "iteration", "iteration"]
     (state,) = start_runs(engine, scene, [Run(2, 0)], options)
