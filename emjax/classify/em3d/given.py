@@ -53,8 +53,8 @@ def group_maps(
     if m == n_classes:
         return volumes
     table = volumes.reshape(m, -1).astype(np.float64)
-    # scikit-learn annotates `n_init` as text only.
-    groups = KMeans(n_classes, n_init=10, random_state=seed).fit_predict(table)  # type: ignore[arg-type]
+    means = KMeans(n_classes, n_init=10, random_state=seed)  # type: ignore[arg-type]
+    groups = means.fit_predict(table)
     members = groups[:, None] == np.arange(n_classes)
     averages = members.T @ table / np.maximum(members.sum(0), 1)[:, None]
     return averages.reshape(-1, *volumes.shape[1:]).astype(np.float32)
