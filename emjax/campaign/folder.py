@@ -89,7 +89,7 @@ class RunFolder(Folder):
     metrics = File("metrics.json")  # written last
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
-    iterations = File("iterations")  # maps and classes after each one, where they are asked for
+    iterations = File("iterations")  # of each one while it runs: metrics, maps where asked for
 
     @property
     def name(self) -> RunName:

@@ -34,7 +34,6 @@ def state(iteration: int) -> RunState:
         iteration=iteration,
         converged=False,
         history=(),
-        flow=(),
     )
 
 
