@@ -38,7 +38,7 @@ def stand(states: Sequence[RunState]) -> tuple[Stage, int]:
 
 
 class Iterations:
-    """What each iteration of the runs found, in their folders while they run: `runs/<run>/iterations/`.
+    """What each iteration of the runs found, seen while they run: `runs/<run>/iterations/`.
 
     metrics.tsv holds one row per iteration; maps and classes are written where they are asked for.
     Snakemake does not know these files: it would remove declared ones of a job that fails, and one
