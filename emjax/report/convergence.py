@@ -130,6 +130,8 @@ def ess_figure(campaign: Campaign, name: str | None) -> Figure | None:
         return None
     step = max(1, len(posteriors) // 200_000)
     p = posteriors[::step].astype(float)
+    if not ((p > 0) & (p < 1)).any():
+        return None  # nothing but labels
     # Rounding may make the sum of probabilities a little more than 1.
     ess = np.clip(1 / (p**2).sum(axis=1), 1, max(p.shape[1], 2))
     counts, edges = np.histogram(ess, bins=20, range=(1, max(p.shape[1], 2)))
