@@ -87,10 +87,11 @@ class RunFolder(Folder):
     particles = Particles()  # class and posterior of every particle
     posteriors = File("posteriors.npy")
     metrics = File("metrics.json")  # written last
+    report = File("report.html")  # the page of the run
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
     export = File("export")  # files for other programs, where they were asked for
-    iterations = File("iterations")  # maps and classes after each one, where they are asked for
+    iterations = File("iterations")  # of each one while it runs: metrics, maps where asked for
 
     @property
     def name(self) -> RunName:

@@ -80,17 +80,15 @@ def _record(state: RunState) -> dict[str, Any]:
         "stage": state.stage.value,
         "initial_differences": state.initial_differences,
         "history": [record.to_dict() for record in state.history],
-        "flow": len(state.flow),
     }
 
 
 def _to_arrays(i: int, state: RunState) -> dict[str, Any]:
-    named = {
+    return {
         f"{i}.volumes": state.volumes,
         f"{i}.class_weights": state.class_weights,
         f"{i}.labels": state.labels,
     }
-    return named | {f"{i}.flow.{j}": table for j, table in enumerate(state.flow)}
 
 
 def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunState:
@@ -104,5 +102,4 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         stage=Stage(record["stage"]),
         initial_differences=tuple(record["initial_differences"]),
         history=tuple(map(IterationRecord.from_dict, record["history"])),
-        flow=tuple(arrays[f"{i}.flow.{j}"] for j in range(record["flow"])),
     )

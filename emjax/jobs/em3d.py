@@ -97,7 +97,8 @@ class Em3dBatch:
             self.first_maps = {r: group_maps(maps, r.n_classes, r.seed) for r in self.runs}
         self.components = given_components(params.options["initial_components"], prepared)
         self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
-        self._iterations = Iterations(work.checkpoint, prepared)
+        folders = dict(zip(self.runs, map(work.folder.run, names), strict=True))
+        self._iterations = Iterations(folders, prepared, self.options.write_each_iteration)
         self.resume = self.checkpoint.load()
         if self.resume:
             work.say("resuming after {} iteration {}".format(*stand(self.resume)))
@@ -131,8 +132,7 @@ class Em3dBatch:
     @cached_property
     def progress(self) -> Progress:
         """What is to be called after each iteration."""
-        written = self._iterations if self.options.write_each_iteration else None
-        return Progress(self._work, self.options, self.checkpoint, written)
+        return Progress(self._work, self.options, self.checkpoint, self._iterations)
 
     def started(self, states: Sequence[RunState]) -> None:
         """Write the first maps and say how different they are."""
@@ -144,13 +144,11 @@ class Em3dBatch:
         """Time spent, interrupted attempts included."""
         return self.checkpoint.seconds / len(self.runs)
 
-    def deliver_iterations(self, name: RunName) -> None:
-        """Move the maps of a finished run's iterations to its folder."""
-        if self.options.write_each_iteration:
-            run = self.runs[self.names.index(name)]
-            self._iterations.deliver(run, self._work.folder.run(name).iterations)
+    def write_iterations(self, results: Sequence[Classification]) -> None:
+        """Write the tables of all iterations, with the classes' final numbers."""
+        for run, result in zip(self.runs, results, strict=True):
+            self._iterations.tabulate(run, result.history)
 
     def close(self) -> None:
         """Forget where the runs stood: all files are written."""
         self.checkpoint.remove()
-        self._iterations.remove()

@@ -1,16 +1,6 @@
 """One self-contained page about a campaign: opens offline, prints, asks nothing of a network."""
 
-import base64
-import hashlib
-import json
-from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from jinja2 import BaseLoader, Environment, StrictUndefined
-from markupsafe import Markup
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.report import (
@@ -23,6 +13,7 @@ from emjax.report import (
     fits,
     flow,
     gallery,
+    history,
     landscape,
     number,
     origin,
@@ -32,50 +23,22 @@ from emjax.report import (
     starts,
 )
 from emjax.report.campaign import Campaign
-from emjax.report.figure import Figure, plural
+from emjax.report.figure import Figure
+from emjax.report.frame import Frame, Tab, asset
+from emjax.report.history import MOST_STEPS
 from emjax.report.methods import JUDGED
 from emjax.report.svg import alone
 from emjax.report.verdict import judge
 
-SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
-MOST_CSV = 400_000  # characters of one figure's table inside the page
-
-
-@dataclass(frozen=True)
-class Tab:
-    """A part of the page that is there only when it has something to show."""
-
-    key: str
-    name: str
-    lead: str
-
-
-def asset(name: str) -> str:
-    """Text of a file that is part of the page."""
-    return (files("emjax.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def embed(value: Any) -> Markup:
-    """A value as JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def csv_of(figure: Figure) -> str:
-    """A figure's numbers as CSV, cut where a page should not carry them all."""
-    text = figure.data.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    if len(text) <= MOST_CSV:
-        return text
-    kept = text[:MOST_CSV].rsplit("\n", 1)[0]
-    return f"{kept}\n# cut here: {len(figure.data):,} rows in the campaign's files\n"
-
 
 def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     """Every figure the campaign's files allow, by the part of the page it stands in."""
+    best = convergence.best_run(campaign)
     groups = {
-        "classes": [quality.occupancy_figure(campaign), quality.resolution_figure(campaign)],
+        "classes": [
+            quality.occupancy_figure(campaign),
+            quality.resolution_figure(quality.consensus_curves(campaign)),
+        ],
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
@@ -88,9 +51,9 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             starts.starts_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
-            convergence.ess_figure(campaign),
-            convergence.mass_figure(campaign),
-            flow.history_figure(campaign),
+            convergence.ess_figure(campaign, best),
+            convergence.mass_figure(campaign, best),
+            history.flow_diagram(best or "", campaign.metrics.get(best or "", {}), MOST_STEPS),
         ],
         "landscape": [
             landscape.landscape_figure(campaign),
@@ -99,15 +62,16 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             landscape.optima_figure(campaign),
         ],
         "particles": [*fits.fit_figures(campaign), *origin.origin_figures(campaign)],
-        "som": som.som_figures(campaign),
+        "som": som.som_figures(campaign, som.best_map(campaign)),
         "maps": extras.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
     }
     return {key: [f for f in found if f is not None] for key, found in groups.items()}
 
 
-def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
+def _tabs(figures: dict[str, list[Figure]], cards: list, runs: list) -> list[Tab]:
     several = len(cards) > 1
+    there = {"classes": cards, "runs": runs, "provenance": True}
     every = [
         Tab(
             "classes",
@@ -135,11 +99,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
         Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
         Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
     ]
-    return [
-        tab
-        for tab in every
-        if figures.get(tab.key) or tab.key == "provenance" or (tab.key == "classes" and cards)
-    ]
+    return [tab for tab in every if figures.get(tab.key) or there.get(tab.key)]
 
 
 def render_report(folder: CampaignFolder, config: dict) -> str:
@@ -152,27 +112,16 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     campaign = Campaign(folder, config)
     cards = classes.class_cards(campaign)
     figures = all_figures(campaign)
-    script = "\n".join(asset(name) for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(embed=embed, csv=csv_of)
-    environment.globals.update(plural=plural)
-    page = environment.from_string(asset("page.html.j2"))
-    return page.render(
+    return Frame().render(
+        "page.html.j2",
         campaign=campaign,
         kept_file=campaign.link(folder.rebalance.kept.star),
         verdict=judge(campaign),
         cards=cards,
         figures=figures,
-        tabs=_tabs(figures, cards),
+        tabs=_tabs(figures, cards, run_rows),
         picking=classes.picking(campaign),
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
@@ -195,11 +144,6 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
         facts=provenance.facts(campaign),
         options=provenance.options(config),
         times=provenance.times(campaign),
-        version=version("emjax"),
-        style=Markup(asset("page.css")),
-        chart_style=Markup(asset("chart.css")),
-        script=Markup(script),
-        digest=digest,
     )
 
 

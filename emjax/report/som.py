@@ -29,9 +29,8 @@ def best_map(campaign: Campaign) -> str | None:
     return min(found, key=lambda name: found[name]) if found else None
 
 
-def som_figures(campaign: Campaign) -> list[Figure]:
-    """Pictures, populations and properties of the best map."""
-    name = best_map(campaign)
+def som_figures(campaign: Campaign, name: str | None) -> list[Figure]:
+    """Pictures, populations and properties of a map."""
     if name is None:
         return []
     nodes = campaign.table(campaign.folder.run(name).table("nodes"))

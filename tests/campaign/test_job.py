@@ -34,7 +34,6 @@ def state(iteration: int) -> RunState:
         iteration=iteration,
         converged=False,
         history=(),
-        flow=(),
         initial_differences=(0.25, 0.5),
     )
 

@@ -9,8 +9,9 @@ import pytest
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
+from emjax.report.frame import embed
 from emjax.report.landscape import evidence_figure
-from emjax.report.page import embed, render_report, write_figures
+from emjax.report.page import render_report, write_figures
 from emjax.report.provenance import facts, run_table, times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read, read_config, render
 

@@ -11,6 +11,7 @@ import pytest
 from emjax.campaign.settings import complete, load_schema
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.imaging.grids import resample
+from emjax.io.files import read_tsv
 from emjax.io.labels.read import read_labels
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.simulate.demo import BOX, PIXEL
@@ -87,7 +88,11 @@ def test_records_hold_the_diagnostics(campaign: Place):
     np.testing.assert_allclose(metrics["class_mass"], posteriors.sum(0), rtol=1e-5)
     assert sum(metrics["ess_histogram"]) == 300
     assert len(metrics["resolution"]) == len(metrics["difference_from_mean"]) == 2
-    assert len(metrics["flow"]) == 1 and np.sum(metrics["flow"]) == 300
+    flows = [np.array(record["flow"]) for record in metrics["history"] if "flow" in record]
+    assert len(flows) == 1
+    before, after = (np.array(record["class_sizes"]) for record in metrics["history"][-2:])
+    np.testing.assert_array_equal(flows[0].sum(1), before)
+    np.testing.assert_array_equal(flows[0].sum(0), after)
     per_iteration = {"log_likelihood", "switched", "rms_change", "class_sizes", "class_mass", "fsc"}
     assert all(per_iteration <= set(record) for record in metrics["history"])
     assert metrics["options"]["symmetry"] == "C4"
@@ -114,11 +119,13 @@ def test_each_full_iteration_is_written(campaign: Place):
     folder = campaign.folder / RUN / "iterations"
     files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     starts = [f"iteration_{h['iteration']:03d}" for h in full]
-    assert files == {
-        f"{s}{end}" for s in starts for end in (".star", "_class_001.mrc", "_class_002.mrc")
-    }
+    ends = ("_classes.tsv", "_class_001.mrc", "_class_002.mrc")
+    assert files == {f"{s}{end}" for s in starts for end in ends} | {"metrics.tsv"}
+    table = read_tsv(folder / "metrics.tsv")
+    for record, row in zip(metrics["history"], table.to_dict("records"), strict=True):
+        assert [row["class_001"], row["class_002"]] == record["class_sizes"]
     for start, record in zip(starts, full, strict=True):
-        labels = read_labels(folder / f"{start}.star")[1]
+        labels = read_labels(folder / f"{start}_classes.tsv")[1]
         assert np.bincount(labels, minlength=2).tolist() == record["class_sizes"]
     assert not list((campaign.folder / "checkpoints").rglob("*.mrc"))
 

@@ -33,11 +33,6 @@ for batch in EM3D.batches(config):
                 for run in batch.runs
                 if config["masks"]["focus"]
             ],
-            iterations=[
-                directory(FOLDER.run(run).iterations)
-                for run in batch.runs
-                if EM3D_OPTIONS["write_each_iteration"]
-            ],
         log:
             log_of(f"classify_{batch.name}"),
         benchmark:

@@ -35,10 +35,10 @@ with job(snakemake) as work:
         if params.focus:
             mask = np.asarray(batch.scene.focus_mask)
             write_volume(folder.focus_mask, mask, context.voxel_size)
-        batch.deliver_iterations(name)
         write_run(folder, result, context)
         for warning in result.warnings:
             work.note(f"{name}: {warning}")
+    batch.write_iterations(results)
     for line in shared_warnings(batch.names, results):
         work.say(line)
     batch.close()

@@ -57,6 +57,11 @@ def advance(
     switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
     rms = rms_change(volumes, state.volumes, weights, scene)
     similarity = options.similarity(state.iteration + 1)
+    online = stage is Stage.ONLINE
+    flow = ()
+    if not online and state.history and state.history[-1].stage is not Stage.ONLINE:
+        pairs = np.bincount(state.labels[both] * k + tally.labels[both], minlength=k * k)
+        flow = tuple(map(tuple, pairs.reshape(k, k).tolist()))
     record = IterationRecord(
         iteration=state.iteration + 1,
         stage=stage,
@@ -69,13 +74,9 @@ def advance(
         class_mass=tuple(tally.mass.tolist()),
         ess_histogram=tuple(tally.ess.tolist()),
         fsc=tuple(map(tuple, np.round(fsc, 4).tolist())),
+        flow=flow,
     )
-    flow = state.flow
-    online = stage is Stage.ONLINE
     before = not online and any(earlier.stage is stage for earlier in state.history)
-    if stage is Stage.LAST or (stage is Stage.FULL and before):
-        pairs = state.labels[both] * k + tally.labels[both]
-        flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
     recent = [r.rms_change for r in state.history[-1:] if r.stage is stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
     still = before and switched < options.switch_convergence
@@ -89,7 +90,6 @@ def advance(
         iteration=state.iteration + 1,
         converged=state.converged if stage is Stage.LAST else converged,
         history=(*state.history, record),
-        flow=flow,
     )
 
 
@@ -103,11 +103,11 @@ def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
             class_mass=tuple(record.class_mass[k] for k in order),
             fsc=tuple(record.fsc[k] for k in order),
             reseeded=tuple(int(place[k]) for k in record.reseeded),
+            flow=tuple(tuple(record.flow[a][b] for b in order) for a in order if record.flow),
         )
         for record in state.history
     )
-    flow = tuple(table[np.ix_(order, order)] for table in state.flow)
-    return replace(state, history=history, flow=flow)
+    return replace(state, history=history)
 
 
 def least_particles(n: int) -> float:

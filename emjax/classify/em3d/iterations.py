@@ -304,7 +304,6 @@ def _result(
         converged=state.converged,
         iterations=len(state.history),
         history=state.history,
-        flow=state.flow,
         ess_histogram=tally.ess,
         warnings=warnings_of(state, tally.mass[order], n, scene, options),
         facts={

@@ -57,6 +57,20 @@ def test_first_some_pixels_then_all(results, fine, simulation):
     assert {s.volumes.shape[-1] for s, _ in states} == {20, 30}
 
 
+def test_flow_sums_to_the_class_sizes_within_and_between_the_stages(results):
+    for result in results[0]:
+        assert not result.history[0].flow
+        for before, after in zip(result.history, result.history[1:]):
+            # A mini-batch is some of the particles.
+            if "online" in (before.stage, after.stage):
+                assert not after.flow
+                continue
+            flow = np.array(after.flow)
+            np.testing.assert_array_equal(flow.sum(1), before.class_sizes)
+            np.testing.assert_array_equal(flow.sum(0), after.class_sizes)
+            assert 1 - np.trace(flow) / flow.sum() == pytest.approx(after.switched)
+
+
 def test_alone_and_after_a_restart_in_either_stage_the_bits_are_the_same(results, fine):
     found, states = results
     (alone,) = classify(*fine, RUNS[1:], OPTIONS)

@@ -50,7 +50,7 @@ def test_reorder_by_size(engine, scene):
     assert np.all(np.diff(sizes) <= 0)
     # What the record says of the classes follows their new numbers.
     assert np.array_equal(np.argsort(result.history[-1].class_sizes)[::-1], [0, 1, 2])
-    assert np.array_equal(result.flow[-1].sum(0), result.history[-1].class_sizes)
+    assert np.array_equal(np.sum(result.history[-1].flow, 0), result.history[-1].class_sizes)
     plain = found(engine, scene)
     numbers = np.array(result.facts["initial_numbers"])
     assert plain.facts["initial_numbers"] == [1, 2, 3] and sorted(numbers) == [1, 2, 3]

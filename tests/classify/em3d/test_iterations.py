@@ -173,10 +173,3 @@ def test_particle_limit_still_assigns_everyone(engine, scene, prepared):
     assert len(result.labels) == engine.particles.n
     assert result.labels.min() >= 0
     assert result.history[-1].particles == 300
-
-
-def test_class_flow_counts_every_particle(results):
-    for result in results[1]:
-        stages = [h.stage for h in result.history]
-        assert len(result.flow) == stages.count("full") - 1 + stages.count("last")
-        assert all(f.sum() == len(result.labels) for f in result.flow)
