@@ -77,7 +77,7 @@ def run(place: Place, config: dict, **environment: str) -> str:
 
 @pytest.mark.slow
 def test_doubts_of_the_input_stand_on_the_reports_first_page(place: Place):
-    """A header of 3 Å for particles of 6 Å, and a mask of a part of the particle."""
+    """A header of 3 Å for particles of 6 Å, a mask of a part of the particle, a focus at a face."""
     stack = place.folder / "data/particles.mrcs"
     with mrcfile.open(stack, "r+", permissive=True) as mrc:
         mrc.voxel_size = 3.0
@@ -85,11 +85,24 @@ def test_doubts_of_the_input_stand_on_the_reports_first_page(place: Place):
     mask[8:21, 8:40, 8:40] = 1
     with mrcfile.new(place.folder / "mask.mrc", mask) as mrc:
         mrc.voxel_size = 6.0
-    run(place, tiny_config(masks={"solvent": "mask.mrc"}, export=[]))
+    focus = np.zeros_like(mask)
+    focus[8:30, 8:48, 8:40] = 1
+    with mrcfile.new(place.folder / "focus.mrc", focus) as mrc:
+        mrc.voxel_size = 1.0
+    masks = {"solvent": "mask.mrc", "focus": "focus.mrc"}
+    run(place, tiny_config(masks=masks, export=[]))
     page = (place.folder / "results/tiny/report.html").read_text()
     first = page[: page.index('role="tablist"')] if 'role="tablist"' in page else page
     assert "pixel size 6 Å, but 3 Å in the header of" in first
     assert "of the mean map&#39;s density only" in first
+    assert "focus.mrc: voxels of 1 Å by its header" in first
+    assert "focus.mrc: 5% of the box&#39;s faces are inside the mask" in first
+    # A new focus mask is checked anew, and prepares nothing again.
+    with mrcfile.new(place.folder / "other.mrc", mask) as mrc:
+        mrc.voxel_size = 6.0
+    jobs = place.jobs(tiny_config(masks=masks | {"focus": "other.mrc"}, export=[]))
+    assert {"check_focus", "classify_em3d_s000"} <= jobs
+    assert not {"check_input", "prepare_particles"} & jobs
 
 
 @pytest.mark.slow
