@@ -97,6 +97,8 @@ def _check_starts(config: Config, particles: ParticleSet) -> Iterator[str]:
             if Path(path).suffix not in (".cs", ".csg"):
                 volume, voxel_size = read_volume(path, particles.box_size)
                 yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
+                if np.ptp(volume) == 0:
+                    raise InputError(path, None, "one density everywhere", "a map of the particle")
                 maps.setdefault(option, []).append(volume)
         for option, (first, *others) in maps.items():
             if others and all(np.array_equal(first, other) for other in others):

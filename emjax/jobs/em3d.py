@@ -12,7 +12,14 @@ import numpy as np
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
 from emjax.classify.classification import Classification
-from emjax.classify.em3d.given import ANTICORRELATED, HARDLY, correlations, fit_scale
+from emjax.classify.em3d.given import (
+    ANTICORRELATED,
+    HARDLY,
+    SCALES_APART,
+    correlations,
+    differ_in_scale,
+    fit_scale,
+)
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
@@ -60,6 +67,12 @@ def first_maps(
                 " or hand",
                 stacklevel=2,
             )
+    if differ_in_scale(volumes, mask):
+        warnings.warn(
+            "runs.em3d.initial_maps: their intensity scales differ by more than a factor of"
+            f" {SCALES_APART:g}; each is brought to the mean map's on its own",
+            stacklevel=2,
+        )
     return dict.fromkeys(runs, fit_scale(volumes, mean, mask))
 
 
