@@ -220,8 +220,8 @@ def measure(
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Standard deviation of images, share of their power in hot pixels, and in the hottest few.
 
-    Hot pixels are those that the noise does not explain and that stand alone: of the eight pixels two
-    away a line of them has two, and so has a binned one, while at the edge of gold, ice or a large
+    Hot are those that the noise does not explain and that stand alone: of the eight pixels two away
+    a line of them has two, and so has a binned one, while at the edge of gold, ice or a large
     particle three are like it. Peaks of a small particle stand alone too, but are not as sharp.
 
     Args:
