@@ -72,6 +72,7 @@ class PrepareFolder(Folder):
     outliers = File("outliers.json")  # how many fit no map, and what their scores mean
     poses = File("poses.json")  # how far off they were, and how far they were moved
     doubts = File("doubts.json")  # of the input, as the mean map shows them
+    focus_doubts = File("focus.json")  # of the focus mask, where there is one
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property

@@ -15,7 +15,9 @@ from emjax.classify.classification import Classification
 from emjax.classify.em3d.given import (
     ANTICORRELATED,
     HARDLY,
+    SCALES_APART,
     correlations,
+    differ_in_scale,
     fit_scale,
     group_maps,
 )
@@ -64,6 +66,12 @@ def first_maps(paths: Sequence[str], prepared: Prepared) -> np.ndarray | None:
                 " or hand",
                 stacklevel=2,
             )
+    if differ_in_scale(volumes, mask):
+        warnings.warn(
+            "runs.em3d.initial_maps: their intensity scales differ by more than a factor of"
+            f" {SCALES_APART:g}; each is brought to the mean map's on its own",
+            stacklevel=2,
+        )
     return fit_scale(volumes, mean, mask)
 
 

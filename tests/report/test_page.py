@@ -121,6 +121,17 @@ def test_an_empty_campaign_still_gives_a_page(tmp_path: Path):
     assert "No reproducible classes" in render_report(CampaignFolder(tmp_path), {})
 
 
+@pytest.mark.parametrize("particles", [1, 2])
+def test_one_particle_left_still_gives_a_page(tmp_path: Path, particles: int):
+    """One group and no merge: a tree that SciPy does not draw."""
+    folder = make_campaign(tmp_path / "one", n_particles=particles, n_states=1, kind="null")
+    groups = folder / "consensus/intersections.tsv"
+    write_tsv(groups, read_tsv(groups).assign(kept=True)[:1])
+    np.save(folder / "consensus/linkage.npy", np.zeros((0, 4)))
+    assert headline(render(folder))
+    write_figures(CampaignFolder(folder), read_config(folder))
+
+
 def test_shows_superclasses_where_rebalanced(tmp_path: Path):
     folder = make_campaign(tmp_path / "rebalanced", n_particles=200)
     (folder / "rebalance").mkdir()

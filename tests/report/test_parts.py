@@ -133,6 +133,9 @@ def test_doubts_about_the_input_come_first(tmp_path: Path):
         *before,
     ]
     assert "The input: the images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
+    write_json(folder / "prepare" / "focus.json", ["focus.mrc: it may be inverted"])
+    assert "focus.mrc" not in render(folder)  # of a mask that is no longer used
+    assert "The input: focus.mrc: it may be inverted." in render(folder, masks={"focus": "f.mrc"})
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):

@@ -8,6 +8,7 @@ from emjax.errors import OptionError
 
 ANTICORRELATED = -0.1
 HARDLY = 0.3  # a map of other particles, or in another frame
+SCALES_APART = 2.0
 
 
 def correlations(
@@ -22,6 +23,14 @@ def correlations(
     return np.array([v @ target / norm if norm else 0.0 for v, norm in zip(flat, norms)])
 
 
+def differ_in_scale(
+    volumes: Float[np.ndarray, "k d d d"], mask: Float[np.ndarray, "d d d"]
+) -> bool:
+    """Whether the contrast of maps inside the mask differs more than states of one particle do."""
+    spread = np.array([volume[mask > 0.5].std() for volume in volumes])
+    return bool(spread.max() > SCALES_APART * spread.min() > 0)
+
+
 def fit_scale(
     volumes: Float[np.ndarray, "k d d d"],
     mean_map: Float[np.ndarray, "d d d"],
@@ -29,9 +38,12 @@ def fit_scale(
 ) -> Float[np.ndarray, "k d d d"]:
     """Maps whose mean has the mean map's intensity scale and level inside the mask.
 
-    One factor and one offset for all, so that what differs between them stays.
+    One factor and one offset for all, so that what differs between them stays; for each map its
+    own where their scales are so far apart that they come from different programs.
     """
     inside = mask > 0.5
+    if differ_in_scale(volumes, mask):
+        return np.concatenate([fit_scale(volume[None], mean_map, mask) for volume in volumes])
     average = volumes.mean(0)
     spread = float(average[inside].std())
     factor = float(mean_map[inside].std()) / spread if spread else 1.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emjax.classify.em3d.given import correlations, fit_scale, group_maps
+from emjax.classify.em3d.given import correlations, differ_in_scale, fit_scale, group_maps
 from emjax.errors import OptionError
 
 
@@ -25,6 +25,17 @@ def test_maps_of_the_right_scale_stay(maps):
 def test_another_scale_and_level_are_undone(maps):
     volumes, mean, mask = maps
     np.testing.assert_allclose(fit_scale(250 * volumes + 30, mean, mask), volumes, atol=1e-4)
+
+
+def test_maps_of_scales_far_apart_are_fitted_one_by_one(maps):
+    volumes, mean, mask = maps
+    assert not differ_in_scale(volumes, mask)
+    factors = np.array([1, 250])[:, None, None, None].astype(np.float32)
+    assert differ_in_scale(factors * volumes, mask)
+    inside = mask > 0.5
+    for volume, given in zip(fit_scale(factors * volumes, mean, mask), volumes, strict=True):
+        assert volume[inside].std() == pytest.approx(mean[inside].std(), rel=1e-4)
+        assert np.corrcoef(volume.ravel(), given.ravel())[0, 1] > 0.9999
 
 
 def test_correlations_have_the_sign_of_the_contrast(maps):
