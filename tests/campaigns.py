@@ -79,9 +79,10 @@ def assert_same_runs(one: Place, other: Place, runs: list[str]) -> None:
     """Files of runs are the same bits, but for seconds spent and where the stacks lie."""
     for run in runs:
         a, b = (place.folder / "results/tiny/runs" / run for place in (one, other))
-        assert {path.name for path in a.iterdir()} == {path.name for path in b.iterdir()}
-        for path in sorted(a.iterdir()):
-            files = path.read_bytes(), (b / path.name).read_bytes()
+        names = [{p.relative_to(f) for p in f.rglob("*") if p.is_file()} for f in (a, b)]
+        assert names[0] == names[1]
+        for path in (a / name for name in sorted(names[0])):
+            files = path.read_bytes(), (b / path.relative_to(a)).read_bytes()
             if path.name == "metrics.json":
                 assert len({str(json.loads(file) | {"seconds": 0}) for file in files}) == 1
             elif path.name == "particles.star":

@@ -72,6 +72,7 @@ class PrepareFolder(Folder):
     outliers = File("outliers.json")  # how many fit no map, and what their scores mean
     poses = File("poses.json")  # how far off they were, and how far they were moved
     doubts = File("doubts.json")  # of the input, as the mean map shows them
+    focus_doubts = File("focus.json")  # of the focus mask, where there is one
     bad_images = File("bad_images.tsv")  # left out: which, why and by how much
 
     @property
@@ -87,9 +88,11 @@ class RunFolder(Folder):
     particles = Particles()  # class and posterior of every particle
     posteriors = File("posteriors.npy")
     metrics = File("metrics.json")  # written last
+    report = File("report.html")  # the page of the run
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
-    iterations = File("iterations")  # maps and classes after each one, where they are asked for
+    export = File("export")  # files for other programs, where they were asked for
+    iterations = File("iterations")  # of each one while it runs: metrics, maps where asked for
 
     @property
     def name(self) -> RunName:
@@ -103,6 +106,10 @@ class RunFolder(Folder):
     def class_maps(self) -> list[Path]:
         """Maps that are there, by number of the class."""
         return sorted(self.path.glob("class_???.mrc"))
+
+    def initial_map(self, number: int) -> Path:
+        """Map that a class started from, on the box of the first iterations."""
+        return self.path / f"initial_{number:03d}.mrc"
 
     def table(self, name: str) -> Path:
         """A table of the method's own, such as `nodes` and `convergence` of a map."""

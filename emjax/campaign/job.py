@@ -62,14 +62,14 @@ class Job:
         """
         self.name, self.config = name, config
         self.rescues: list[Callable[[], None]] = []
-        self._log = log
+        self.log = log
         self._last, self._ticked, self._clock = time.monotonic(), False, Clock()
         self._spoken = time.monotonic()
 
     @property
     def folder(self) -> CampaignFolder:
         """The campaign's: its log lies below the same folder, whatever a module puts before it."""
-        return CampaignFolder.of(self._log.parent.name, self._log.parents[2])
+        return CampaignFolder.of(self.log.parent.name, self.log.parents[2])
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Job:
 
     def note(self, text: str) -> None:
         """Text for the log only."""
-        with self._log.open("a", encoding="utf-8") as stream:
+        with self.log.open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def progress(self, done: int, total: int, of: str = "particles") -> None:

@@ -32,11 +32,20 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: where there is no such file, it is no YAML, or an option is wrong.
     """
+    return complete(read_options(path), str(path))
+
+
+def read_options(path: str | Path) -> dict[str, Any]:
+    """The options that a file holds, whatever they are.
+
+    Raises:
+        ConfigError: where there is no such file, or it is no YAML of options.
+    """
     config = read_yaml(path)
     if not isinstance(config, dict):
         found = "an empty file" if config is None else _shorten(config)
         raise ConfigError(f"{path}: found {found}, expected options such as campaign: demo")
-    return complete(config, str(path))
+    return config
 
 
 def complete(config: Any, source: str = "config") -> dict[str, Any]:

@@ -38,7 +38,6 @@ class Classification:
     converged: bool | None = None
     iterations: int | None = None
     history: tuple[Record, ...] = ()  # one per iteration
-    flow: tuple[Int[np.ndarray, "k k"], ...] = ()  # particles between classes, by iteration
     ess_histogram: Int[np.ndarray, " b"] | None = None  # particles by effective number of classes
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # what only this method knows
@@ -82,6 +81,5 @@ class Classification:
             "class_mass": self.posteriors.sum(0, dtype=float).tolist(),
             "warnings": list(self.warnings),
             "history": [record.to_dict() for record in self.history],
-            "flow": [table.tolist() for table in self.flow],
             **self.facts,
         }

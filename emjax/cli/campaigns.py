@@ -96,6 +96,7 @@ def check(options: argparse.Namespace) -> None:
     from emjax.campaign.settings import read_config
     from emjax.jobs.alone import CHECKS
     from emjax.jobs.check import check_campaign
+    from emjax.jobs.focus import doubts_of_focus_file
 
     config = read_config(options.config)
     if complaint := other_particles(config["particles"], CampaignFolder.of(config["campaign"])):
@@ -105,6 +106,9 @@ def check(options: argparse.Namespace) -> None:
             print(CHECKS[config["job"]](config))
         else:
             facts = check_campaign(config, print, version("emjax"))
+            if focus := config["masks"]["focus"]:
+                for doubt in doubts_of_focus_file(focus, facts):
+                    print(f"warning: {doubt}")
             print(
                 f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
                 f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"

@@ -204,6 +204,10 @@ def _add_switch(parser: argparse.ArgumentParser, name: str, meaning: str) -> Non
     parser.add_argument(name, action="store_const", const=True, help=meaning)
 
 
+def _add_number(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    parser.add_argument(name, metavar="N", type=int, help=meaning)
+
+
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",

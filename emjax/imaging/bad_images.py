@@ -29,6 +29,8 @@ MEASURES = {
 FALSE_ALARM = 1e-3
 # That share of its power raises the noise of the image by a tenth.
 HOT_SHARE = 0.1
+# In the few hottest pixels; it is a fault even where it is common.
+MOST_HOT, FEW_PIXELS = 0.5, 8
 # Less sharp pixels (two by two, lines) must hold four times as much: small particles hold some.
 LEAST_SHARPNESS = 0.25
 # 25 in power, so that one in 300 adds 8 % to the noise of all; contrast, ice and dose of
@@ -36,6 +38,9 @@ LEAST_SHARPNESS = 0.25
 NORM_FACTOR = 5.0
 # Where gains differ (by micrograph, without normalisation), standard deviations of the logarithm.
 NORM_SPREAD = 6.0
+NORMALISE = "relion_preprocess --norm"
+# Standard deviations beyond which single precision does not hold sums of squares.
+LEAST_SD, LARGEST_SD = 1e-6, 1e6
 # The median of fewer images may be an outlier itself.
 GROUP_SIZE = 10
 # Of the pixels, from which the noise's standard deviation is taken: the extremes may be hot.
@@ -82,9 +87,9 @@ def check_number(bad: BadImages, n: int, name: Callable[[int], str], option: str
     if option == "error":
         remedy = "or check.bad_images: drop, which leaves them out"
     elif bad.reasons.count(NORM) > most:
-        remedy = (
-            "normalise the images (relion_preprocess --norm) or remove these (the log lists all)"
-        )
+        remedy = f"normalise the images ({NORMALISE}) or remove these (the log lists all)"
+    elif bad.reasons.count(HOT) > most:
+        remedy = f"replace these pixels ({NORMALISE} --white_dust 5 --black_dust 5)"
     error = InputError(
         place="images",
         found=f"{len(bad)} of {n} that would spoil the rest: {say_bad_images(bad, name)}",
@@ -122,7 +127,8 @@ class Census:
         order = np.argsort(group, kind="stable")
         self._group = group
         self._members = np.split(order, np.cumsum(np.bincount(group))[:-1])
-        self._broken, self._sd, self._hot = np.zeros(n, np.int32), np.zeros(n), np.zeros(n)
+        self._broken, self._sd = np.zeros(n, np.int32), np.zeros(n)
+        self._hot, self._few = np.zeros(n), np.zeros(n)
         self._noise_limit = float(norm.isf(FALSE_ALARM / 2 / (n * box_size**2)))
         # In a box of few pixels one of the noise alone holds much.
         self._hot_limit = max(HOT_SHARE, 2 * self._noise_limit**2 / box_size**2)
@@ -143,7 +149,8 @@ class Census:
             broken: number of pixels that are not finite.
         """
         self._broken[rows] = broken
-        self._sd[rows], self._hot[rows] = measure(images, self._noise_limit)
+        measured = measure(images, self._noise_limit)
+        self._sd[rows], self._hot[rows], self._few[rows] = measured
         good = np.zeros(len(rows), bool)
         for g in np.unique(self._group[rows]):
             own = self._group[rows] == g
@@ -164,10 +171,19 @@ class Census:
         groups += [np.concatenate(few)] if few else []
         judged = [self._judge(part, self._limits_of(part)) for part in groups]
         reason, value, limit = (np.concatenate(column) for column in zip(*judged, strict=True))
+        self._check_scale()
         found = np.flatnonzero(reason >= 0)
         found = found[np.argsort(rows[found])]
         names = tuple(list(MEASURES)[k] for k in reason[found])
         return BadImages(rows[found], names, value[found], limit[found])
+
+    def _check_scale(self) -> None:
+        """Refuse intensities beyond what single precision holds."""
+        good = self._sd[(self._broken == 0) & (self._sd > 0) & np.isfinite(self._sd)]
+        sd = float(np.median(good)) if len(good) else 1.0
+        if not LEAST_SD <= sd <= LARGEST_SD:
+            expected = f"from {LEAST_SD:g} to {LARGEST_SD:g}; normalise the images ({NORMALISE})"
+            raise InputError(None, "images: standard deviation", f"{sd:.3g}", expected)
 
     def _limits_of(self, rows: Int[np.ndarray, " m"]) -> Limits:
         """Limits from medians over images, which a few bad ones do not move."""
@@ -187,23 +203,25 @@ class Census:
     ) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """Reason of each image (place in MEASURES, or −1), its measure and the limit."""
         broken, sd, hot = self._broken[rows], self._sd[rows], self._hot[rows]
+        few = self._few[rows] > MOST_HOT
+        hot_limit = np.where(few, min(MOST_HOT, limits.hot), limits.hot)
         level = np.log(np.where(sd > 0, sd, 1)) - limits.centre
-        cases = [broken > 0, sd == 0, hot > limits.hot, np.abs(level) > limits.width]
+        cases = [broken > 0, sd == 0, hot > hot_limit, np.abs(level) > limits.width]
         nothing = np.zeros(len(rows))
         reason = np.select(cases, range(4), -1)
         value = np.select(cases, [broken, nothing, hot, np.exp(level)])
         factor = np.exp(np.sign(level) * limits.width)
-        limit = np.select(cases, [nothing, nothing, nothing + limits.hot, factor])
+        limit = np.select(cases, [nothing, nothing, hot_limit, factor])
         return reason, value, limit
 
 
 def measure(
     images: Float[np.ndarray, "m d d"], noise_limit: float
-) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Standard deviation of images without their means, and share of their power in hot pixels.
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Standard deviation of images, share of their power in hot pixels, and in the hottest few.
 
-    These are pixels that the noise does not explain and that stand alone: of the eight pixels two
-    away a line of them has two, and so has a binned one, while at the edge of gold, ice or a large
+    Hot are those that the noise does not explain and that stand alone: of the eight pixels two away
+    a line of them has two, and so has a binned one, while at the edge of gold, ice or a large
     particle three are like it. Peaks of a small particle stand alone too, but are not as sharp.
 
     Args:
@@ -216,13 +234,14 @@ def measure(
     sd = np.where(low == high, 0, np.sqrt(np.einsum("mp,mp->m", flat, flat) / flat.shape[1]))
     centre, noise = _noise_of(images)
     limit = noise_limit * noise
-    share = np.zeros(len(images))
+    share, few = np.zeros((2, len(images)))
     for i in np.flatnonzero(np.maximum(high - centre, centre - low) > limit):
         image = images[i].astype(np.float64) - centre[i]
         alone = _standing_alone(image)
         sharp = np.clip(_sharpness(image), LEAST_SHARPNESS, 1)
-        share[i] = np.sum((sharp * alone**2)[alone > limit[i]]) / np.sum(image**2)
-    return sd.astype(np.float64), share
+        power = np.sort((sharp * alone**2)[alone > limit[i]]) / np.sum(image**2)
+        share[i], few[i] = power.sum(), power[-FEW_PIXELS:].sum()
+    return sd.astype(np.float64), share, few
 
 
 def _standing_alone(image: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:

@@ -231,6 +231,7 @@ def split_halves(
     result = result[of_image].astype(np.int8)
     for h in (1, 2):
         if not np.any(result == h):
-            found = f"no particle ({len(unique)} of {len(half)} images do not overlap)"
-            raise InputError(place=f"half-set {h}", found=found, expected="at least one image")
+            found = f"no particle: {len(half)} images fall into {len(unique)} group that overlaps"
+            expected = "images of two particles or filaments at least (copies stay together)"
+            raise InputError(place=f"half-set {h}", found=found, expected=expected)
     return result

@@ -221,12 +221,13 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 
 _COMPRESSED = {
-    b"\x1f\x8b": ("gzip", "gunzip"),
-    b"BZh": ("bzip2", "bunzip2"),
-    b"\xfd7zXZ": ("xz", "unxz"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
-    b"PK\x03\x04": ("zip", "unzip"),
+    b"\x1f\x8b": ("gzip", "gunzip", ".gz"),
+    b"BZh": ("bzip2", "bunzip2", ".bz2"),
+    b"\xfd7zXZ": ("xz", "unxz", ".xz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd", ".zst"),
+    b"PK\x03\x04": ("zip", "unzip", ".zip"),
 }
+COMPRESSED_SUFFIXES = tuple(suffix for _, _, suffix in _COMPRESSED.values())
 
 
 def refuse_compressed(path: str | Path, start: bytes) -> None:
@@ -239,7 +240,7 @@ def refuse_compressed(path: str | Path, start: bytes) -> None:
     Raises:
         InputError: where it is compressed.
     """
-    for magic, (kind, program) in _COMPRESSED.items():
+    for magic, (kind, program, _) in _COMPRESSED.items():
         if start.startswith(magic):
             expected = f"the file itself; {program} it, and name what that leaves"
             raise InputError(path, None, f"a file compressed with {kind}", expected)

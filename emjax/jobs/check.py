@@ -81,8 +81,10 @@ def _check_masks(config: Config, particles: ParticleSet) -> Iterator[str]:
             raise InputError("config", f"masks.{name}", not_there(path), "a map file")
         mask, voxel_size = read_volume(path, particles.box_size)
         check_mask(path, mask)
-        if name == "solvent":
-            check_solvent_mask(path, mask)
+        # Those of the focus mask change with it, while this check is not repeated.
+        if name == "focus":
+            continue
+        check_solvent_mask(path, mask)
         yield from doubts_of_mask(path, mask)
         yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
 
@@ -96,6 +98,8 @@ def _check_starts(config: Config, particles: ParticleSet) -> Iterator[str]:
             if Path(path).suffix not in (".cs", ".csg"):
                 volume, voxel_size = read_volume(path, particles.box_size)
                 yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
+                if np.ptp(volume) == 0:
+                    raise InputError(path, None, "one density everywhere", "a map of the particle")
                 maps.setdefault(option, []).append(volume)
         for option, (first, *others) in maps.items():
             if others and all(np.array_equal(first, other) for other in others):

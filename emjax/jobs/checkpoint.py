@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
-from emjax.classify.em3d.state import IterationRecord, Run, RunState
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.io.files import remove_unfinished
 
 
@@ -77,19 +77,18 @@ def _record(state: RunState) -> dict[str, Any]:
         "seed": state.run.seed,
         "iteration": state.iteration,
         "converged": state.converged,
-        "coarse": state.coarse,
+        "stage": state.stage.value,
+        "initial_differences": state.initial_differences,
         "history": [record.to_dict() for record in state.history],
-        "flow": len(state.flow),
     }
 
 
 def _to_arrays(i: int, state: RunState) -> dict[str, Any]:
-    named = {
+    return {
         f"{i}.volumes": state.volumes,
         f"{i}.class_weights": state.class_weights,
         f"{i}.labels": state.labels,
     }
-    return named | {f"{i}.flow.{j}": table for j, table in enumerate(state.flow)}
 
 
 def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunState:
@@ -100,7 +99,7 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         labels=arrays[f"{i}.labels"],
         iteration=record["iteration"],
         converged=record["converged"],
-        coarse=record["coarse"],
+        stage=Stage(record["stage"]),
+        initial_differences=tuple(record["initial_differences"]),
         history=tuple(map(IterationRecord.from_dict, record["history"])),
-        flow=tuple(arrays[f"{i}.flow.{j}"] for j in range(record["flow"])),
     )

@@ -12,16 +12,26 @@ import numpy as np
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
 from emjax.classify.classification import Classification
-from emjax.classify.em3d.given import ANTICORRELATED, HARDLY, correlations, fit_scale
+from emjax.classify.em3d.given import (
+    ANTICORRELATED,
+    HARDLY,
+    SCALES_APART,
+    correlations,
+    differ_in_scale,
+    fit_scale,
+    group_maps,
+)
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import Run, Scene, make_scene
+from emjax.classify.em3d.state import Run, RunState, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
 from emjax.errors import InputError
 from emjax.imaging.grids import resample
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.checkpoint import Checkpoint, fingerprint
 from emjax.jobs.em3d_progress import Iterations, Progress, stand
+from emjax.jobs.em3d_starts import write_starts
 from emjax.jobs.prepared import Prepared
+from emjax.jobs.subspace import given_components
 
 
 def em3d_options(options: dict[str, Any]) -> Em3dOptions:
@@ -35,12 +45,8 @@ def read_scene(prepared: Prepared, focus: str | None) -> Scene:
     return make_scene(prepared.mean_map, prepared.solvent_mask, prepared.focus_mask(focus))
 
 
-def first_maps(
-    runs: Sequence[Run], paths: Sequence[str], prepared: Prepared
-) -> dict[Run, np.ndarray] | None:
-    """The user's maps on the cropped box and the mean map's scale, the same for every run.
-
-    None where there are none.
+def first_maps(paths: Sequence[str], prepared: Prepared) -> np.ndarray | None:
+    """The user's maps on the cropped box and the mean map's scale; None where there are none.
 
     Raises:
         InputError: where a map is anticorrelated with the mean map.
@@ -60,7 +66,13 @@ def first_maps(
                 " or hand",
                 stacklevel=2,
             )
-    return dict.fromkeys(runs, fit_scale(volumes, mean, mask))
+    if differ_in_scale(volumes, mask):
+        warnings.warn(
+            "runs.em3d.initial_maps: their intensity scales differ by more than a factor of"
+            f" {SCALES_APART:g}; each is brought to the mean map's on its own",
+            stacklevel=2,
+        )
+    return fit_scale(volumes, mean, mask)
 
 
 def shared_warnings(names: Sequence[RunName], results: Sequence[Classification]) -> Iterator[str]:
@@ -87,10 +99,14 @@ class Em3dBatch:
         self.runs = [Run(name.n_classes or 0, name.seed or 0) for name in names]
         self.options = em3d_options(params.options)
         self.scene = read_scene(prepared, params.focus)
-        maps = params.options["initial_maps"]
-        self.first_maps = first_maps(self.runs, maps, prepared)
+        maps = first_maps(params.options["initial_maps"], prepared)
+        self.first_maps = None
+        if maps is not None:
+            self.first_maps = {r: group_maps(maps, r.n_classes, r.seed) for r in self.runs}
+        self.components = given_components(params.options["initial_components"], prepared)
         self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
-        self._iterations = Iterations(work.checkpoint, prepared)
+        folders = dict(zip(self.runs, map(work.folder.run, names), strict=True))
+        self._iterations = Iterations(folders, prepared, self.options.write_each_iteration)
         self.resume = self.checkpoint.load()
         if self.resume:
             work.say("resuming after {} iteration {}".format(*stand(self.resume)))
@@ -103,7 +119,8 @@ class Em3dBatch:
         names, precision = list(map(str, self.names)), str(self._prepared.particles.images.dtype)
         settings = [params.emjax, params.options, params.focus, names, precision]
         files = [folder.particles.star, folder.noise, folder.solvent_mask, folder.mean_map]
-        given = [*([params.focus] if params.focus else []), *params.options["initial_maps"]]
+        starts = [*params.options["initial_maps"], *params.options["initial_components"]]
+        given = [*([params.focus] if params.focus else []), *starts]
         return fingerprint(settings, [*files, *given])
 
     @cached_property
@@ -123,21 +140,23 @@ class Em3dBatch:
     @cached_property
     def progress(self) -> Progress:
         """What is to be called after each iteration."""
-        written = self._iterations if self.options.write_each_iteration else None
-        return Progress(self._work, self.options, self.checkpoint, written)
+        return Progress(self._work, self.options, self.checkpoint, self._iterations)
+
+    def started(self, states: Sequence[RunState]) -> None:
+        """Write the first maps and say how different they are."""
+        extent = self._prepared.particles.extent
+        write_starts(self._work, self.names, states, self.options.initial, extent)
 
     @property
     def seconds_per_run(self) -> float:
         """Time spent, interrupted attempts included."""
         return self.checkpoint.seconds / len(self.runs)
 
-    def deliver_iterations(self, name: RunName) -> None:
-        """Move the maps of a finished run's iterations to its folder."""
-        if self.options.write_each_iteration:
-            run = self.runs[self.names.index(name)]
-            self._iterations.deliver(run, self._work.folder.run(name).iterations)
+    def write_iterations(self, results: Sequence[Classification]) -> None:
+        """Write the tables of all iterations, with the classes' final numbers."""
+        for run, result in zip(self.runs, results, strict=True):
+            self._iterations.tabulate(run, result.history)
 
     def close(self) -> None:
         """Forget where the runs stood: all files are written."""
         self.checkpoint.remove()
-        self._iterations.remove()

@@ -2,20 +2,32 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from emjax.campaign.folder import RunFolder
 from emjax.campaign.job import EVERY, Job, duration
+from emjax.classify.classification import Record
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Stage
+from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
-from emjax.io.particles.particle_set import write_particles
 from emjax.jobs.checkpoint import Checkpoint
 from emjax.jobs.prepared import Prepared
 
+# Of metrics.tsv, before the classes' sizes.
+COLUMNS = (
+    "iteration",
+    "stage",
+    "particles",
+    "log_likelihood",
+    "class_similarity",
+    "switched",
+    "rms_change",
+)
 COARSE_COST = 0.5  # of an iteration with half of the pixels, beside one with all
 
 
@@ -26,47 +38,62 @@ def stand(states: Sequence[RunState]) -> tuple[Stage, int]:
 
 
 class Iterations:
-    """Maps and classes after each full iteration.
+    """What each iteration of the runs found, seen while they run: `runs/<run>/iterations/`.
 
-    They gather beside the checkpoint until the runs are finished: Snakemake removes the declared
-    outputs of a job that fails, and one that resumes does not repeat its first iterations.
+    metrics.tsv holds one row per iteration; maps and classes are written where they are asked for.
+    Snakemake does not know these files: it would remove declared ones of a job that fails, and one
+    that resumes does not repeat its first iterations.
     """
 
-    def __init__(self, checkpoint: Path, prepared: Prepared) -> None:
-        """The folder to gather them in is named after the checkpoint."""
-        self._folder = checkpoint.with_name(f"iterations_{checkpoint.stem}")
-        self._prepared = prepared
+    def __init__(self, folders: Mapping[Run, RunFolder], prepared: Prepared, maps: bool) -> None:
+        """The runs' folders; `maps`, whether maps and classes are wanted too."""
+        self._folders, self._prepared, self._maps = folders, prepared, maps
         self._written: set[tuple[Run, int]] = set()
+        self._cost, self._saved = 0.0, -1e9
+
+    def remove(self) -> None:
+        """Forget those of an earlier computation."""
+        for folder in self._folders.values():
+            shutil.rmtree(folder.iterations, ignore_errors=True)
 
     def __call__(self, states: Sequence[RunState]) -> None:
         """Write what each run has newly found."""
-        for state in states:
+        for state in states if self._maps else ():
             done = (state.run, state.iteration)
-            if done in self._written or state.history[-1].stage is not Stage.FULL:
-                continue
-            self._written.add(done)
-            folder = self._of(state.run)
-            folder.mkdir(parents=True, exist_ok=True)
-            start = f"iteration_{state.iteration:03d}"
-            for k, volume in enumerate(state.volumes):
-                path = folder / f"{start}_class_{k + 1:03d}.mrc"
-                write_volume(path, volume, self._prepared.particles.voxel_size)
-            number = np.zeros(self._prepared.everyone.n, int)
-            number[self._prepared.rows] = state.labels + 1
-            path = folder / f"{start}.star"
-            write_particles(path, self._prepared.everyone, {"rlnClassNumber": number})
+            if done not in self._written and state.history[-1].stage is not Stage.ONLINE:
+                self._written.add(done)
+                self._write_maps(state)
+        # The tables must not take more than a tenth of the time.
+        start = time.monotonic()
+        if start - self._saved > 10 * self._cost:
+            for state in states:
+                self.tabulate(state.run, state.history)
+            self._saved = time.monotonic()
+            self._cost = self._saved - start
 
-    def deliver(self, run: Run, target: Path) -> None:
-        """Copy a finished run's files to where they are declared."""
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(self._of(run), target)
+    def tabulate(self, run: Run, history: Sequence[Record]) -> None:
+        """Write a run's iterations, one row for each."""
+        write_tsv(self._folders[run].iterations / "metrics.tsv", iteration_table(history))
 
-    def remove(self) -> None:
-        """Forget them: all runs are delivered, or an earlier computation left them."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _write_maps(self, state: RunState) -> None:
+        folder, particles = self._folders[state.run].iterations, self._prepared.particles
+        start = f"iteration_{state.iteration:03d}"
+        # Coarse iterations have fewer and larger voxels.
+        voxel_size = particles.extent / state.volumes.shape[-1]
+        for k, volume in enumerate(state.volumes):
+            write_volume(folder / f"{start}_class_{k + 1:03d}.mrc", volume, voxel_size)
+        numbers = self._prepared.for_everyone(state.labels + 1, 0.0)
+        classes = {"identity": self._prepared.everyone.identity, "class": numbers}
+        write_tsv(folder / f"{start}_classes.tsv", pd.DataFrame(classes))
 
-    def _of(self, run: Run) -> Path:
-        return self._folder / f"K{run.n_classes:02d}-s{run.seed:03d}"
+
+def iteration_table(history: Sequence[Record]) -> pd.DataFrame:
+    """One row per iteration: what it changed, and particles of each class by label."""
+    rows = []
+    for plain in (record.to_dict() for record in history):
+        sizes = {f"class_{k:03d}": size for k, size in enumerate(plain["class_sizes"], 1)}
+        rows.append({name: plain[name] for name in COLUMNS} | sizes)
+    return pd.DataFrame(rows)
 
 
 class Progress:
@@ -77,9 +104,9 @@ class Progress:
         work: Job,
         options: Em3dOptions,
         checkpoint: Checkpoint,
-        iterations: Iterations | None = None,
+        iterations: Iterations,
     ) -> None:
-        """The clock starts now; `iterations` writes each of them, where that is wanted."""
+        """The clock starts now."""
         self._work, self._checkpoint, self._options = work, checkpoint, options
         self._iterations = iterations
         self._last: dict[str, float] = {}  # by stage: the first step of each compiles
@@ -92,9 +119,11 @@ class Progress:
         took = now - self._last[stage] if stage in self._last else None
         self._last[stage] = now
         latest = [s.history[-1] for s in states if s.history]
-        most = self._options.full_iterations
+        options = self._options
+        most = options.last_iterations if stage is Stage.LAST else options.full_iterations
         # A coarse iteration is followed by as many with all pixels.
-        left = most - done + (most / COARSE_COST if stage is Stage.COARSE else 0)
+        left = most - done + (0 if stage is Stage.LAST else options.last_iterations)
+        left += most / COARSE_COST if stage is Stage.COARSE else 0
         settled = "settled there" if stage is Stage.COARSE else "converged"
         rest = "" if took is None else f", {took:.1f} s, at most {duration(took * left)} left"
         self._work.tick(
@@ -103,11 +132,10 @@ class Progress:
             f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
             f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f}"
             f" per particle{rest}",
-            last=all(s.converged for s in states),
+            last=stage is Stage.LAST and done == most,
         )
         # Before the checkpoint: a job that resumes does not come by here again.
-        if self._iterations:
-            self._iterations(states)
+        self._iterations(states)
         self._checkpoint.save(states)
 
 
@@ -117,8 +145,9 @@ def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], N
     Each half is classified from random starts and once more from its variability, unless that or
     maps are asked for.
     """
-    fits = 2 if params.options["initial"] in ("variability", "input") else 4
+    fits = 2 if params.options["initial"] in ("variability", "components", "input") else 4
     stages = 2 if params.options["start_resolution"] else 1
+    stages += params.options["last_iterations"] > 0
     most = params.options["full_iterations"]
     at = {"stage": 0, "done": most + 1}
     pace: list[float] = []  # seconds of each iteration but the first of a part: that one compiles

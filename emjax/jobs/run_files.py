@@ -51,6 +51,7 @@ def run_context(work: Job, prepared: Prepared, params: Any, **record: Any) -> Ru
         "options": params.options,
         "input_checksum": prepared.facts.checksum,
         "devices": [str(device) for device in jax.devices()],
+        "log": work.log.name,
     }
     particles = prepared.particles
     return RunContext(

@@ -205,9 +205,15 @@ class Campaign:
 
     @cached_property
     def input_doubts(self) -> list[str]:
-        """What the check of the input, and the preparation, doubt."""
-        path = self.folder.prepare.doubts
-        return [*self.preparation.get("doubts", []), *(read_json(path) if path.exists() else [])]
+        """What the check of the input, the preparation, and the check of the focus mask doubt."""
+        found = list(self.preparation.get("doubts", []))
+        paths = [self.folder.prepare.doubts]
+        # Those of a mask that is no longer used stay where they are.
+        if self.config.get("masks", {}).get("focus"):
+            paths.append(self.folder.prepare.focus_doubts)
+        for path in paths:
+            found += read_json(path) if path.exists() else []
+        return found
 
     @cached_property
     def judged_by_mean(self) -> dict[str, Any]:

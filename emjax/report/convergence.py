@@ -20,23 +20,44 @@ def history(metrics: dict) -> list[dict]:
 _CURVES = {
     "log_likelihood": ("log-likelihood per particle", "log-likelihood", 1.0),
     "switched": ("particles that changed class (%)", "switching", 100.0),
+    "rms_change": ("change of the maps (%)", "change", 100.0),
 }
+
+
+def curve(rows: list[dict], quantity: str) -> tuple[list[float], list[float]]:
+    """Iterations and values of a quantity, fractions in per cent.
+
+    The log-likelihood of coarse frequencies does not compare with that of all: it is left out, as
+    is the first with all frequencies, which still scores the coarse maps. So is that of the last
+    iterations, whose filtered maps explain less of the noise that they were made from.
+    """
+    rows = [r for r in rows if quantity in r]
+    if quantity == "log_likelihood":
+        rows = [r for r in rows if r.get("stage") != "last"]
+    if quantity == "log_likelihood" and has_coarse(rows):
+        rows = of_stage(rows, "full")
+        rows = rows[1:] if len(rows) > 2 else rows
+    factor = _CURVES[quantity][2]
+    xs = [float(r.get("iteration", i + 1)) for i, r in enumerate(rows)]
+    return xs, [factor * float(r[quantity]) for r in rows]
+
+
+def of_stage(rows: list[dict], stage: str) -> list[dict]:
+    """The iterations of a stage: online, coarse, full or last."""
+    return [r for r in rows if r.get("stage") == stage]
+
+
+def has_coarse(rows: list[dict]) -> bool:
+    """Whether some iterations left the finest frequencies out."""
+    return bool(of_stage(rows, "coarse"))
 
 
 def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     """One curve per run over its iterations."""
     label, short, factor = _CURVES[quantity]
-    curves, coarse = {}, False
-    for name, metrics in campaign.metrics.items():
-        rows = [r for r in history(metrics) if quantity in r]
-        if quantity == "log_likelihood" and any(r.get("stage") == "coarse" for r in rows):
-            coarse = True
-            # The first with all frequencies still scores the coarse maps.
-            rows = [r for r in rows if r["stage"] == "full"]
-            rows = rows[1:] if len(rows) > 2 else rows
-        if len(rows) > 1:
-            xs = [float(r.get("iteration", i + 1)) for i, r in enumerate(rows)]
-            curves[name] = (xs, [factor * float(r[quantity]) for r in rows])
+    found = {name: curve(history(m), quantity) for name, m in campaign.metrics.items()}
+    curves = {name: values for name, values in found.items() if len(values[0]) > 1}
+    coarse = any(has_coarse(history(campaign.metrics[name])) for name in curves)
     if not curves:
         return None
     shown = list(curves)[:: max(1, len(curves) // MOST_CURVES)]
@@ -99,15 +120,23 @@ def best_run(campaign: Campaign) -> str | None:
     return next((n for n in names if campaign.folder.run(n).posteriors.exists()), None)
 
 
-def ess_figure(campaign: Campaign) -> Figure | None:
-    """Effective number of classes that a particle is spread over, in the best-fitting run."""
-    name = best_run(campaign)
-    if name is None:
+def posteriors_of(campaign: Campaign, name: str | None) -> np.ndarray | None:
+    """Class probabilities of the particles that have a class in a run."""
+    found = campaign.array(campaign.folder.run(name).posteriors) if name else None
+    return None if found is None else found[found.any(axis=1)]
+
+
+def ess_figure(campaign: Campaign, name: str | None) -> Figure | None:
+    """Effective number of classes that a particle is spread over, in a run."""
+    posteriors = posteriors_of(campaign, name)
+    if posteriors is None:
         return None
-    posteriors = np.asarray(campaign.array(campaign.folder.run(name).posteriors))
     step = max(1, len(posteriors) // 200_000)
     p = posteriors[::step].astype(float)
-    ess = 1 / np.maximum((p**2).sum(axis=1), 1e-12)
+    if not ((p > 0) & (p < 1)).any():
+        return None  # nothing but labels
+    # Rounding may make the sum of probabilities a little more than 1.
+    ess = np.clip(1 / (p**2).sum(axis=1), 1, max(p.shape[1], 2))
     counts, edges = np.histogram(ess, bins=20, range=(1, max(p.shape[1], 2)))
     share = 100 * counts / max(len(p), 1)
     chart = Chart((1, float(edges[-1])), (0, float(share.max()) * 1.08), label="Effective classes")
@@ -133,12 +162,11 @@ def ess_figure(campaign: Campaign) -> Figure | None:
     )
 
 
-def mass_figure(campaign: Campaign) -> Figure | None:
-    """Particles counted by their best class, beside the sum of their probabilities."""
-    name = best_run(campaign)
-    if name is None:
+def mass_figure(campaign: Campaign, name: str | None) -> Figure | None:
+    """Particles counted by their best class in a run, beside the sum of their probabilities."""
+    posteriors = posteriors_of(campaign, name)
+    if posteriors is None:
         return None
-    posteriors = np.asarray(campaign.array(campaign.folder.run(name).posteriors))
     k = posteriors.shape[1]
     count = np.bincount(posteriors.argmax(axis=1), minlength=k).astype(float)
     mass = posteriors.sum(axis=0, dtype=float)

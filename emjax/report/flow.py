@@ -1,4 +1,4 @@
-"""Where particles flow: between the classes of different runs, and within a run."""
+"""Where particles flow between the classes of different runs, as bands between stacks of blocks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,9 @@ import numpy as np
 import pandas as pd
 
 from emjax.report.campaign import Campaign, column, contingency, numbers, traces
-from emjax.report.convergence import best_run, history
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, number
-
-MOST_STEPS = 10  # iterations shown of a run
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,9 @@ def flow_figure(campaign: Campaign) -> Figure | None:
     for i in range(len(columns) - 1):
         table = contingency(columns[i][1], columns[i + 1][1], size)
         tables.append(table)
-        rows += _bands(chart, i, table, stacks[i : i + 2], colours[i])
+        rows += draw_bands(chart, i, table, stacks[i : i + 2], colours[i])
     for i, stack in enumerate(stacks):
-        _boxes(chart, i, stack, colours[i])
+        draw_boxes(chart, i, stack, colours[i])
     kept = [t.max(axis=1).sum() / t.sum() for t in tables[: len(pick) - 1] if t.sum()]
     share = float(np.mean(kept)) if kept else 1.0
     return Figure(
@@ -91,48 +88,6 @@ def flow_figure(campaign: Campaign) -> Figure | None:
         + "A broad band from left to right is a class that every seed finds; one that splits into "
         "many thin bands is not.",
         pd.DataFrame(rows, columns=["run", "class", "next_run", "next_class", "particles"]),
-        wide=True,
-    )
-
-
-def history_figure(campaign: Campaign) -> Figure | None:
-    """Bands from iteration to iteration of the best-fitting run."""
-    name = best_run(campaign)
-    metrics = campaign.metrics.get(name or "", {})
-    steps = [np.array(table, float) for table in metrics.get("flow") or []]
-    last = [row.get("iteration", i + 1) for i, row in enumerate(history(metrics))][-1:] or [0]
-    steps = [table for table in steps[-MOST_STEPS:] if table.size and table.sum()]
-    if not steps:
-        return None
-    total = float(steps[0].sum())
-    k = len(steps[0])
-    sizes = [steps[0].sum(axis=1), *(table.sum(axis=0) for table in steps)]
-    first = int(last[0]) - len(steps)
-    stacks = [
-        Stack(
-            f"iteration {first + i}" if i == 0 else str(first + i), np.r_[0, size], np.arange(k + 1)
-        )
-        for i, size in enumerate(sizes)
-    ]
-    chart = Chart((0, len(steps)), (1.0, 0.0), 960, 320, left=20, right=60, bottom=30)
-    chart.label = f"Class flow within {name}"
-    own = {c: c - 1 for c in range(1, k + 1)}
-    rows = []
-    for i, table in enumerate(steps):
-        rows += _bands(chart, i, table, stacks[i : i + 2], own)
-    for i, stack in enumerate(stacks):
-        _boxes(chart, i, stack, own)
-    alive = int((sizes[-1] > 0.01 * total).sum())
-    stay = float(np.trace(steps[-1]) / steps[-1].sum())
-    return Figure(
-        "history",
-        f"{alive} of {plural(k, 'class', 'classes')} {'is' if alive == 1 else 'are'} alive at the "
-        f"end of {name}; in its last step {percent(stay, 1)} of the particles stayed",
-        chart.svg(),
-        "Columns are the last iterations of the best-fitting run with so many classes, blocks its "
-        "classes, bands the particles that go from class to class. A class that swallows the rest, "
-        "or dies, shows here.",
-        pd.DataFrame(rows, columns=["iteration", "class", "next", "next_class", "particles"]),
         wide=True,
     )
 
@@ -177,7 +132,7 @@ def _main_class(consensus: np.ndarray, size: np.ndarray, columns: list) -> list[
     return colours
 
 
-def _bands(
+def draw_bands(
     chart: Chart, i: int, table: np.ndarray, stacks: list[Stack], colours: dict[int, int]
 ) -> list[tuple]:
     """Draws what the classes (from 1) of two neighbouring columns share; returns it as rows."""
@@ -211,7 +166,7 @@ def _bands(
     return rows
 
 
-def _boxes(chart: Chart, i: int, stack: Stack, colours: dict[int, int]) -> None:
+def draw_boxes(chart: Chart, i: int, stack: Stack, colours: dict[int, int]) -> None:
     """Draws the blocks of a column with the classes' numbers, and its name below."""
     x = chart.px(i)
     for k in np.flatnonzero(stack.size):
@@ -225,4 +180,4 @@ def _boxes(chart: Chart, i: int, stack: Stack, colours: dict[int, int]) -> None:
         )
         if y1 - y0 > 9:
             chart.text(x + 18, (y0 + y1) / 2 + 4, str(k) if k else "none", "start", class_="tick")
-    chart.text(x, chart.height - 8, stack.name, "start", class_="tick")
+    chart.text(x, chart.height - chart.bottom + 22, stack.name, "start", class_="tick")

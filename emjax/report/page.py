@@ -1,15 +1,7 @@
 """One self-contained page about a campaign: opens offline, prints, asks nothing of a network."""
 
-import base64
-import hashlib
-import json
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import BaseLoader, Environment, StrictUndefined
-from markupsafe import Markup
 
 from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.folder import CampaignFolder
@@ -24,54 +16,37 @@ from emjax.report import (
     fits,
     flow,
     gallery,
+    history,
     landscape,
     number,
     origin,
     provenance,
     quality,
     som,
+    starts,
 )
-from emjax.report.alone import JobReport, job_report
+from emjax.report.alone import job_report
 from emjax.report.campaign import Campaign
-from emjax.report.figure import Figure, plural
+from emjax.report.figure import Figure
+from emjax.report.frame import Frame, asset
+from emjax.report.history import MOST_STEPS
 from emjax.report.intersections import intersections_figure, intersections_tab
 from emjax.report.methods import JUDGED
 from emjax.report.svg import alone
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict, judge
 
-SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
-MOST_CSV = 400_000  # characters of one figure's table inside the page
-
-
-def asset(name: str) -> str:
-    """Text of a file that is part of the page."""
-    return (files("emjax.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def embed(value: Any) -> Markup:
-    """A value as JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def csv_of(figure: Figure) -> str:
-    """A figure's numbers as CSV, cut where a page should not carry them all."""
-    text = figure.data.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    if len(text) <= MOST_CSV:
-        return text
-    kept = text[:MOST_CSV].rsplit("\n", 1)[0]
-    return f"{kept}\n# cut here: {len(figure.data):,} rows in the campaign's files\n"
-
 
 def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     """Every figure the campaign's files allow, by the part of the page it stands in."""
     if job := job_report(campaign):
         return {tab.key: list(tab.figures) for tab in job.tabs}
+    best = convergence.best_run(campaign)
     groups = {
-        "classes": [quality.occupancy_figure(campaign), quality.resolution_figure(campaign)],
+        "classes": [
+            quality.occupancy_figure(campaign),
+            quality.resolution_figure(quality.consensus_curves(campaign)),
+        ],
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
@@ -81,11 +56,12 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             agreement.agreement_figure(campaign),
             agreement.likelihood_figure(campaign),
             flow.flow_figure(campaign),
+            starts.starts_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
-            convergence.ess_figure(campaign),
-            convergence.mass_figure(campaign),
-            flow.history_figure(campaign),
+            convergence.ess_figure(campaign, best),
+            convergence.mass_figure(campaign, best),
+            history.flow_diagram(best or "", campaign.metrics.get(best or "", {}), MOST_STEPS),
         ],
         "landscape": [
             landscape.landscape_figure(campaign),
@@ -94,7 +70,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             landscape.optima_figure(campaign),
         ],
         "particles": [*fits.fit_figures(campaign), *origin.origin_figures(campaign)],
-        "som": som.som_figures(campaign),
+        "som": som.som_figures(campaign, som.best_map(campaign)),
         "maps": affinity.affinity_figures(campaign),
         "audit": [audit.confounder_figure(campaign), extras.noise_figure(campaign)],
     }
@@ -103,8 +79,9 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     return {key: [f for f in found if f is not None] for key, found in groups.items()}
 
 
-def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
+def _tabs(figures: dict[str, list[Figure]], cards: list, runs: list) -> list[Tab]:
     several = len(cards) > 1
+    there = {"classes": cards, "runs": runs, "provenance": True}
     every = [
         Tab(
             "classes",
@@ -132,11 +109,7 @@ def _tabs(figures: dict[str, list[Figure]], cards: list) -> list[Tab]:
         Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
         Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
     ]
-    return [
-        tab
-        for tab in every
-        if figures.get(tab.key) or tab.key == "provenance" or (tab.key == "classes" and cards)
-    ]
+    return [tab for tab in every if figures.get(tab.key) or there.get(tab.key)]
 
 
 def render_report(folder: CampaignFolder, config: dict) -> str:
@@ -150,19 +123,20 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     if job := job_report(campaign):
         several = any(tab.key == "classes" for tab in job.tabs)
         cards = classes.class_cards(campaign) if several else []
-        return _page(campaign, job.verdict, list(job.tabs), job=job, cards=cards)
+        last = Tab("provenance", "Provenance", "Everything needed to repeat this job.")
+        nothing: dict[str, Any] = {"picking": None, "tree": None, "run_rows": [], "notes": {}}
+        return _page(campaign, job.verdict, [*job.tabs, last], job=True, cards=cards, **nothing)
     cards = classes.class_cards(campaign)
-    figures = all_figures(campaign)
-    tabs = _tabs(figures, cards)
-    if campaign.job == "consensus":
-        tabs.insert(2, intersections_tab(campaign))
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
+    tabs = _tabs(all_figures(campaign), cards, run_rows)
+    if campaign.job == "consensus":
+        tabs.insert(2, intersections_tab(campaign))
     return _page(
         campaign,
         judge(campaign),
         tabs,
-        figures=figures,
+        job=False,
         kept_file=campaign.link(folder.rebalance.kept.star),
         cards=cards,
         picking=classes.picking(campaign) if campaign.job == CAMPAIGN else None,
@@ -187,44 +161,18 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     )
 
 
-def _page(
-    campaign: Campaign,
-    verdict: Verdict,
-    tabs: list[Tab],
-    job: JobReport | None = None,
-    **parts: Any,
-) -> str:
-    """The frame that every report shares: style, keyboard, downloads, provenance."""
-    script = "\n".join(asset(name) for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        loader=BaseLoader(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(embed=embed, csv=csv_of)
-    environment.globals.update(plural=plural)
-    nothing = {"cards": [], "picking": None, "tree": None, "run_rows": [], "notes": {}}
-    if job is not None:
-        nothing["figures"] = all_figures(campaign)
-        tabs = [*tabs, Tab("provenance", "Provenance", "Everything needed to repeat this job.")]
-    page = environment.from_string(asset("page.html.j2"))
-    return page.render(
-        nothing | parts,
+def _page(campaign: Campaign, verdict: Verdict, tabs: list[Tab], **parts: Any) -> str:
+    """What the pages of campaigns and of jobs share."""
+    return Frame().render(
+        "page.html.j2",
         campaign=campaign,
-        job=job,
         verdict=verdict,
         tabs=tabs,
+        figures=all_figures(campaign),
         facts=provenance.facts(campaign),
         options=provenance.options(campaign.config),
         times=provenance.times(campaign),
-        version=version("emjax"),
-        style=Markup(asset("page.css")),
-        chart_style=Markup(asset("chart.css")),
-        script=Markup(script),
-        digest=digest,
+        **parts,
     )
 
 

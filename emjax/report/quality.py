@@ -6,7 +6,7 @@ import pandas as pd
 from emjax.report.agreement import strangers
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.svg import Chart, colour, number
+from emjax.report.svg import N_COLOURS, Chart, colour, number
 from emjax.resolution import FSC_THRESHOLD, resolution_at
 
 
@@ -136,10 +136,14 @@ def occupancy_figure(campaign: Campaign) -> Figure | None:
     )
 
 
-def resolution_figure(campaign: Campaign) -> Figure | None:
-    """FSC of all classes in one plot."""
+def consensus_curves(campaign: Campaign) -> dict[int, pd.DataFrame]:
+    """FSC of every consensus class that has one."""
     tables = {c: campaign.table(campaign.maps.class_fsc(c)) for c in campaign.class_numbers}
-    tables = {c: t for c, t in tables.items() if not t.empty}
+    return {c: t for c, t in tables.items() if not t.empty}
+
+
+def resolution_figure(tables: dict[int, pd.DataFrame]) -> Figure | None:
+    """FSC of all classes in one plot; of a class alone there is another."""
     if len(tables) < 2:
         return None
     curves = {
@@ -147,12 +151,20 @@ def resolution_figure(campaign: Campaign) -> Figure | None:
         for c, t in tables.items()
     }
     top = max(float(f.max()) for f, _ in curves.values())
-    chart = Chart((0, top), (-0.1, 1.05), label="Resolution of the classes")
+    named = len(curves) <= N_COLOURS
+    chart = Chart(
+        (0, top),
+        (-0.1, 1.05),
+        label="Resolution of the classes",
+        top=18 + 16 * -(-len(curves) // 4) if named else 14,
+    )
     marks = [top * part for part in (0.25, 0.5, 0.75, 1)]
     chart.axes(
         "resolution (Å)", "agreement of half-maps (FSC)", [(f, f"{1 / f:.3g}") for f in marks]
     )
     chart.rule(y=FSC_THRESHOLD, name=f"{FSC_THRESHOLD}")
+    if named:
+        chart.legend([f"class {c}" for c in curves])
     found = {}
     for c, (frequency, fsc) in curves.items():
         chart.line(frequency.tolist(), fsc.tolist(), c - 1)

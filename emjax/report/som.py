@@ -30,23 +30,19 @@ def best_map(campaign: Campaign) -> str | None:
     return min(found, key=lambda name: found[name]) if found else None
 
 
-def som_figures(campaign: Campaign) -> list[Figure]:
-    """Pictures, populations and properties of the best map."""
-    name = best_map(campaign)
-    return [] if name is None else map_figures(campaign, name)
-
-
-def map_figures(
-    campaign: Campaign, name: str, averages: Path | None = None, wide: bool = False
+def som_figures(
+    campaign: Campaign, name: str | None, averages: Path | None = None, wide: bool = False
 ) -> list[Figure]:
-    """Pictures, populations and properties of one map.
+    """Pictures, populations and properties of a map.
 
     Args:
         campaign: or job that made it.
-        name: of the run.
+        name: of the run; None where there is no map.
         averages: stack of its class averages, if not the run's own.
         wide: whether the pictures take the page's whole width.
     """
+    if name is None:
+        return []
     nodes = campaign.table(campaign.folder.run(name).table("nodes"))
     size, border = numbers(nodes, "size"), numbers(nodes, "neighbour_distance")
     empty = int((size == 0).sum())

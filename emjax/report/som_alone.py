@@ -8,7 +8,7 @@ import pandas as pd
 from emjax.campaign.facts import PreparedFacts
 from emjax.report.campaign import Campaign, numbers
 from emjax.report.figure import Figure, plural
-from emjax.report.som import PROPERTIES, map_figures, map_pictures
+from emjax.report.som import PROPERTIES, map_pictures, som_figures
 from emjax.report.svg import Chart, heat_colour, number
 from emjax.report.tab import Tab, Table
 from emjax.report.verdict import Verdict
@@ -21,7 +21,7 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
     """Head and tabs of the page."""
     folder = campaign.folder.classes
     chosen = campaign.json(folder.summary)["chosen"]
-    figures = map_figures(campaign, chosen, folder.averages, wide=True)
+    figures = som_figures(campaign, chosen, folder.averages, wide=True)
     first = [f for f in figures if f.name in _MAP]
     tabs = [
         Tab("map", "Map", "What the nodes look like, where they lie on the map.", figures=first),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.campaigns import make_campaign, render
+from emjax.campaign.folder import CampaignFolder
+from tests.report.campaigns import add_run_maps, make_campaign, render, render_run
 from tests.report.outlier_files import add_outliers
 from tests.report.rebalance_files import make_rebalance
 
+RUN, OTHER_RUN = "em3d-K04-s001", "em3d-K04-s000"
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
 )
@@ -48,7 +50,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Three campaigns: states, nothing, and pose error with a hostile name; one job alone."""
+    """Three campaigns (states, nothing, pose error with a hostile name), a run and a job."""
     found = {}
     folder = tmp_path_factory.mktemp("browser") / "rebalance"
     page = make_rebalance(folder, 70, 5)
@@ -63,6 +65,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         if kind == "states":
             add_outliers(folder, between=4)
+            for run in (RUN, OTHER_RUN):
+                add_run_maps(folder, run)
+                page = CampaignFolder(folder).run(run).report
+                page.write_text(render_run(folder, run), encoding="utf-8")
+            found["run"] = CampaignFolder(folder).run(RUN).report
         path = folder / "report.html"
         path.write_text(render(folder, **changes), encoding="utf-8")
         found[kind] = path

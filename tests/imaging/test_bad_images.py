@@ -134,6 +134,31 @@ def test_noise_alone_flags_none(seed, box):
     assert census_of(coloured_noise(400, box, rng, slope=rng.uniform(0, 3))) == []
 
 
+@pytest.mark.parametrize("value", [60, 3000])
+def test_a_hot_pixel_in_every_image_is_no_matter_of_course(value):
+    images = NOISE.copy()
+    images[:, 9, 20] = value
+    _, bad, _ = crop(images)
+    assert len(bad) == N and set(bad.reasons) == {HOT}
+    with pytest.raises(InputError, match="300 of 300 .* --white_dust 5"):
+        check_number(bad, N, str, "drop")
+
+
+@pytest.mark.parametrize("factor", [1e-5, 1e5])
+def test_any_usual_scale_of_intensities_will_do(factor):
+    power, bad, _ = crop(NOISE * np.float32(factor))
+    assert len(bad) == 0
+    np.testing.assert_allclose(power / factor**2, crop(NOISE)[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_intensities_that_single_precision_does_not_hold_are_refused(factor):
+    with pytest.raises(
+        InputError, match="images: standard deviation: found 9.98e.*, expected from"
+    ):
+        crop(NOISE * np.float32(factor))
+
+
 def gains(kind: str, rng: np.random.Generator) -> np.ndarray:
     """Intensity of each image, by micrographs of 20."""
     micrograph = np.arange(N) // 20
@@ -255,7 +280,8 @@ def test_share_of_a_hot_pixel_is_that_of_its_power():
     images = NOISE[:20].copy()
     images[:, 9, 20] = 100
     images -= images.mean((1, 2), keepdims=True)
-    sd, share = measure(images, 6.0)
+    sd, share, few = measure(images, 6.0)
+    np.testing.assert_array_equal(few, share)
     np.testing.assert_allclose(sd, images.std((1, 2)), rtol=1e-5)
     # Neighbours of up to three standard deviations are taken off.
     np.testing.assert_allclose(share, 1e4 / (1e4 + BOX**2), rtol=0.1)

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.folder import CampaignFolder
-from emjax.io.files import write_json, write_tsv
+from emjax.io.files import read_tsv, write_json, write_tsv
 from emjax.io.mrc.references import write_averages
-from emjax.io.mrc.volume import write_volume
+from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.report.campaign import Campaign
 from emjax.report.page import render_report
+from emjax.report.run_page import RunPages
 from tests.report.consensus_files import blob, state_map, write_consensus
 
 
@@ -92,30 +93,36 @@ def _write_runs(
     rows = []
     for (k, s), name, column in zip(runs, names, labels.T, strict=True):
         history, n = [], len(column)
-        final = np.bincount(column, minlength=k + 1)[1:]
+        before, order = rng.integers(0, k, n), rng.random(n)
         for i in range(1, 15):
-            sizes = np.maximum(final * (1 - np.exp(-i / 3)) + n / k * np.exp(-i / 3), 0)
+            # Ever more particles are where they end.
+            now = np.where(order < np.exp(-i / 3), before, column - 1)
+            flow = np.bincount(before * k + now, minlength=k * k).reshape(k, k)
+            sizes, before = flow.sum(axis=0), now
             history.append(
                 {
                     "iteration": i,
+                    "stage": "coarse" if i < 6 else "full",
                     "log_likelihood": 10 - 3 * np.exp(-i / 3) + 0.02 * s,
                     "class_similarity": max(0.0, 0.5 * (1 - (i - 1) / 10)),
                     "switched": float(np.exp(-i / 3)),
                     "rms_change": float(0.4 * np.exp(-i / 4)),
-                    "class_sizes": sizes.astype(int).tolist(),
-                    "class_mass": sizes.tolist(),
+                    "class_sizes": sizes.tolist(),
+                    "class_mass": sizes.astype(float).tolist(),
+                    "flow": flow.tolist() if i > 1 else [],
                     "ess_histogram": (n * np.exp(-np.arange(10) * i / 8)).astype(int).tolist(),
                 }
             )
-        flow = np.diag(final) + 3
         meta = {
             "emjax_version": "0.1.0",
-            "options": {"n_classes": k, "full_iterations": 25},
+            "method": "em3d",
+            "n_classes": k,
+            "log_likelihood": 10 + 0.02 * s + 0.01 * k,
+            "options": {"n_classes": k, "full_iterations": 25, "switch_convergence": 0.02},
             "seed": s,
             "input_checksum": "0f" * 32,
             "devices": ["TFRT_CPU_0"],
             "history": history,
-            "flow": [flow.tolist()] * 3,
             "converged": True,
         }
         write_json(folder / f"runs/{name}/metrics.json", meta)
@@ -130,11 +137,33 @@ def _write_runs(
                 "seed": s,
                 "iterations": 14,
                 "converged": True,
-                "log_likelihood": 10 + 0.02 * s + 0.01 * k,
+                "log_likelihood": meta["log_likelihood"],
                 "seconds": 41.0 + s,
             }
         )
     write_tsv(folder / "runs.tsv", pd.DataFrame(rows))
+
+
+def add_run_maps(folder: Path, name: str, parts: tuple[str, ...] = ("", "half1", "half2")) -> None:
+    """Maps of a run's classes that are those of the consensus class that holds most of each."""
+    run, consensus = CampaignFolder(folder).run(name), CampaignFolder(folder).consensus
+    labels = np.load(run.posteriors).argmax(axis=1)
+    truth = Campaign(CampaignFolder(folder), {}).particles["rlnClassNumber"].astype(int)
+    tables = []
+    for k in range(labels.max() + 1):
+        partner = int(np.bincount(truth[labels == k]).argmax())
+        for part in parts:
+            volume, voxel_size = read_volume(consensus.class_map(partner, part))
+            write_volume(run.class_map(k + 1, part), volume, voxel_size)
+        tables.append(read_tsv(consensus.class_fsc(partner)).assign(**{"class": k + 1}))
+    if "half1" in parts:
+        write_tsv(run.fsc, pd.concat(tables))
+
+
+def render_run(folder: Path, name: str) -> str:
+    """The page of a run."""
+    runs = read(folder).run_names()
+    return RunPages(CampaignFolder(folder), runs).render(name)
 
 
 def read_config(folder: Path, **changes) -> dict:

@@ -9,8 +9,9 @@ import pytest
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
+from emjax.report.frame import embed
 from emjax.report.landscape import evidence_figure
-from emjax.report.page import embed, render_report, write_figures
+from emjax.report.page import render_report, write_figures
 from emjax.report.provenance import facts, run_table, times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read, read_config, render
 
@@ -118,6 +119,17 @@ def test_leaves_out_what_was_not_written(tmp_path: Path, missing: str):
 
 def test_an_empty_campaign_still_gives_a_page(tmp_path: Path):
     assert "No reproducible classes" in render_report(CampaignFolder(tmp_path), {})
+
+
+@pytest.mark.parametrize("particles", [1, 2])
+def test_one_particle_left_still_gives_a_page(tmp_path: Path, particles: int):
+    """One group and no merge: a tree that SciPy does not draw."""
+    folder = make_campaign(tmp_path / "one", n_particles=particles, n_states=1, kind="null")
+    groups = folder / "consensus/intersections.tsv"
+    write_tsv(groups, read_tsv(groups).assign(kept=True)[:1])
+    np.save(folder / "consensus/linkage.npy", np.zeros((0, 4)))
+    assert headline(render(folder))
+    write_figures(CampaignFolder(folder), read_config(folder))
 
 
 def test_shows_superclasses_where_rebalanced(tmp_path: Path):

@@ -20,7 +20,7 @@ from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_from_left, part_colours, tree_layout
 from emjax.report.quality import class_resolution, stability_figure
-from emjax.report.som import som_figures
+from emjax.report.som import best_map, som_figures
 from emjax.report.svg import Chart, number, ticks
 from emjax.report.verdict import judge
 from tests.report.campaigns import add_map, make_campaign, read, render
@@ -133,6 +133,9 @@ def test_doubts_about_the_input_come_first(tmp_path: Path):
         *before,
     ]
     assert "The input: the images look phase-flipped, &lt;b&gt;not&lt;/b&gt; so." in render(folder)
+    write_json(folder / "prepare" / "focus.json", ["focus.mrc: it may be inverted"])
+    assert "focus.mrc" not in render(folder)  # of a mask that is no longer used
+    assert "The input: focus.mrc: it may be inverted." in render(folder, masks={"focus": "f.mrc"})
 
 
 def test_methods_that_have_nothing_in_common_make_the_verdict_careful(tmp_path: Path):
@@ -207,6 +210,6 @@ def test_share_of_the_spread_between_classes():
 def test_metadata_that_a_map_follows_are_drawn(tmp_path: Path):
     folder = make_campaign(tmp_path / "map", n_particles=200)
     add_map(folder)
-    names = {figure.name for figure in som_figures(read(folder))}
+    names = {figure.name for figure in som_figures(read(folder), best_map(read(folder)))}
     assert {"som-defocus", "som-rlnCtfMaxResolution"} <= names
     assert "som-rlnCtfFigureOfMerit" not in names

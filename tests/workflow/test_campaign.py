@@ -24,6 +24,7 @@ AFTER_CONSENSUS = {
     "draw_gallery",
     "rebalance_classes",
     "export_classes",
+    "render_runs",
     "render_report",
 }
 
@@ -44,6 +45,7 @@ def test_the_files_of_the_contract_are_there_and_no_others(finished: Place):
         for part in (".mrc", "_half1.mrc", "_half2.mrc", "_hard.mrc")
     ]
     run = ["particles.star", "posteriors.npy", "metrics.json", "fsc.tsv", *maps]
+    run += ["iterations/metrics.tsv", "report.html"]
     consensus = [
         f"class_{k + 1:03d}{part}"
         for k in range(n_classes)

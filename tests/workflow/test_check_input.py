@@ -3,6 +3,8 @@
 import gzip
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,13 +248,8 @@ DOUBTED = [
     (nothing, {}, ""),
     (ball_mask(), SOLVENT, ""),
     (ball_mask(3.0), SOLVENT, "mask.mrc: voxels of 3 Å by its header, particles of 6 Å"),
-    (ball_mask(1.0), FOCUS, "mask.mrc: voxels of 1 Å by its header, as programs write that do not"),
+    (ball_mask(1.0), SOLVENT, "mask.mrc: voxels of 1 Å by its header, as programs write that do"),
     (ball_mask(radius=27), SOLVENT, "of the box's faces are inside the mask"),
-    (
-        ball_mask(inverted=True),
-        FOCUS,
-        "of the box's faces are inside the mask: the mask is inverte",
-    ),
     (write_mask(48), SOLVENT, "mask.mrc: above 0.5 in the whole box; it masks nothing"),
     (replace_text("\t6.0\t", "\t3.0\t"), {}, "pixel size 3 Å, but 6 Å in the header of"),
     (pose(slice(0, 30), Rot=0, Tilt=0, Psi=0), {}, "all angles of 30 of 300 particles are 0; were"),
@@ -317,6 +314,31 @@ def test_snakemake_stops_at_wrong_input(place: Place):
     assert done.stdout.splitlines()[-1] == lines[1]
     assert "Traceback" not in done.stdout
     assert not list((place.folder / "results").glob("**/*.npy"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "campaign: t\nparticles x.star\n",
+            "line 2: found no colon in 'particles x.star', expected",
+        ),
+        ("campaign: t\nruns:\n\tem3d: {}\n", "line 3, column 1: found a tab, expected blanks"),
+        ("# nothing\n", "found an empty file, expected options such as campaign: demo"),
+        (None, "found no such file or directory (from /"),
+    ],
+    ids=["no colon", "a tab", "empty", "missing"],
+)
+def test_snakemake_ends_with_the_row_of_a_malformed_config_file(
+    tmp_path: Path, text: str | None, said: str
+):
+    """That of the Snakefile; one of --configfile is read before any Snakefile."""
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
+    done = subprocess.run([*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: config.yaml: {said}")
 
 
 def test_snakemake_tells_a_misspelt_option_in_one_line(place: Place):

@@ -9,7 +9,7 @@ EM3D_SETTINGS = {
     for name, value in EM3D_OPTIONS.items()
     if name not in ("n_classes", "seeds", "evidence_seeds")
 } | {"symmetry": config["symmetry"]}
-EM3D_STARTS = user_files(*EM3D_OPTIONS.get("initial_maps", []))
+EM3D_STARTS = user_files(*(path for _, path in EM3D.starts(config)))
 
 for batch in EM3D.batches(config):
 
@@ -32,11 +32,6 @@ for batch in EM3D.batches(config):
                 FOLDER.run(run).focus_mask
                 for run in batch.runs
                 if config["masks"]["focus"]
-            ],
-            iterations=[
-                directory(FOLDER.run(run).iterations)
-                for run in batch.runs
-                if EM3D_OPTIONS["write_each_iteration"]
             ],
         log:
             log_of(f"classify_{batch.name}"),

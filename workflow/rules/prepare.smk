@@ -1,7 +1,7 @@
 # The input checked, then whitened and cropped images, mean map, masks and noise.
 
 
-# A new focus mask, K or external run does not repeat this check: all that follows would run again.
+# A new K or external run does not repeat this check: all that follows would run again.
 # The first run checks them too, and the jobs that read them check them once more.
 rule check_input:
     input:
@@ -88,6 +88,34 @@ rule prepare_particles:
         "../scripts/prepare_particles.py"
 
 
+# Apart from the others: a new focus mask needs no new preparation.
+FOCUS = config["masks"]["focus"]
+
+if FOCUS:
+
+    rule check_focus:
+        input:
+            focus=user_files(FOCUS),
+            facts=rules.check_input.output,
+            mean_map=rules.prepare_particles.output.mean_map,
+            solvent_mask=rules.prepare_particles.output.solvent_mask,
+        output:
+            PREPARED.focus_doubts,
+        log:
+            log_of("check_focus"),
+        conda:
+            "../envs/emjax.yaml"
+        resources:
+            **reading(4, minutes=15),
+        params:
+            emjax=EMJAX_VERSION,
+            focus=FOCUS,
+        message:
+            "Checking the focus mask {params.focus}"
+        script:
+            "../scripts/check_focus.py"
+
+
 # What a method reads of it; a rule adds its own.
 PREPARED_FILES = {
     "facts": rules.check_input.output,
@@ -96,5 +124,5 @@ PREPARED_FILES = {
     "mean_map": rules.prepare_particles.output.mean_map,
     "solvent_mask": rules.prepare_particles.output.solvent_mask,
     "noise": rules.prepare_particles.output.noise,
-    "focus": user_files(config["masks"]["focus"]),
+    "focus": [*user_files(FOCUS), *([PREPARED.focus_doubts] if FOCUS else [])],
 }

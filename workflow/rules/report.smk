@@ -42,12 +42,41 @@ rule record_campaign:
         "../scripts/record_campaign.py"
 
 
+# One job: a page takes a fraction of a second, a job takes longer to start.
+rule render_runs:
+    input:
+        metrics=[FOLDER.run(run).metrics for run in RUNS],
+        consensus=rules.build_consensus.output.particles,
+        half_maps=lambda wildcards: [
+            path
+            for half in ("half1", "half2")
+            for path in consensus_files(lambda k: CONSENSUS.class_map(k, half))
+        ],
+        fsc=lambda wildcards: consensus_files(CONSENSUS.class_fsc),
+    output:
+        [FOLDER.run(run).report for run in RUNS],
+    log:
+        log_of("render_runs"),
+    conda:
+        "../envs/emjax.yaml"
+    resources:
+        **reading(6),
+    params:
+        emjax=EMJAX_VERSION,
+        runs=RUNS,
+    message:
+        f"Writing the pages of {len(RUNS)} runs"
+    script:
+        "../scripts/render_runs.py"
+
+
 rule render_report:
     input:
         **MADE.get(
             JOB,
             {
-                "runs": FOLDER.runs_table,
+                "pages": rules.render_runs.output,
+                "runs": rules.collect_runs.output,
                 "elbows": rules.build_consensus.output.elbows,
                 "volumes": lambda wildcards: consensus_files(CONSENSUS.class_map),
                 "fsc": lambda wildcards: consensus_files(CONSENSUS.class_fsc),

@@ -21,7 +21,9 @@ with job(snakemake) as work:
         batch.runs,
         batch.options,
         initial_volumes=batch.first_maps,
+        components=batch.components,
         resume=batch.resume,
+        on_start=batch.started,
         on_iteration=batch.progress,
         everyone=batch.everyone,
     )
@@ -33,10 +35,10 @@ with job(snakemake) as work:
         if params.focus:
             mask = np.asarray(batch.scene.focus_mask)
             write_volume(folder.focus_mask, mask, context.voxel_size)
-        batch.deliver_iterations(name)
         write_run(folder, result, context)
         for warning in result.warnings:
             work.note(f"{name}: {warning}")
+    batch.write_iterations(results)
     for line in shared_warnings(batch.names, results):
         work.say(line)
     batch.close()

@@ -17,7 +17,7 @@ with job(snakemake) as work:
         posteriors = np.eye(joined.labels.max() + 1, dtype=np.float32)[joined.labels]
         posteriors[joined.labels < 0] = 0
     found = Classification("external", joined.labels, posteriors)
-    record = {"emjax_version": params.emjax, "options": run}
+    record = {"emjax_version": params.emjax, "options": run, "log": work.log.name}
     context = RunContext(table, np.arange(table.n), work.suffixes, record=record)
     write_run(work.folder.run(f"ext-{run['name']}"), found, context)
     assigned = int((joined.labels >= 0).sum())

@@ -31,12 +31,13 @@ def advance(
     scene: Scene,
     options: Em3dOptions,
     stage: Stage = Stage.FULL,
+    rate: float = 1.0,
 ) -> RunState:
     """The state after an iteration, with its record and the stopping rules applied.
 
     Only iterations over all particles, once the annealing has ended, can converge: fewer than
     `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
-    is below `rms_convergence`. Coarse ones converge by themselves.
+    is below `rms_convergence`. Coarse ones converge by themselves; the last ones are counted.
 
     Args:
         state: before it.
@@ -46,14 +47,21 @@ def advance(
         scene: the mean map and masks at the iteration's frequencies.
         options: of the classification.
         stage: of the iteration.
+        rate: weight of this pass in the class weights; less than 1 for mini-batches, whose sums
+            for the maps are weighted by it too.
     """
     seen = tally.labels >= 0
     n, k = int(seen.sum()), state.run.n_classes
-    weights = (tally.mass / n).astype(np.float32)
+    weights = (rate * tally.mass / n + (1 - rate) * state.class_weights).astype(np.float32)
     both = seen & (state.labels >= 0) if len(state.labels) else np.zeros_like(seen)
     switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
     rms = rms_change(volumes, state.volumes, weights, scene)
     similarity = options.similarity(state.iteration + 1)
+    online = stage is Stage.ONLINE
+    flow = ()
+    if not online and state.history and state.history[-1].stage is not Stage.ONLINE:
+        pairs = np.bincount(state.labels[both] * k + tally.labels[both], minlength=k * k)
+        flow = tuple(map(tuple, pairs.reshape(k, k).tolist()))
     record = IterationRecord(
         iteration=state.iteration + 1,
         stage=stage,
@@ -66,16 +74,13 @@ def advance(
         class_mass=tuple(tally.mass.tolist()),
         ess_histogram=tuple(tally.ess.tolist()),
         fsc=tuple(map(tuple, np.round(fsc, 4).tolist())),
+        flow=flow,
     )
-    flow = state.flow
-    online = stage is Stage.ONLINE
     before = not online and any(earlier.stage is stage for earlier in state.history)
-    if stage is Stage.FULL and before:
-        pairs = state.labels[both] * k + tally.labels[both]
-        flow = (*flow, np.bincount(pairs, minlength=k * k).reshape(k, k))
     recent = [r.rms_change for r in state.history[-1:] if r.stage is stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
     still = before and switched < options.switch_convergence
+    converged = not online and similarity == 0 and (still or settled)
     labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
     return replace(
         state,
@@ -83,9 +88,8 @@ def advance(
         class_weights=weights,
         labels=labels,
         iteration=state.iteration + 1,
-        converged=not online and similarity == 0 and (still or settled),
+        converged=state.converged if stage is Stage.LAST else converged,
         history=(*state.history, record),
-        flow=flow,
     )
 
 
@@ -99,11 +103,11 @@ def renumber(state: RunState, order: Int[np.ndarray, " k"]) -> RunState:
             class_mass=tuple(record.class_mass[k] for k in order),
             fsc=tuple(record.fsc[k] for k in order),
             reseeded=tuple(int(place[k]) for k in record.reseeded),
+            flow=tuple(tuple(record.flow[a][b] for b in order) for a in order if record.flow),
         )
         for record in state.history
     )
-    flow = tuple(table[np.ix_(order, order)] for table in state.flow)
-    return replace(state, history=history, flow=flow)
+    return replace(state, history=history)
 
 
 def least_particles(n: int) -> float:

@@ -1,10 +1,14 @@
-"""Start maps from elsewhere brought to the mean map's intensity scale."""
+"""Start maps from elsewhere: on the mean map's intensity scale, as many as there are classes."""
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.cluster import KMeans
+
+from emjax.errors import OptionError
 
 ANTICORRELATED = -0.1
 HARDLY = 0.3  # a map of other particles, or in another frame
+SCALES_APART = 2.0
 
 
 def correlations(
@@ -19,6 +23,14 @@ def correlations(
     return np.array([v @ target / norm if norm else 0.0 for v, norm in zip(flat, norms)])
 
 
+def differ_in_scale(
+    volumes: Float[np.ndarray, "k d d d"], mask: Float[np.ndarray, "d d d"]
+) -> bool:
+    """Whether the contrast of maps inside the mask differs more than states of one particle do."""
+    spread = np.array([volume[mask > 0.5].std() for volume in volumes])
+    return bool(spread.max() > SCALES_APART * spread.min() > 0)
+
+
 def fit_scale(
     volumes: Float[np.ndarray, "k d d d"],
     mean_map: Float[np.ndarray, "d d d"],
@@ -26,14 +38,38 @@ def fit_scale(
 ) -> Float[np.ndarray, "k d d d"]:
     """Maps whose mean has the mean map's intensity scale and level inside the mask.
 
-    One factor and one offset for all, so that what differs between them stays.
+    One factor and one offset for all, so that what differs between them stays; for each map its
+    own where their scales are so far apart that they come from different programs.
     """
     inside = mask > 0.5
+    if differ_in_scale(volumes, mask):
+        return np.concatenate([fit_scale(volume[None], mean_map, mask) for volume in volumes])
     average = volumes.mean(0)
     spread = float(average[inside].std())
     factor = float(mean_map[inside].std()) / spread if spread else 1.0
     offset = float(mean_map[inside].mean()) - factor * float(average[inside].mean())
     return (factor * volumes + offset).astype(np.float32)
+
+
+def group_maps(
+    volumes: Float[np.ndarray, "m d d d"], n_classes: int, seed: int
+) -> Float[np.ndarray, "k d d d"]:
+    """One map per class: as given, or of more maps than classes the averages of similar ones.
+
+    Raises:
+        OptionError: where there are fewer maps than classes.
+    """
+    m = len(volumes)
+    if m < n_classes:
+        raise OptionError("initial_maps", f"{m} maps", f"{n_classes} or more, one per class")
+    if m == n_classes:
+        return volumes
+    table = volumes.reshape(m, -1).astype(np.float64)
+    means = KMeans(n_classes, n_init=10, random_state=seed)  # type: ignore[arg-type]
+    groups = means.fit_predict(table)
+    members = groups[:, None] == np.arange(n_classes)
+    averages = members.T @ table / np.maximum(members.sum(0), 1)[:, None]
+    return averages.reshape(-1, *volumes.shape[1:]).astype(np.float32)
 
 
 def _centred(values: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:

@@ -13,11 +13,15 @@ from emjax.errors import OptionError
 
 
 class Stage(StrEnum):
-    """What an iteration sees: mini-batches, all particles without the finest frequencies, all."""
+    """What an iteration sees: mini-batches, all particles without the finest frequencies, all.
+
+    The last ones slice maps whose differences are filtered by their own FSC.
+    """
 
     ONLINE = "online"
     COARSE = "coarse"
     FULL = "full"
+    LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,16 @@ class IterationRecord:
     ess_histogram: tuple[int, ...]
     fsc: tuple[tuple[float, ...], ...]  # of each class's half-maps, by shell
     reseeded: tuple[int, ...] = ()  # dead classes started anew after it, 0-based
+    # From each class (row) of the iteration before to each (column) of this one; none where one of
+    # the two saw a mini-batch only.
+    flow: tuple[tuple[int, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as metrics.json and checkpoints hold them; `reseeded` where there are."""
+        """Plain values, as metrics.json and checkpoints hold them; of the last two, if any."""
         plain = {field.name: _listed(getattr(self, field.name)) for field in fields(self)}
-        if not self.reseeded:
-            del plain["reseeded"]
+        for name in ("reseeded", "flow"):
+            if not plain[name]:
+                del plain[name]
         return plain | {"stage": self.stage.value}
 
     @classmethod
@@ -110,13 +118,8 @@ class RunState:
     iteration: int = 0
     converged: bool = False
     history: tuple[IterationRecord, ...] = ()
-    flow: tuple[Int[np.ndarray, "k k"], ...] = ()
-    coarse: bool = False  # whether fine frequencies still wait
-
-    @property
-    def stage(self) -> Stage:
-        """Of its iterations over all particles."""
-        return Stage.COARSE if self.coarse else Stage.FULL
+    stage: Stage = Stage.FULL  # of its iterations over all particles
+    initial_differences: tuple[float, ...] = ()  # of the first maps, see `start.differences`
 
     @property
     def done(self) -> int:

@@ -15,6 +15,7 @@ from emjax.io.files import map_array, refuse_compressed
 _MODES = (0, 1, 2, 6, 12)
 _HEADER_BYTES = 1024
 _LONGEST_SIDE = 65536
+_OTHERS = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"\x89HDF": "an HDF5", b"\x93NUMPY": "a NumPy"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ def read_header(path: str | Path) -> MrcHeader:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(path, None, reason.lower(), "a readable MRC file") from error
     refuse_compressed(path, raw)
+    for magic, kind in _OTHERS.items():
+        if raw.startswith(magic):
+            raise InputError(path, None, f"{kind} file", "an MRC file; convert it")
     if len(raw) < _HEADER_BYTES:
         expected = f"an MRC header of {_HEADER_BYTES} bytes"
         raise InputError(path, None, f"a file of {len(raw)} bytes", expected)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from emjax.errors import InputError
+from emjax.io.files import COMPRESSED_SUFFIXES, refuse_compressed
 
 
 def resolve_images(
@@ -36,6 +37,8 @@ def resolve_images(
             places += [roots[0].joinpath(*stack.parts[k:]) for k in range(1, len(stack.parts))]
         hit = next((place for place in places if os.path.isfile(place)), None)
         if hit is None:
+            for place in places:
+                _refuse_compressed_twin(place)
             looked = ", ".join(str(root) for root in (["/"] if stack.is_absolute() else roots[:3]))
             raise InputError(
                 file,
@@ -45,3 +48,12 @@ def resolve_images(
             )
         found.append(hit)
     return tuple(found)
+
+
+def _refuse_compressed_twin(stack: Path) -> None:
+    """Name the compressed file that lies where the stack should."""
+    for suffix in COMPRESSED_SUFFIXES:
+        twin = stack.with_name(stack.name + suffix)
+        if twin.is_file():
+            with twin.open("rb") as stream:
+                refuse_compressed(twin, stream.read(8))

@@ -14,6 +14,7 @@ FEWEST = 20  # particles; held-out evidence makes half-sets of half-sets
 LEAST_DEFOCUS = 100  # Å
 ONE_VIEW = 20.0  # degrees between views
 EDGE = 0.01  # share of the box's faces that a mask may touch
+MOST = 0.5  # of the particles: what is wrong with these is wrong with the file
 
 
 def check_particles(source: Path, particles: ParticleSet) -> None:
@@ -24,6 +25,14 @@ def check_particles(source: Path, particles: ParticleSet) -> None:
     if 0 < largest < LEAST_DEFOCUS:
         found = f"at most {largest:g}"
         raise InputError(source, "defocus", found, "values in Å, 10000 for a defocus of 1 µm")
+    defocus = _mean_defocus(particles)
+    if (defocus < 0).mean() > MOST:
+        found = f"{defocus[defocus < 0].mean():.0f} Å on average"
+        raise InputError(source, "defocus", found, "underfocus, which is positive")
+    beyond, said = _beyond_the_box(particles)
+    if beyond > MOST * particles.n:
+        expected = "origins in Å (rlnOriginXAngst) or pixels (rlnOriginX) that centre the particle"
+        raise InputError(source, "origins", said, expected)
 
 
 def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
@@ -36,6 +45,17 @@ def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
         if missing:
             what = f"no column _{missing[0]}; the images are taken as centred"
             yield f"{source}: {what} (shifts of 0)"
+    beyond, said = _beyond_the_box(particles)
+    if beyond:
+        yield f"{source}: origins: {said}; are they in Å, and of these particles?"
+    defocus = _mean_defocus(particles)
+    for name, count in (("negative", (defocus < 0).sum()), ("0", (defocus == 0).sum())):
+        # All 0 stands for images without CTF, which maps of images can do without.
+        if count and (defocus.any() or not runs["som"]):
+            yield (
+                f"{source}: the defocus of {count} of {particles.n} particles is {name}; was their"
+                " CTF estimated?"
+            )
     if runs["som"] and (runs["em3d"] or runs["subspace"]):
         yield (
             "runs.som sorts images, by view as well as by state, and says nothing about 3D classes"
@@ -54,6 +74,19 @@ def _spread_of_views(particles: ParticleSet) -> float:
     a, b = np.random.default_rng(0).integers(0, particles.n, (2, 1000))
     cosine = np.clip(np.sum(views[a] * views[b], axis=1), -1, 1)
     return float(np.degrees(np.median(np.arccos(cosine))))
+
+
+def _mean_defocus(particles: ParticleSet) -> np.ndarray:
+    return (particles.defocus_u + particles.defocus_v) / 2
+
+
+def _beyond_the_box(particles: ParticleSet) -> tuple[int, str]:
+    """How many particles lie beyond the edges of their images by their origins, and in words."""
+    edge = particles.box_size * particles.pixel_size / 2
+    farthest = np.abs(particles.shifts).max(1)
+    count = int((farthest > edge).sum())
+    words = f"{count} of {particles.n} particles beyond the edge of their images"
+    return count, f"{words} (up to {farthest.max():.0f} Å from the centre of {2 * edge:.0f} Å)"
 
 
 def check_mask(path: str, mask: np.ndarray) -> None:

@@ -86,7 +86,7 @@ def job_particles(folder: str | Path) -> Path:
             iteration = float("inf") if match[3] is None else int(match[3])
             found.append((iteration, path.stat().st_mtime, path))
     if not found:
-        expected = "run_data.star or run_it…_data.star of a RELION job"
+        expected = "run_data.star or run_it…_data.star of a RELION job; of CryoSPARC's, its .cs"
         raise InputError(folder, None, "a folder without particles", expected)
     return max(found)[2]
 

@@ -1,5 +1,6 @@
 // A 3D look at a class: the decimated map as a texture, its surface found ray by ray.
 (() => {
+  if (!$("#viewer")) return;
   const dialog = $("#viewer"), canvas = $("#viewer-canvas"), level = $("#viewer-level");
   const note = $("#viewer-note");
   const VERTEX = `#version 300 es

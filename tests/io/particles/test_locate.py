@@ -1,5 +1,6 @@
 """Image stacks are found where RELION and CryoSPARC mean them to be."""
 
+import gzip
 import os
 import shutil
 
@@ -65,3 +66,13 @@ def test_symlinked_exports_are_followed(files, cs_set, tmp_path, monkeypatch):
     os.symlink(tmp_path / "real.mrcs", tmp_path / "stack.mrcs")
     monkeypatch.chdir("/")
     assert read_particles(tmp_path / "export" / "particles.cs").n == 4
+
+
+def test_a_compressed_stack_in_its_place_is_named(star_set, tmp_path):
+    path, stack = star_set(), tmp_path / "stack.mrcs"
+    (tmp_path / "stack.mrcs.gz").write_bytes(gzip.compress(stack.read_bytes()))
+    stack.unlink()
+    with pytest.raises(
+        InputError, match=r"stack.mrcs.gz: found a file compressed with gzip, .*gunz"
+    ):
+        read_particles(path)

@@ -45,6 +45,35 @@ def test_missing_origins_and_mixed_methods_are_doubtful(star_set):
     assert "runs.som" in doubt
 
 
+def test_overfocus_and_defocus_of_0_are_no_underfocus(star_set):
+    many = read_particles(star_set()).select(np.repeat(np.arange(4), 5))
+    u = many.defocus_u.copy()
+    with pytest.raises(InputError, match="defocus: found -.* Å on average, expected underfocus, "):
+        check_particles(SOURCE, replace(many, defocus_u=-u, defocus_v=-many.defocus_v))
+    for factor, word in ((-1, "negative"), (0, "0")):
+        some = np.where(np.arange(20) < 3, factor, 1)
+        odd = replace(many, defocus_u=some * u, defocus_v=some * many.defocus_v)
+        check_particles(SOURCE, odd)
+        (doubt,) = doubts(SOURCE, odd, RUNS)
+        assert f"the defocus of 3 of 20 particles is {word}; was their CTF estimated?" in doubt
+    nothing = replace(many, defocus_u=0 * u, defocus_v=0 * u)
+    (doubt,) = doubts(SOURCE, nothing, RUNS)
+    assert "of 20 of 20 particles is 0" in doubt
+    images = {"som": {"map": [3, 3]}, "em3d": None, "subspace": None}
+    assert not list(doubts(SOURCE, nothing, images))
+
+
+def test_origins_lie_inside_the_images(star_set):
+    many = read_particles(star_set()).select(np.repeat(np.arange(4), 5))
+    edge = many.box_size * many.pixel_size / 2
+    far = np.where(np.arange(20)[:, None] < 3, [[1.1 * edge, 0]], 0.9 * edge)
+    check_particles(SOURCE, replace(many, shifts=far))
+    (doubt,) = doubts(SOURCE, replace(many, shifts=far), RUNS)
+    assert "origins: 3 of 20 particles beyond the edge of their images (up to " in doubt
+    with pytest.raises(InputError, match="origins: found 20 of 20 particles beyond .* origins in"):
+        check_particles(SOURCE, replace(many, shifts=2 * far))
+
+
 def ball(box: int = 16, radius: float = 5) -> np.ndarray:
     axis = np.arange(box) - box // 2
     return (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2 <= radius**2).astype(float)
