@@ -2,11 +2,11 @@
 
 Usage: python benchmarks/learning_rate.py [--classes K] [--rates R ...] [--only CASE ...]
 The demo's four states, classified with many more classes than there are states, from random
-subsets. Mini-batches are as small as they can be (small), or as they are by default; the rate halves
-every 100 of them, so hardly at all (half-life 100), also with less annealing (similarity 0.25); the
-shares of the classes are those of the last mini-batch (last shares), as if the rate were for the
-maps only, or equal. A class is populated with a tenth of an equal share; the effective number of
-classes is exp of the entropy of the shares.
+subsets. Mini-batches are as small as they can be (small), or as they are by default; the rate
+halves every 100 of them, so hardly at all (half-life 100), also with less annealing (similarity
+0.25); the shares of the classes are those of the last mini-batch (last shares), as if the rate were
+for the maps only, or equal. A class is populated with a tenth of an equal share; the effective
+number of classes is exp of the entropy of the shares.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def equal(*arguments: Any, **named: Any) -> RunState:
     return replace(state, class_weights=np.full_like(state.class_weights, 1 / state.run.n_classes))
 
 
-# What is not as it is by default but for small mini-batches; 2.5 of 40 mini-batches are 100.
+# The M-step and the options besides small mini-batches; 2.5 times 40 mini-batches are 100.
 CASES: dict[str, tuple[Callable[..., RunState], dict[str, Any]]] = {
     "small": (maximise, {}),
     "default": (maximise, {"online_batch_per_class": 1000}),
