@@ -1,11 +1,12 @@
 """How many classes stay populated at each learning rate of the mini-batches.
 
-Usage: python benchmarks/learning_rate.py [--particles N] [--seeds S] [--classes K]
+Usage: python benchmarks/learning_rate.py [--classes K] [--rates R ...] [--only CASE ...]
 The demo's four states, classified with many more classes than there are states, from random
-subsets. Mini-batches are as small as they can be, then as they are by default. A class is populated
-with a tenth of an equal share; the effective number of classes is exp of the entropy of the shares.
-The last rows take the shares of the classes from the last mini-batch alone, without the learning
-rate, and keep them equal: what the rate does to the shares, and what to the maps.
+subsets. Mini-batches are as small as they can be (small), or as they are by default; the rate
+halves every 100 of them, so hardly at all (half-life 100), also with less annealing (similarity
+0.25); the shares of the classes are those of the last mini-batch (last shares), as if the rate were
+for the maps only, or equal. A class is populated with a tenth of an equal share; the effective
+number of classes is exp of the entropy of the shares.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from emjax.simulate.demo import BOX, FRACTIONS
 from emjax.simulate.particles import phantom, simulate
 
 RATES = (0.1, 0.4, 0.75, 1.0)
-SMALL, DEFAULT = 25, 1000  # particles per class in a mini-batch
+SMALL = Em3dOptions(online_batch_per_class=25)
 BLOCK_PIXELS = 15_000  # small blocks of particles, of which mini-batches are made
 POPULATED = 0.1  # of an equal share
 
@@ -45,6 +46,17 @@ def equal(*arguments: Any, **named: Any) -> RunState:
     if named.get("stage") is not Stage.ONLINE:
         return state
     return replace(state, class_weights=np.full_like(state.class_weights, 1 / state.run.n_classes))
+
+
+# The M-step and the options besides small mini-batches; 2.5 times 40 mini-batches are 100.
+CASES: dict[str, tuple[Callable[..., RunState], dict[str, Any]]] = {
+    "small": (maximise, {}),
+    "default": (maximise, {"online_batch_per_class": 1000}),
+    "half-life 100": (maximise, {"learning_rate_halflife": 2.5}),
+    "similarity 0.25": (maximise, {"learning_rate_halflife": 2.5, "class_similarity": 0.25}),
+    "last shares": (forgetful, {}),
+    "equal shares": (equal, {}),
+}
 
 
 def populated(sizes: np.ndarray) -> int:
@@ -69,23 +81,20 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
+    parser.add_argument("--only", nargs="+", choices=CASES, help="(default: all)")
     arguments = parser.parse_args()
     made = simulate(phantom(4, BOX, 1), arguments.particles, seed=1, snr=0.5, fractions=FRACTIONS)
     prepared = prepare(made.aligned(), PrepareOptions(filter_resolution=24.0))
     scene = make_scene(prepared.mean.volume, prepared.mean.solvent_mask)
     engine = make_engine(prepared.particles, block_pixels=BLOCK_PIXELS)
     runs = [Run(arguments.classes, seed) for seed in range(arguments.seeds)]
-    cases: list[tuple[str, Callable[..., RunState], int]] = [
-        ("", maximise, SMALL),
-        ("", maximise, DEFAULT),
-        (", shares of the last mini-batch", forgetful, SMALL),
-        (", equal shares", equal, SMALL),
-    ]
     rows = []
-    for name, step, size in cases:
-        for rate in RATES:
+    for name in arguments.only or CASES:
+        step, changes = CASES[name]
+        for rate in arguments.rates:
             iterations._maximise = step
-            options = Em3dOptions(learning_rate=rate, online_batch_per_class=size)
+            options = replace(SMALL, learning_rate=rate, **changes)
             start = time.process_time()
             found = classify(engine, scene, runs, options)
             seconds = time.process_time() - start
@@ -97,7 +106,7 @@ def main() -> None:
                 f"{said(shares, 1)} | {said(map(populated, sizes))} |"
                 f" {said(map(effective, sizes), 1)} | {said(ari, 2)} | {seconds:.0f}"
             )
-            what = f"{len(online[0])} mini-batches{name} | {rate:g}"
+            what = f"{name} ({len(online[0])} mini-batches) | {rate:g}"
             rows.append(f"| {what} | {text} |")
             print(rows[-1], flush=True)
     print("\n| | learning rate | effective, mini-batches | populated | effective | ARI | CPU s |")

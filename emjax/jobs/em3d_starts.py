@@ -41,12 +41,12 @@ def write_starts(
         work.note(f"{name}: initial maps differ by {part:.2%}")
     equal = [name for name, state in zip(apart, states) if nearly_equal(state)]
     if equal:
+        more = f" (and {len(equal) - 1} more)" if len(equal) > 1 else ""
         warnings.warn(
-            f"runs.em3d.initial: {initial}: found initial maps of {equal[0]}"
-            f"{f' and {len(equal) - 1} more runs' if len(equal) > 1 else ''} that differ by"
-            f" {apart[equal[0]]:.2%} (RMS), expected {NEARLY_EQUAL:.1%} or more: the classes may"
-            " take many iterations to grow apart, or stay alike; initial: variability makes maps"
-            " that differ more, initial: simple with fewer particles_per_reconstruction too",
+            f"runs.em3d.initial: {initial}: found initial maps of {equal[0]}{more} that differ by"
+            f" {apart[equal[0]]:.2%} (RMS), expected {NEARLY_EQUAL:.1%} or more: fewer seeds may"
+            " find the classes; initial: variability, or simple with fewer"
+            " particles_per_reconstruction, makes maps that differ more",
             stacklevel=2,
         )
 

@@ -51,7 +51,7 @@ def starts_figure(campaign: Campaign, run: str | None = None) -> Figure | None:
         "A slice of each class's initial map, and below it what is more (orange) or less (blue)"
         " than in their mean, on one scale. The figure is the RMS difference from their mean, over"
         " the RMS of the mean map. Initial maps look alike to the eye: the iterations enlarge what"
-        " differs. Only maps that are equal to a fraction of a per cent hold the classes back.",
+        " differs. Where it is very little, fewer seeds find the classes.",
         data,
     )
 

@@ -151,25 +151,23 @@ def test_maps_have_the_point_group_and_the_mean_outside_the_focus(campaign: Plac
 
 @pytest.mark.slow
 def test_starts_from_elsewhere_serve_any_number_of_classes(tmp_path: Path, particles: Path):
-    """Four maps for two and three classes, judged too; components for two numbers of classes."""
+    """Four maps, and two components, for two and three classes."""
     place = Place(tmp_path)
     (tmp_path / "data").symlink_to(particles)
     truth = phantom(4, BOX, seed=1)
     for number, volume in enumerate(truth):
         write_volume(tmp_path / f"state{number}.mrc", volume, PIXEL)
         write_volume(tmp_path / f"component{number}.mrc", volume - truth[0], PIXEL)
-    common = {"n_classes": [2, 3], "seeds": 1, "online_epochs": 0, "full_iterations": 2}
-    states = {"initial": "input", "initial_maps": [f"state{k}.mrc" for k in range(4)]}
-    judged = tiny_config(symmetry="C4", runs={"em3d": common | states | {"evidence_seeds": 1}})
-    done = place.snakemake(judged, "--until", "judge_em3d", "classify_em3d_s000")
-    assert done.returncode == 0, done.stdout
-    assert (tmp_path / "results/tiny/runs/em3d/evidence.json").is_file()
+    common = tiny_config()["runs"]["em3d"] | {"n_classes": [2, 3], "seeds": 1}
     files = ["component1.mrc", "component2.mrc"]
-    ends = {"initial": "components", "initial_components": files, "evidence_seeds": 0}
-    other = tiny_config(campaign="ends", runs={"em3d": common | ends})
-    done = place.snakemake(other, "--until", "classify_em3d_s000")
-    assert done.returncode == 0, done.stdout
-    for campaign in ("tiny", "ends"):
+    starts = {
+        "tiny": {"initial": "input", "initial_maps": [f"state{k}.mrc" for k in range(4)]},
+        "ends": {"initial": "components", "initial_components": files},
+    }
+    for campaign, start in starts.items():
+        config = tiny_config(campaign=campaign, runs={"em3d": common | start})
+        done = place.snakemake(config, "--until", "classify_em3d_s000")
+        assert done.returncode == 0, done.stdout
         for k in (2, 3):
             run = tmp_path / f"results/{campaign}/runs/em3d-K0{k}-s000"
             assert len(list(run.glob("initial_*.mrc"))) == k
