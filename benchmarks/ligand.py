@@ -1,21 +1,18 @@
 """Small differences inside large ones: five states of which one is a 1.2 % ligand, at low signal.
 
 Usage: python benchmarks/ligand.py [--check] [--draws N] [--first N] [--only KIND ...]
-Every draw has its own poses, noise and states. four: the same states without the ligand; null: one
-state with exact poses, with poses off by 2°, and with Student errors of the same width. --check:
-exit 1 where a bar is missed.
+Every draw has its own poses, noise and states. four: the same states without the ligand.
+--check: exit 1 where a bar is missed. One state: nulls.py.
 """
 
 import argparse
 import sys
 import time
-from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import subspace_data as data
 from accuracy_rows import Row, print_table
-from scipy.spatial.transform import Rotation
 from sklearn.metrics import adjusted_rand_score
 from subspace import judge_classes
 
@@ -30,8 +27,7 @@ from emjax.imaging.maps import slicing_values
 
 STATES = ("full", "noU2Sm", "noLSm", "noSnu114", "ligand")
 AMPLITUDES = {"five, 0.6": 0.6, "five, 0.8": 0.8, "four": 0.8}
-NULLS = ("exact", "jittered", "student")
-KINDS = (*AMPLITUDES, *(f"null, {poses}" for poses in NULLS))
+KINDS = tuple(AMPLITUDES)
 N_CLASSES = (2, 3, 4, 5, 6)
 BELOW_ORACLE = 0.03
 RUNS = 100
@@ -44,22 +40,6 @@ def mixed_case(kind: str, draw: int) -> tuple[data.Case, np.ndarray]:
     states = data.mixed_states(shares, 10_000, 2000 + draw)
     noise = data.NOISE_SD / AMPLITUDES[kind]
     return data.prepare(data.draw_particles(maps, states, 7000 + draw, noise), _mask()), maps
-
-
-def one_state(poses: str, draw: int) -> data.Case:
-    """Particles of one state."""
-    states = np.zeros(4000, int)
-    found = data.draw_particles(data.true_maps()["full"][None], states, 9000 + draw)
-    if poses == "jittered":
-        found = data.jitter(found, 2.0, 1.5, 500 + draw)
-    if poses == "student":
-        rng = np.random.default_rng(600 + draw)
-        # Three degrees of freedom have a variance of 3.
-        errors = rng.standard_t(3, (len(states), 5)) / np.sqrt(3)
-        off = Rotation.from_rotvec(np.deg2rad(2.0 / np.sqrt(3)) * errors[:, :3])
-        rotations = found.rotations @ off.as_matrix()
-        found = replace(found, rotations=rotations, shifts=found.shifts + 1.5 * errors[:, 3:])
-    return data.prepare(found, _mask())
 
 
 def _mask() -> np.ndarray:
@@ -102,8 +82,7 @@ def rows_of(kind: str, draws: range) -> list[Row]:
     for draw in draws:
         before = time.process_time()
         if "five" not in kind:
-            case = mixed_case(kind, draw)[0] if kind == "four" else one_state(kind[6:], draw)
-            found = judge_classes(case, "auto", N_CLASSES)
+            found = judge_classes(mixed_case(kind, draw)[0], "auto", N_CLASSES)
             numbers.append(found["discrete"])
             said = str(found)
         else:
@@ -117,8 +96,6 @@ def rows_of(kind: str, draws: range) -> list[Row]:
         print(f"{kind}, draw {draw}: {said}, {seconds:.0f} CPU s", flush=True)
     counts = ", ".join(f"{numbers.count(k)} × {k}" for k in sorted(set(numbers)))
     n = len(numbers)
-    if kind.startswith("null"):
-        return [Row(f"{kind}: states", counts, "1 in every draw", set(numbers) == {1})]
     if kind == "four":
         return [Row(f"{kind}: states", counts, "never 5 or more", max(numbers) <= 4)]
     near = sum(gap <= BELOW_ORACLE for gap in behind)
@@ -131,7 +108,7 @@ def rows_of(kind: str, draws: range) -> list[Row]:
 
 def main() -> int:
     """Run the kinds, print the table."""
-    parser = argparse.ArgumentParser(description="A ligand among five states, and nulls")
+    parser = argparse.ArgumentParser(description="A ligand among five states")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw")

@@ -9,12 +9,19 @@ from emjax.campaign.job import duration
 from emjax.campaign.methods import long_jobs
 from emjax.imaging.crop import filter_radius
 
+CLASSES = 4  # to reconstruct, as far as one can know
+# Maps at full box that an export adds; the others are linked.
+ADDED = {
+    "chimerax": CLASSES + 1,  # differences and the mean
+    "maps": 3,
+    "superclasses": CLASSES // 2,  # of two classes each
+    "zip": CLASSES,
+}
 CORES = 2
 # Seconds to start a job: Snakemake, Python, compiled code; measured on the demo's and the
 # spliceosome's campaigns (benchmarks/RESULTS.md).
 STARTING = 3.2
 SHORT_JOBS = 7  # check, list, audit, export, rebalance, record, report
-CLASSES = 4  # to reconstruct, as far as one can know
 
 
 def estimate(config: dict[str, Any]) -> Iterator[str]:
@@ -34,6 +41,10 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
         f"Campaign {config['campaign']}: {facts.n} particles of {box} px,"
         f" {facts.radius} Fourier shells, prepared images of {disk:.0f} MB on disk"
     )
+    maps = full_box_maps(config) * 4e-6 * box**3
+    yield (
+        f"Maps of {CLASSES} classes at full box: {maps:.0f} MB on disk, those of export/ included"
+    )
     yield f"{'job':24}{'memory':>10}{'per pass':>12}{'in all':>12}{'asked for':>12}"
     total = 0.0
     for name, cost in long_jobs(facts, config):
@@ -51,3 +62,8 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
         f"Times are those of {CORES} cores; starting includes compiling, which the first job of a"
         " kind does. A cluster is asked for the memory and the last time."
     )
+
+
+def full_box_maps(config: dict[str, Any]) -> int:
+    """Maps at full box that a campaign writes: of each class, its half-sets, and the exports'."""
+    return 3 * CLASSES + sum(ADDED.get(name, 0) for name in config["export"])

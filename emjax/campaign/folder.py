@@ -90,6 +90,7 @@ class RunFolder(Folder):
     report = File("report.html")  # the page of the run
     fsc = File("fsc.tsv")
     focus_mask = File("focus_mask.mrc")  # as it was applied
+    export = File("export")  # files for other programs, where they were asked for
     iterations = File("iterations")  # of each one while it runs: metrics, maps where asked for
 
     @property
@@ -104,6 +105,10 @@ class RunFolder(Folder):
     def class_maps(self) -> list[Path]:
         """Maps that are there, by number of the class."""
         return sorted(self.path.glob("class_???.mrc"))
+
+    def initial_map(self, number: int) -> Path:
+        """Map that a class started from, on the box of the first iterations."""
+        return self.path / f"initial_{number:03d}.mrc"
 
     def table(self, name: str) -> Path:
         """A table of the method's own, such as `nodes` and `convergence` of a map."""

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from emjax.cli.command import Commands, add_command
 
-FORMATS = ("relion", "cryosparc", "cryodrgn", "table", "chimerax")
+FORMATS = (
+    *("relion", "cryosparc", "cryodrgn", "table", "chimerax"),
+    *("maps", "superclasses", "zip"),
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -46,7 +49,16 @@ def add_commands(commands: Commands) -> None:
         "particles", metavar="PARTICLES", help="the campaign's input: STAR, job folder, .cs or .csg"
     )
     parser.add_argument(
-        "--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="(default: all)"
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        help="(default: all; without --run all but zip, the maps once more in one file)",
+    )
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        dest="of",  # `run` is what the command does
+        help="classes of a single run, such as em3d-K04-s000; written to export/ in its folder",
     )
     _add_image_root(parser)
 
@@ -98,13 +110,20 @@ def select(options: argparse.Namespace) -> None:
 def export(options: argparse.Namespace) -> None:
     """Say where to."""
     from emjax.campaign.folder import CampaignFolder
+    from emjax.campaign.names import RunName
     from emjax.io.particles.particle_set import read_particles
-    from emjax.jobs.export import export_consensus
+    from emjax.jobs.export import DEFAULT, export_consensus, export_run, space
 
     folder = CampaignFolder(options.results)
     particles = read_particles(options.particles, options.image_root)
-    written = export_consensus(folder, particles, tuple(options.formats))
-    print(f"{len(written)} files written to {folder.export}")
+    if options.of:
+        run = RunName.parse(options.of)
+        written = export_run(folder, run, particles, tuple(options.formats or FORMATS))
+        target = folder.run(run).export
+    else:
+        written = export_consensus(folder, particles, tuple(options.formats or DEFAULT))
+        target = folder.export
+    print(f"written to {target}: {space(written)}")
 
 
 def convert(options: argparse.Namespace) -> None:

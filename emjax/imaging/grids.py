@@ -214,3 +214,10 @@ def resample(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndar
     result[(slice(start, start + common),) * 3] = spectrum[tuple(keep)]
     real = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(result))).real
     return (real * (box_size / d) ** 3).astype(np.float32)
+
+
+def resample_all(
+    volumes: Float[np.ndarray, "k d d d"], box_size: int
+) -> Float[np.ndarray, "k e e e"]:
+    """Each volume on another box of the same extent."""
+    return np.stack([resample(volume, box_size) for volume in volumes])

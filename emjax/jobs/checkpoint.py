@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emjax.campaign.checkpoint import load_checkpoint, save_checkpoint
-from emjax.classify.em3d.state import IterationRecord, Run, RunState
+from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.io.files import remove_unfinished
 
 
@@ -77,7 +77,8 @@ def _record(state: RunState) -> dict[str, Any]:
         "seed": state.run.seed,
         "iteration": state.iteration,
         "converged": state.converged,
-        "coarse": state.coarse,
+        "stage": state.stage.value,
+        "initial_differences": state.initial_differences,
         "history": [record.to_dict() for record in state.history],
     }
 
@@ -98,6 +99,7 @@ def _from_arrays(i: int, record: dict[str, Any], arrays: dict[str, Any]) -> RunS
         labels=arrays[f"{i}.labels"],
         iteration=record["iteration"],
         converged=record["converged"],
-        coarse=record["coarse"],
+        stage=Stage(record["stage"]),
+        initial_differences=tuple(record["initial_differences"]),
         history=tuple(map(IterationRecord.from_dict, record["history"])),
     )

@@ -12,16 +12,24 @@ import numpy as np
 from emjax.campaign.job import Job
 from emjax.campaign.names import RunName
 from emjax.classify.classification import Classification
-from emjax.classify.em3d.given import ANTICORRELATED, HARDLY, correlations, fit_scale
+from emjax.classify.em3d.given import (
+    ANTICORRELATED,
+    HARDLY,
+    correlations,
+    fit_scale,
+    group_maps,
+)
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.state import Run, Scene, make_scene
+from emjax.classify.em3d.state import Run, RunState, Scene, make_scene
 from emjax.classify.operators.passes import Engine, make_engine
 from emjax.errors import InputError
 from emjax.imaging.grids import resample
 from emjax.io.mrc.volume import read_volume
 from emjax.jobs.checkpoint import Checkpoint, fingerprint
 from emjax.jobs.em3d_progress import Iterations, Progress, stand
+from emjax.jobs.em3d_starts import write_starts
 from emjax.jobs.prepared import Prepared
+from emjax.jobs.subspace import given_components
 
 
 def em3d_options(options: dict[str, Any]) -> Em3dOptions:
@@ -35,12 +43,8 @@ def read_scene(prepared: Prepared, focus: str | None) -> Scene:
     return make_scene(prepared.mean_map, prepared.solvent_mask, prepared.focus_mask(focus))
 
 
-def first_maps(
-    runs: Sequence[Run], paths: Sequence[str], prepared: Prepared
-) -> dict[Run, np.ndarray] | None:
-    """The user's maps on the cropped box and the mean map's scale, the same for every run.
-
-    None where there are none.
+def first_maps(paths: Sequence[str], prepared: Prepared) -> np.ndarray | None:
+    """The user's maps on the cropped box and the mean map's scale; None where there are none.
 
     Raises:
         InputError: where a map is anticorrelated with the mean map.
@@ -60,7 +64,7 @@ def first_maps(
                 " or hand",
                 stacklevel=2,
             )
-    return dict.fromkeys(runs, fit_scale(volumes, mean, mask))
+    return fit_scale(volumes, mean, mask)
 
 
 def shared_warnings(names: Sequence[RunName], results: Sequence[Classification]) -> Iterator[str]:
@@ -87,8 +91,11 @@ class Em3dBatch:
         self.runs = [Run(name.n_classes or 0, name.seed or 0) for name in names]
         self.options = em3d_options(params.options)
         self.scene = read_scene(prepared, params.focus)
-        maps = params.options["initial_maps"]
-        self.first_maps = first_maps(self.runs, maps, prepared)
+        maps = first_maps(params.options["initial_maps"], prepared)
+        self.first_maps = None
+        if maps is not None:
+            self.first_maps = {r: group_maps(maps, r.n_classes, r.seed) for r in self.runs}
+        self.components = given_components(params.options["initial_components"], prepared)
         self.checkpoint = Checkpoint(work.checkpoint, self._fingerprint())
         folders = dict(zip(self.runs, map(work.folder.run, names), strict=True))
         self._iterations = Iterations(folders, prepared, self.options.write_each_iteration)
@@ -104,7 +111,8 @@ class Em3dBatch:
         names, precision = list(map(str, self.names)), str(self._prepared.particles.images.dtype)
         settings = [params.emjax, params.options, params.focus, names, precision]
         files = [folder.particles.star, folder.noise, folder.solvent_mask, folder.mean_map]
-        given = [*([params.focus] if params.focus else []), *params.options["initial_maps"]]
+        starts = [*params.options["initial_maps"], *params.options["initial_components"]]
+        given = [*([params.focus] if params.focus else []), *starts]
         return fingerprint(settings, [*files, *given])
 
     @cached_property
@@ -125,6 +133,11 @@ class Em3dBatch:
     def progress(self) -> Progress:
         """What is to be called after each iteration."""
         return Progress(self._work, self.options, self.checkpoint, self._iterations)
+
+    def started(self, states: Sequence[RunState]) -> None:
+        """Write the first maps and say how different they are."""
+        extent = self._prepared.particles.extent
+        write_starts(self._work, self.names, states, self.options.initial, extent)
 
     @property
     def seconds_per_run(self) -> float:

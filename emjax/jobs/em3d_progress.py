@@ -119,9 +119,11 @@ class Progress:
         took = now - self._last[stage] if stage in self._last else None
         self._last[stage] = now
         latest = [s.history[-1] for s in states if s.history]
-        most = self._options.full_iterations
+        options = self._options
+        most = options.last_iterations if stage is Stage.LAST else options.full_iterations
         # A coarse iteration is followed by as many with all pixels.
-        left = most - done + (most / COARSE_COST if stage is Stage.COARSE else 0)
+        left = most - done + (0 if stage is Stage.LAST else options.last_iterations)
+        left += most / COARSE_COST if stage is Stage.COARSE else 0
         settled = "settled there" if stage is Stage.COARSE else "converged"
         rest = "" if took is None else f", {took:.1f} s, at most {duration(took * left)} left"
         self._work.tick(
@@ -130,7 +132,7 @@ class Progress:
             f" {100 * np.mean([h.switched for h in latest]):.1f} % switched class,"
             f" log-likelihood {np.mean([h.log_likelihood for h in latest]):.4f}"
             f" per particle{rest}",
-            last=all(s.converged for s in states),
+            last=stage is Stage.LAST and done == most,
         )
         # Before the checkpoint: a job that resumes does not come by here again.
         self._iterations(states)
@@ -143,8 +145,9 @@ def judging_progress(work: Job, params: Any) -> Callable[[Sequence[RunState]], N
     Each half is classified from random starts and once more from its variability, unless that or
     maps are asked for.
     """
-    fits = 2 if params.options["initial"] in ("variability", "input") else 4
+    fits = 2 if params.options["initial"] in ("variability", "components", "input") else 4
     stages = 2 if params.options["start_resolution"] else 1
+    stages += params.options["last_iterations"] > 0
     most = params.options["full_iterations"]
     at = {"stage": 0, "done": most + 1}
     pace: list[float] = []  # seconds of each iteration but the first of a part: that one compiles

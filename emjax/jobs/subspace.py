@@ -27,11 +27,7 @@ from emjax.classify.subspace.recipes import SubspaceOptions
 from emjax.classify.subspace.runs import Kept, Polishing, full_maps, keep_optima
 from emjax.classify.subspace.settle import HeldOut
 from emjax.classify.subspace.statistics import Statistics, count_components
-from emjax.classify.subspace.volumes import (
-    components_from_coordinates,
-    components_from_maps,
-    components_from_states,
-)
+from emjax.classify.subspace.volumes import GivenComponents, components_from_states
 from emjax.consensus.settle import Images
 from emjax.imaging.grids import resample
 from emjax.imaging.maps import slicing_values
@@ -59,25 +55,33 @@ def subspace_options(
     )
 
 
-def given_components(
+def given_components(paths: list[str], prepared: Prepared) -> GivenComponents | None:
+    """The user's components as maps and as coordinates of the particles (`.cs`), if any."""
+    tables = [path for path in paths if Path(path).suffix in (".cs", ".csg")]
+    maps = [path for path in paths if path not in tables]
+    identity = prepared.table.identity
+    coordinates = tuple(read_coordinates(path, identity) for path in tables)
+    box_size = prepared.particles.box_size
+    return GivenComponents(_read(maps, box_size), coordinates) if paths else None
+
+
+def given_basis(
     options: dict[str, Any], prepared: Prepared, operators: PixelOperators, mask: np.ndarray
 ) -> Array | None:
-    """Components from the user's maps, coordinates (`.cs`) and maps of states, if any."""
+    """Where the basis starts: components, and principal differences of maps of states, if any."""
     grid, mean = operators.grid, prepared.mean
-    tables = [path for path in options["components"] if Path(path).suffix in (".cs", ".csg")]
-    maps = [path for path in options["components"] if path not in tables]
-
-    def read(paths: list[str]) -> np.ndarray:
-        return np.stack([resample(read_volume(path)[0], grid.box_size) for path in paths])
-
-    values = slicing_values(jnp.asarray(mean.volume * mean.solvent_mask), grid)
-    found = [components_from_maps(read(maps), mask, grid)] if maps else []
-    for path in tables:
-        coordinates = read_coordinates(path, prepared.table.identity)
-        found.append(components_from_coordinates(operators, values, coordinates, mask))
-    if options["states"]:
-        found.append(components_from_states(read(options["states"]), mask, grid))
+    found = []
+    if given := given_components(options["components"], prepared):
+        values = slicing_values(jnp.asarray(mean.volume * mean.solvent_mask), grid)
+        found.append(given.coefficients(operators, values, mask))
+    if (states := _read(options["states"], grid.box_size)) is not None:
+        found.append(components_from_states(states, mask, grid))
     return jnp.concatenate(found) if found else None
+
+
+def _read(paths: list[str], box_size: int) -> np.ndarray | None:
+    """Maps on the cropped box; None where there are none."""
+    return np.stack([resample(read_volume(p)[0], box_size) for p in paths]) if paths else None
 
 
 def read_basis(folder: MethodFolder) -> tuple[Basis, Statistics]:

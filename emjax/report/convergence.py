@@ -28,9 +28,12 @@ def curve(rows: list[dict], quantity: str) -> tuple[list[float], list[float]]:
     """Iterations and values of a quantity, fractions in per cent.
 
     The log-likelihood of coarse frequencies does not compare with that of all: it is left out, as
-    is the first with all frequencies, which still scores the coarse maps.
+    is the first with all frequencies, which still scores the coarse maps. So is that of the last
+    iterations, whose filtered maps explain less of the noise that they were made from.
     """
     rows = [r for r in rows if quantity in r]
+    if quantity == "log_likelihood":
+        rows = [r for r in rows if r.get("stage") != "last"]
     if quantity == "log_likelihood" and has_coarse(rows):
         rows = of_stage(rows, "full")
         rows = rows[1:] if len(rows) > 2 else rows
@@ -40,7 +43,7 @@ def curve(rows: list[dict], quantity: str) -> tuple[list[float], list[float]]:
 
 
 def of_stage(rows: list[dict], stage: str) -> list[dict]:
-    """The iterations of a stage: online, coarse or full."""
+    """The iterations of a stage: online, coarse, full or last."""
     return [r for r in rows if r.get("stage") == stage]
 
 

@@ -20,6 +20,7 @@ from emjax.report import (
     provenance,
     quality,
     som,
+    starts,
 )
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure
@@ -47,6 +48,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             agreement.agreement_figure(campaign),
             agreement.likelihood_figure(campaign),
             flow.flow_figure(campaign),
+            starts.starts_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
             convergence.ess_figure(campaign, best),

@@ -22,6 +22,7 @@ STAGES = {
     "online": "on mini-batches",
     "coarse": "at coarse frequencies",
     "full": "at all frequencies",
+    "last": "with filtered differences",
 }
 MOST_CARDS = 60  # classes shown one by one
 
@@ -169,7 +170,8 @@ class _Run:
         stages = [str(row.get("stage", "full")) for row in rows]
         parts = [f"{stages.count(s)} {words}" for s, words in STAGES.items() if s in stages]
         lines = [f"{plural(len(rows), 'iteration')}: {', '.join(parts)}."]
-        options, last = metrics.get("options", {}), rows[-1]
+        options = metrics.get("options", {})
+        last = next((r for r in reversed(rows) if r.get("stage") != "last"), rows[-1])
         limit = float(options.get("switch_convergence") or 0)
         if metrics.get("converged") and last["switched"] < limit:
             lines.append(

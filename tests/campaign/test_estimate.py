@@ -12,8 +12,12 @@ from tests.campaigns import tiny_config
 
 def test_every_long_job_has_a_line_with_memory_and_times(particles: Path):
     config = complete(tiny_config(particles=str(particles / "particles.star")))
-    first, head, *lines, start, total, note = estimate(config)
+    first, maps, head, *lines, start, total, note = estimate(config)
     assert "300 particles of 48 px, 12 Fourier shells" in first
+    # Of four classes maps and half-maps, differences and their mean, three maps, two superclasses.
+    assert f"4 classes at full box: {22 * 4 * 48**3 / 1e6:.0f} MB" in maps
+    frugal = list(estimate(config | {"export": ["relion"]}))[1]
+    assert f"4 classes at full box: {12 * 4 * 48**3 / 1e6:.0f} MB" in frugal
     names = [name for name, _ in long_jobs(Facts(300, 48, 12), config)]
     assert [line[:24].strip() for line in lines] == names
     assert {"prepare_particles", "classify_em3d_s000", "build_consensus"} <= set(names)

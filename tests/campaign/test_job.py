@@ -34,6 +34,7 @@ def state(iteration: int) -> RunState:
         iteration=iteration,
         converged=False,
         history=(),
+        initial_differences=(0.25, 0.5),
     )
 
 
@@ -57,6 +58,7 @@ def test_a_stopped_job_saves_its_last_iteration(rule: SimpleNamespace, tmp_path:
     saved = Checkpoint(tmp_path / "c.npz", "this computation").load()
     assert saved is not None and saved[0].iteration == 2
     np.testing.assert_array_equal(saved[0].volumes, state(2).volumes)
+    assert saved[0].initial_differences == (0.25, 0.5)
     assert Checkpoint(tmp_path / "c.npz", "another computation").load() is None
 
 
@@ -111,7 +113,7 @@ def test_resuming_and_progress_count_the_same_iterations():
         return IterationRecord(1, stage, 2, 0.0, 0.0, 0.0, 0.0, (1, 1), (1.0, 1.0), (), ())
 
     history = tuple(map(record, (Stage.ONLINE, Stage.COARSE, Stage.COARSE)))
-    assert stand([replace(state(3), coarse=True, history=history)]) == ("coarse", 2)
+    assert stand([replace(state(3), stage=Stage.COARSE, history=history)]) == ("coarse", 2)
     assert stand([replace(state(3), history=(*history, record(Stage.FULL)))]) == ("full", 1)
 
 

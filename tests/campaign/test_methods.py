@@ -74,3 +74,22 @@ def test_em3d_is_judged_in_the_basis_where_there_is_no_symmetry(
     found = {name: METHODS[name].evidence(config, folder.method(name)) for name in METHODS}
     assert found[judge] == Path(f"results/tiny/runs/{judge}/evidence.json")
     assert found[silent] is None
+
+
+def test_components_from_elsewhere_belong_to_a_start_that_uses_them():
+    em3d = {"n_classes": [2], "seeds": 1, "initial_components": ["a.mrc", "b.cs"]}
+    for initial, allowed in (("variability", True), ("components", True), ("pca", False)):
+        runs = {"em3d": em3d | {"initial": initial}}
+        if allowed:
+            config = complete(tiny_config(runs=runs))
+            assert [path for _, path in METHODS["em3d"].starts(config)] == ["a.mrc", "b.cs"]
+        else:
+            with pytest.raises(ValueError, match="initial_components: found initial: pca"):
+                complete(tiny_config(runs=runs))
+
+
+def test_more_initial_maps_than_classes_are_right_and_fewer_are_not():
+    maps = {"initial": "input", "initial_maps": ["a.mrc", "b.mrc", "c.mrc"]}
+    config = complete(tiny_config(runs={"em3d": {"n_classes": [2, 3, 4], "seeds": 1} | maps}))
+    (error,) = METHODS["em3d"].check(config, 300)
+    assert "3 maps for 4 classes" in str(error)

@@ -60,10 +60,38 @@ def test_export_writes_the_formats_asked_for(emjax: Emjax, tiny: str, consensus:
     command = ["export", "results/tiny", "data/particles.star", "--formats"]
     said = emjax(*command, "cryodrgn", "table")
     assert said.code == 0, said.err
-    assert "files written to results/tiny/export" in said.out
+    assert said.out.startswith("written to results/tiny/export: ") and " files of " in said.out
     written = [path.name for path in Path("results/tiny/export").iterdir()]
     assert "cryodrgn" in written and "relion" not in written
     assert emjax(*command, "eman").code == 2
+
+
+def test_export_of_a_run_is_written_to_its_folder(emjax: Emjax, tiny: str, consensus: Path):
+    run = Path("results/tiny/runs/em3d-K03-s000")
+    write_particles(run / "particles.star", read_particles(consensus), {"rlnClassNumber": CLASSES})
+    for number in (1, 2, 3):
+        write_volume(run / f"class_00{number}.mrc", np.ones((16,) * 3), 18.0)
+    (run / "metrics.json").write_text("{}")
+    command = [
+        "export",
+        "results/tiny",
+        "data/particles.star",
+        "--formats",
+        "zip",
+        "table",
+        "--run",
+    ]
+    said = emjax(*command, run.name)
+    assert said.code == 0, said.err
+    assert f"written to {run}/export: 2 files of" in said.out
+    assert sorted(path.name for path in (run / "export").iterdir()) == [
+        "particles.csv",
+        "volumes.zip",
+    ]
+    said = emjax(*command, "em3d-K04-s000")
+    assert said.code == 1 and "expected one of em3d-K03-s000" in said.err
+    said = emjax(*command, "third")
+    assert said.code == 1 and "found no name of a run" in said.err
 
 
 def test_convert_there_and_back_changes_nothing(emjax: Emjax, tiny: str):

@@ -10,9 +10,12 @@ import pytest
 
 from emjax.campaign.settings import complete, load_schema
 from emjax.classify.em3d.options import Em3dOptions
+from emjax.imaging.grids import resample
 from emjax.io.files import read_tsv
 from emjax.io.labels.read import read_labels
-from emjax.io.mrc.volume import read_volume
+from emjax.io.mrc.volume import read_volume, write_volume
+from emjax.simulate.demo import BOX, PIXEL
+from emjax.simulate.particles import phantom
 from tests.campaigns import Place, tiny_config
 
 RUN = "results/tiny/runs/em3d-K02-s000"
@@ -23,7 +26,13 @@ def test_every_option_is_in_the_configuration_and_means_the_same():
     schema = load_schema()["properties"]
     em3d = schema["runs"]["properties"]["em3d"]["properties"]
     fields = {f.name: f.default for f in dataclasses.fields(Em3dOptions)}
-    known = set(em3d) - {"n_classes", "seeds", "initial_maps", "evidence_seeds"}
+    known = set(em3d) - {
+        "n_classes",
+        "seeds",
+        "initial_maps",
+        "initial_components",
+        "evidence_seeds",
+    }
     assert known == set(fields) - {"symmetry"}
     assert all(em3d[name]["default"] == fields[name] for name in known)
     assert schema["symmetry"]["default"] == fields["symmetry"]
@@ -87,6 +96,17 @@ def test_records_hold_the_diagnostics(campaign: Place):
     per_iteration = {"log_likelihood", "switched", "rms_change", "class_sizes", "class_mass", "fsc"}
     assert all(per_iteration <= set(record) for record in metrics["history"])
     assert metrics["options"]["symmetry"] == "C4"
+    starts = sorted((campaign.folder / RUN).glob("initial_*.mrc"))
+    assert [path.name for path in starts] == ["initial_001.mrc", "initial_002.mrc"]
+    maps = np.stack([read_volume(path)[0] for path in starts])
+    assert len(metrics["initial_differences"]) == 2 and metrics["initial_numbers"] == [1, 2]
+    # Two maps are equally far from their mean.
+    np.testing.assert_allclose(metrics["initial_differences"], metrics["initial_difference"])
+    assert metrics["initial_difference"] > 0 and np.abs(maps[0] - maps[1]).max() > 0
+    log = (campaign.folder / "logs/tiny/classify_em3d_s000.log").read_text()
+    assert (
+        f"{RUN.split('/')[-1]}: initial maps differ by {metrics['initial_difference']:.2%}" in log
+    )
     images = np.load(campaign.folder / "results/tiny/prepare/images.npy", mmap_mode="r")
     assert images.dtype == np.float16 and images.shape[0] == 300 and images.shape[2] == 2
 
@@ -127,3 +147,40 @@ def test_maps_have_the_point_group_and_the_mean_outside_the_focus(campaign: Plac
             volume[outside], (mask * mean)[outside], atol=1e-2 * np.abs(mean).max()
         )
         assert np.abs(volume - mask * mean)[focus > 0.99].max() > 0.05 * mean.max()
+
+
+@pytest.mark.slow
+def test_starts_from_elsewhere_serve_any_number_of_classes(tmp_path: Path, particles: Path):
+    """Four maps for two and three classes, judged too; components for two numbers of classes."""
+    place = Place(tmp_path)
+    (tmp_path / "data").symlink_to(particles)
+    truth = phantom(4, BOX, seed=1)
+    for number, volume in enumerate(truth):
+        write_volume(tmp_path / f"state{number}.mrc", volume, PIXEL)
+        write_volume(tmp_path / f"component{number}.mrc", volume - truth[0], PIXEL)
+    common = {"n_classes": [2, 3], "seeds": 1, "online_epochs": 0, "full_iterations": 2}
+    states = {"initial": "input", "initial_maps": [f"state{k}.mrc" for k in range(4)]}
+    judged = tiny_config(symmetry="C4", runs={"em3d": common | states | {"evidence_seeds": 1}})
+    done = place.snakemake(judged, "--until", "judge_em3d", "classify_em3d_s000")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "results/tiny/runs/em3d/evidence.json").is_file()
+    files = ["component1.mrc", "component2.mrc"]
+    ends = {"initial": "components", "initial_components": files, "evidence_seeds": 0}
+    other = tiny_config(campaign="ends", runs={"em3d": common | ends})
+    done = place.snakemake(other, "--until", "classify_em3d_s000")
+    assert done.returncode == 0, done.stdout
+    for campaign in ("tiny", "ends"):
+        for k in (2, 3):
+            run = tmp_path / f"results/{campaign}/runs/em3d-K0{k}-s000"
+            assert len(list(run.glob("initial_*.mrc"))) == k
+            assert len(np.unique(read_labels(run / "particles.star")[1])) == k
+    one, other = (
+        read_volume(tmp_path / f"results/ends/runs/em3d-K02-s000/initial_00{k}.mrc")[0]
+        for k in (1, 2)
+    )
+    box = len(one)
+    wanted = [resample(truth[k] - truth[0], box) for k in (1, 2)]
+    gap = one - other
+    # The first class starts along the first component, the second along the second.
+    both = np.corrcoef(np.stack([gap, *wanted]).reshape(3, -1))[0]
+    assert both[1] > 0.3 and both[2] < -0.3

@@ -9,7 +9,7 @@ EM3D_SETTINGS = {
     for name, value in EM3D_OPTIONS.items()
     if name not in ("n_classes", "seeds", "evidence_seeds")
 } | {"symmetry": config["symmetry"]}
-EM3D_STARTS = user_files(*EM3D_OPTIONS.get("initial_maps", []))
+EM3D_STARTS = user_files(*(path for _, path in EM3D.starts(config)))
 
 for batch in EM3D.batches(config):
 

@@ -7,6 +7,18 @@ rule export_classes:
         consensus=rules.build_consensus.output.particles,
         volumes=lambda wildcards: consensus_files(CONSENSUS.class_map),
         fsc=lambda wildcards: consensus_files(CONSENSUS.class_fsc),
+        half_maps=lambda wildcards: [
+            path
+            for half in (1, 2)
+            for path in consensus_files(
+                lambda number: CONSENSUS.class_map(number, f"half{half}")
+            )
+        ],
+        mean_map=rules.prepare_particles.output.mean_map,
+        solvent_mask=rules.prepare_particles.output.solvent_mask,
+        focus_mask=user_files(config["masks"]["focus"]),
+        # Of classes made before, superclasses are not those of the consensus.
+        superclasses=[] if CLASSES else rules.rebalance_classes.output.superclasses,
     output:
         directory(FOLDER.export),
     log:
@@ -23,6 +35,7 @@ rule export_classes:
         on_mixed_optics=config["on_mixed_optics"],
         formats=config["export"],
         poses=config["export_poses"],
+        focus=config["masks"]["focus"],
     message:
         "Writing the classes for {params.formats}"
     script:

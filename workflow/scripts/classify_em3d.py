@@ -21,7 +21,9 @@ with job(snakemake) as work:
         batch.runs,
         batch.options,
         initial_volumes=batch.first_maps,
+        components=batch.components,
         resume=batch.resume,
+        on_start=batch.started,
         on_iteration=batch.progress,
         everyone=batch.everyone,
     )

@@ -2,10 +2,11 @@
 
 from emjax.campaign.input import input_particles
 from emjax.campaign.job import job
-from emjax.jobs.export import export_consensus
+from emjax.jobs.export import export_consensus, space
 
 with job(snakemake) as work:
     params, particles = snakemake.params, input_particles(snakemake.config)
     refined = params.poses == "refined"
-    written = export_consensus(work.folder, particles, tuple(params.formats), refined)
-    work.say(f"{len(written)} files in {work.folder.export}")
+    formats = tuple(params.formats)
+    written = export_consensus(work.folder, particles, formats, refined, params.focus)
+    work.say(f"{space(written)} in {work.folder.export}")

@@ -11,14 +11,14 @@ from emjax.classify.subspace.statistics import latent_means
 from emjax.io.files import write_json, write_npy, write_tsv
 from emjax.jobs.preparation import pose_error_option
 from emjax.jobs.prepared import read_prepared
-from emjax.jobs.subspace import given_components, subspace_options
+from emjax.jobs.subspace import given_basis, subspace_options
 
 with job(snakemake) as work:
     params, folder = snakemake.params, work.folder.method("subspace")
     prepared = read_prepared(work.folder.prepare)
     mask, memory = prepared.mask(params.focus), snakemake.config["max_memory_gb"]
     operators = make_pixel_operators(prepared.particles, max_memory_gb=memory)
-    given = given_components(params.options, prepared, operators, mask)
+    given = given_basis(params.options, prepared, operators, mask)
     found = analyse(
         operators,
         prepared.mean,

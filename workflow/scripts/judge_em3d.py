@@ -5,20 +5,18 @@ import pandas as pd
 
 from emjax.campaign.job import job
 from emjax.classify.em3d.held_out import fit_halves, judge_maps
-from emjax.classify.em3d.state import Run
 from emjax.classify.evidence import evidence_curve
 from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.io.files import write_json, write_tsv
 from emjax.jobs.em3d import em3d_options, first_maps, read_scene
 from emjax.jobs.em3d_progress import judging_progress
 from emjax.jobs.prepared import read_prepared
+from emjax.jobs.subspace import given_components
 
 with job(snakemake) as work:
     params, memory = snakemake.params, snakemake.config["max_memory_gb"]
     folder, prepared = work.folder.method("em3d"), read_prepared(work.folder.prepare)
     scene, particles = read_scene(prepared, params.focus), prepared.particles
-    any_run = Run(max(params.n_classes), 0)
-    given = first_maps([any_run], params.options["initial_maps"], prepared)
     fits = fit_halves(
         particles,
         scene,
@@ -26,7 +24,8 @@ with job(snakemake) as work:
         params.seeds,
         em3d_options(params.options),
         prepared.blocks,
-        given[any_run] if given else None,
+        first_maps(params.options["initial_maps"], prepared),
+        given_components(params.options["initial_components"], prepared),
         memory,
         judging_progress(work, params),
     )

@@ -11,6 +11,7 @@ from emjax.campaign.names import RunName
 from emjax.errors import InputError
 
 TILE = 16  # classes that are sliced and inserted together
+COMPONENTS = ("variability", "components")  # initial maps made in a basis of volumes
 
 
 class Em3d(Method):
@@ -51,7 +52,7 @@ class Em3d(Method):
         # Neither a run nor a tile is divided.
         widest = -(-max(options["n_classes"]) // TILE)
         blocks = min(16 * facts.images_mb, limit / 2)
-        if options["initial"] == "variability":
+        if options["initial"] in COMPONENTS:
             blocks = max(blocks, min(17 * facts.images_mb, limit))
         tile = TILE * 140e-6 * facts.voxels
         memory = (
@@ -67,7 +68,9 @@ class Em3d(Method):
         seconds = (
             facts.n * facts.pixels * (4e-8 + 3e-8 * tiles) + 4.5e-8 * columns * facts.map_voxels
         )
-        passes = options["full_iterations"] + options["online_epochs"] + 3
+        passes = (
+            options["full_iterations"] + options["last_iterations"] + options["online_epochs"] + 3
+        )
         if start := options["start_resolution"]:
             pixels = 0.5 if start == "auto" else (config["filter_resolution"] / start) ** 2
             passes += options["full_iterations"] * pixels
@@ -79,7 +82,7 @@ class Em3d(Method):
         numbers = sum(options["n_classes"])
         cost = self.cost_of_columns(facts, config, 1 + options["evidence_seeds"] * numbers)
         # One run of each number starts from the variability besides.
-        given = options["initial"] == "variability"
+        given = options["initial"] not in ("simple", "pca")
         again = 0 if given else self.cost_of_columns(facts, config, numbers).seconds
         memory = max(cost.memory_mb, pixel_operators(facts, config).memory_mb)
         return cost._replace(memory_mb=memory, seconds=cost.seconds + again)
@@ -104,20 +107,25 @@ class Em3d(Method):
             )
         if (options["initial"] == "input") != bool(options["initial_maps"]):
             yield "runs.em3d.initial_maps: needed with initial: input, and only there"
+        if options["initial_components"] and options["initial"] not in COMPONENTS:
+            found = f"found initial: {options['initial']}"
+            yield f"runs.em3d.initial_components: {found}, expected {' or '.join(COMPONENTS)}"
 
     def check(self, config: Config, n_particles: int) -> Iterator[InputError]:
-        """More classes than particles, or another number of first maps than of classes."""
+        """More classes than particles, or than first maps."""
         options = self.options(config)
         for k in options.get("n_classes", []):
             if k > n_particles:
                 expected = f"at most {n_particles} particles"
                 yield InputError("config", "runs.em3d.n_classes", k, expected)
             maps = options["initial_maps"]
-            if maps and len(maps) != k:
+            if maps and len(maps) < k:
                 found = f"{len(maps)} maps for {k} classes"
-                yield InputError("config", "runs.em3d.initial_maps", found, "one map per class")
+                expected = "one map per class, or more, which are averaged in groups"
+                yield InputError("config", "runs.em3d.initial_maps", found, expected)
 
     def starts(self, config: Config) -> Iterator[tuple[str, str]]:
-        """First maps of `initial: input`."""
-        for path in self.options(config).get("initial_maps", []):
-            yield "runs.em3d.initial_maps", path
+        """First maps of `initial: input`, and components found elsewhere."""
+        for option in ("initial_maps", "initial_components"):
+            for path in self.options(config).get(option, []):
+                yield f"runs.em3d.{option}", path

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float
 
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import check_given
-from emjax.classify.em3d.state import Run, RunState, Scene
+from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.passes import Engine
 from emjax.errors import OptionError
-from emjax.imaging.grids import resample
+from emjax.imaging.grids import resample, resample_all
 from emjax.imaging.maps import lowpass
 from emjax.imaging.masks import resample_mask
 
@@ -93,7 +93,9 @@ def coarsen_maps(
 ) -> dict[Run, np.ndarray]:
     """First maps of the runs, checked, on the coarse box."""
     return {
-        run: _on_box(np.asarray(check_given(maps, run, whole.scene)), coarse.engine.grid.box_size)
+        run: resample_all(
+            np.asarray(check_given(maps, run, whole.scene)), coarse.engine.grid.box_size
+        )
         for run, maps in (given or {}).items()
     }
 
@@ -105,13 +107,9 @@ def to_all_frequencies(states: Sequence[RunState], coarse: Setup, whole: Setup) 
     return [
         replace(
             state,
-            volumes=_on_box(state.volumes, whole.engine.grid.box_size) + finest,
+            volumes=resample_all(state.volumes, whole.engine.grid.box_size) + finest,
             converged=False,
-            coarse=False,
+            stage=Stage.FULL,
         )
         for state in states
     ]
-
-
-def _on_box(volumes: Float[np.ndarray, "k d d d"], box_size: int) -> Float[np.ndarray, "k e e e"]:
-    return np.stack([resample(v, box_size) for v in volumes])

@@ -31,12 +31,13 @@ def advance(
     scene: Scene,
     options: Em3dOptions,
     stage: Stage = Stage.FULL,
+    rate: float = 1.0,
 ) -> RunState:
     """The state after an iteration, with its record and the stopping rules applied.
 
     Only iterations over all particles, once the annealing has ended, can converge: fewer than
     `switch_convergence` of the particles changed class, or the mean of two iterations' map changes
-    is below `rms_convergence`. Coarse ones converge by themselves.
+    is below `rms_convergence`. Coarse ones converge by themselves; the last ones are counted.
 
     Args:
         state: before it.
@@ -46,10 +47,12 @@ def advance(
         scene: the mean map and masks at the iteration's frequencies.
         options: of the classification.
         stage: of the iteration.
+        rate: weight of this pass in the class weights; less than 1 for mini-batches, whose sums
+            for the maps are weighted by it too.
     """
     seen = tally.labels >= 0
     n, k = int(seen.sum()), state.run.n_classes
-    weights = (tally.mass / n).astype(np.float32)
+    weights = (rate * tally.mass / n + (1 - rate) * state.class_weights).astype(np.float32)
     both = seen & (state.labels >= 0) if len(state.labels) else np.zeros_like(seen)
     switched = float(np.mean(tally.labels[both] != state.labels[both])) if both.any() else 1.0
     rms = rms_change(volumes, state.volumes, weights, scene)
@@ -77,6 +80,7 @@ def advance(
     recent = [r.rms_change for r in state.history[-1:] if r.stage is stage] + [rms]
     settled = len(recent) == 2 and float(np.mean(recent)) < options.rms_convergence
     still = before and switched < options.switch_convergence
+    converged = not online and similarity == 0 and (still or settled)
     labels = np.where(seen, tally.labels, state.labels) if len(state.labels) else tally.labels
     return replace(
         state,
@@ -84,7 +88,7 @@ def advance(
         class_weights=weights,
         labels=labels,
         iteration=state.iteration + 1,
-        converged=not online and similarity == 0 and (still or settled),
+        converged=state.converged if stage is Stage.LAST else converged,
         history=(*state.history, record),
     )
 

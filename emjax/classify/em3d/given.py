@@ -1,7 +1,10 @@
-"""Start maps from elsewhere brought to the mean map's intensity scale."""
+"""Start maps from elsewhere: on the mean map's intensity scale, as many as there are classes."""
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.cluster import KMeans
+
+from emjax.errors import OptionError
 
 ANTICORRELATED = -0.1
 HARDLY = 0.3  # a map of other particles, or in another frame
@@ -34,6 +37,27 @@ def fit_scale(
     factor = float(mean_map[inside].std()) / spread if spread else 1.0
     offset = float(mean_map[inside].mean()) - factor * float(average[inside].mean())
     return (factor * volumes + offset).astype(np.float32)
+
+
+def group_maps(
+    volumes: Float[np.ndarray, "m d d d"], n_classes: int, seed: int
+) -> Float[np.ndarray, "k d d d"]:
+    """One map per class: as given, or of more maps than classes the averages of similar ones.
+
+    Raises:
+        OptionError: where there are fewer maps than classes.
+    """
+    m = len(volumes)
+    if m < n_classes:
+        raise OptionError("initial_maps", f"{m} maps", f"{n_classes} or more, one per class")
+    if m == n_classes:
+        return volumes
+    table = volumes.reshape(m, -1).astype(np.float64)
+    means = KMeans(n_classes, n_init=10, random_state=seed)  # type: ignore[arg-type]
+    groups = means.fit_predict(table)
+    members = groups[:, None] == np.arange(n_classes)
+    averages = members.T @ table / np.maximum(members.sum(0), 1)[:, None]
+    return averages.reshape(-1, *volumes.shape[1:]).astype(np.float32)
 
 
 def _centred(values: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:

@@ -18,8 +18,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.classification import Classification
+from emjax.classify.em3d.given import group_maps
 from emjax.classify.em3d.iterations import Listener, classify
 from emjax.classify.em3d.options import Em3dOptions
+from emjax.classify.em3d.start import GivenComponents
 from emjax.classify.em3d.state import Run, Scene
 from emjax.classify.evidence import (
     Choice,
@@ -76,7 +78,8 @@ def fit_halves(
     seeds: int,
     options: Em3dOptions,
     blocks: np.ndarray | None = None,
-    initial_volumes: Float[np.ndarray, "k d d d"] | None = None,
+    initial_volumes: Float[np.ndarray, "m d d d"] | None = None,
+    components: GivenComponents | None = None,
     max_memory_gb: float = 8.0,
     on_iteration: Listener = lambda states: None,
 ) -> dict[int, dict[int, ClassMaps]]:
@@ -91,7 +94,8 @@ def fit_halves(
         seeds: runs of each number.
         options: of the classifications.
         blocks: micrograph of each particle, which stays whole; two or more in each half-set.
-        initial_volumes: first maps, for `input`.
+        initial_volumes: first maps, at least as many as classes, for `input`.
+        components: found elsewhere, for `variability` and `components`.
         max_memory_gb: GB, for the engine of one half-set.
         on_iteration: called as by `classify`, for one half-set after the other.
 
@@ -102,8 +106,7 @@ def fit_halves(
     runs = [Run(1, 0)] + [Run(k, s) for k in sorted({*n_classes} - {1}) for s in range(seeds)]
     given = None
     if initial_volumes is not None:
-        one = initial_volumes.mean(0, keepdims=True)
-        given = {run: initial_volumes if run.n_classes > 1 else one for run in runs}
+        given = {run: group_maps(initial_volumes, run.n_classes, run.seed) for run in runs}
     fits: dict[int, dict[int, ClassMaps]] = {}
     for unseen in (1, 2):
         rows = np.flatnonzero(particles.half != unseen)
@@ -115,9 +118,17 @@ def fit_halves(
         everyone = None
         if options.particle_limit:
             everyone = make_engine(part, max_memory_gb, 0, options.highpass_resolution)
-        fit = partial(classify, engine, scene, everyone=everyone, on_iteration=on_iteration)
+        own_components = components and components.of(rows)
+        fit = partial(
+            classify,
+            engine,
+            scene,
+            components=own_components,
+            everyone=everyone,
+            on_iteration=on_iteration,
+        )
         found = fit(runs, options, initial_volumes=given)
-        if given is None and options.initial != "variability":
+        if options.initial in ("simple", "pca"):
             # Where every random start is stuck at K, K + 1 would win; this start rarely is.
             engine.forget_blocks()  # their memory is for the operators of the start
             again = [Run(k, 0) for k in sorted({*n_classes} - {1})]

@@ -30,15 +30,16 @@ from emjax.classify.em3d.convergence import (
     warnings_of,
 )
 from emjax.classify.em3d.expectation import Tally, insert_columns, sweep
-from emjax.classify.em3d.maximisation import mask_volumes, solve_classes
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes, solve_differences
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.start import start_runs
+from emjax.classify.em3d.start import GivenComponents, overall, start_runs
 from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.accumulator import Sums
 from emjax.classify.operators.passes import Engine, threads_at_hand
 from emjax.resolution import resolution_at
 
 NO_SEED = -1  # of mini-batches in the engine's own order
+GIVEN = ("input", "components")  # first maps that are the same, or nearly so, for every seed
 SOLVING_BYTES = 50  # a voxel, while one run's maps are solved class by class
 
 Listener = Callable[[Sequence[RunState]], None]
@@ -52,7 +53,9 @@ def classify(
     options: Em3dOptions,
     *,
     initial_volumes: dict[Run, Float[np.ndarray, "k d d d"]] | None = None,
+    components: GivenComponents | None = None,
     resume: Sequence[RunState] | None = None,
+    on_start: Listener = lambda states: None,
     on_iteration: Listener = lambda states: None,
     everyone: Engine | None = None,
 ) -> list[Classification]:
@@ -64,7 +67,9 @@ def classify(
         runs: numbers of classes and seeds.
         options: of the classification.
         initial_volumes: first maps of each run, for `input`.
+        components: found elsewhere, for `variability` and `components`; fitted where None.
         resume: states of an interrupted call with the same runs, as `on_iteration` got them.
+        on_start: called with all states before the first iteration, unless they resume.
         on_iteration: called with all states after the online stage and after each iteration over
             all particles.
         everyone: all particles, where `engine` holds a limited number of them; the last pass
@@ -75,15 +80,17 @@ def classify(
     """
     whole = Setup(engine, scene)
     states = list(resume or [])
-    if not states or states[0].coarse:
+    if not states or states[0].stage is Stage.COARSE:
         coarse = coarse_setup(whole, options)
         if states and not coarse:
             raise ValueError("resume: found runs in a coarse stage, which these options leave out")
         first = coarse or whole
         if not states:
             given = coarsen_maps(initial_volumes, whole, coarse) if coarse else initial_volumes
-            states = start_runs(first.engine, first.scene, runs, options, given)
-            states = [replace(s, coarse=coarse is not None) for s in states]
+            states = start_runs(first.engine, first.scene, runs, options, given, components)
+            stage = Stage.COARSE if coarse else Stage.FULL
+            states = [replace(s, stage=stage) for s in states]
+            on_start(states)
             if options.online_epochs:
                 states = online(first.engine, first.scene, states, options)
                 on_iteration(states)
@@ -91,7 +98,10 @@ def classify(
         if coarse:
             states = to_all_frequencies(states, coarse, whole)
         del coarse, first  # their blocks make room
-    states = _settle(whole, states, options, on_iteration)
+    for stage in (Stage.FULL, Stage.LAST):
+        if states[0].stage is stage:
+            states = _settle(whole, states, options, on_iteration)
+            states = [replace(s, stage=Stage.LAST) for s in states]
     if everyone:
         engine.forget_blocks()
     return finish(everyone or engine, scene, states, options)
@@ -108,23 +118,25 @@ def _settle(
 
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
+    if state.stage is Stage.LAST:
+        return state.done < options.last_iterations
     return not state.converged and state.done < options.full_iterations
 
 
 def online(
     engine: Engine, scene: Scene, states: Sequence[RunState], options: Em3dOptions
 ) -> list[RunState]:
-    """Online EM: an M-step after each mini-batch, on sums that forget at the learning rate.
+    """Online EM: an M-step after each mini-batch, on sums and shares that forget at the same rate.
 
     Mini-batches are consecutive blocks of the engine's shuffled order, about 1000 particles a
     class, so runs of one K see the same ones whatever else the batch of runs holds. Runs that
-    start from given maps differ by nothing but the order of these mini-batches: it is their seed's
-    own, and their passes are too.
+    start from given maps or components differ by hardly more than the order of these mini-batches:
+    it is their seed's own, and their passes are too.
     """
 
     def order_of(i: int) -> tuple[int, int]:
         run = states[i].run
-        return run.n_classes, run.seed if options.initial == "input" else NO_SEED
+        return run.n_classes, run.seed if options.initial in GIVEN else NO_SEED
 
     done = list(states)
     for (k, seed), members in groupby(sorted(range(len(states)), key=order_of), key=order_of):
@@ -155,7 +167,13 @@ def _online_group(
         seen = sum(len(engine.layout.blocks[i].rows) for i in batch.tolist())
         blended = _blend(running or sums, sums, rate, engine.particles.n / seen)
         maximise = partial(
-            _maximise, sums=blended, engine=engine, scene=scene, options=options, stage=Stage.ONLINE
+            _maximise,
+            sums=blended,
+            engine=engine,
+            scene=scene,
+            options=options,
+            stage=Stage.ONLINE,
+            rate=rate,
         )
         states = _at_once(engine, maximise, states, tallies)
         running = blended
@@ -209,14 +227,22 @@ def _maximise(
     scene: Scene,
     options: Em3dOptions,
     stage: Stage | None = None,
+    rate: float = 1.0,
 ) -> RunState:
     """M-step of one run, its record and stopping rules, and the policy for dead classes."""
     columns = slice(tally.start, tally.start + state.run.n_classes)
     maps, halves, fsc = solve_classes(sums, columns, scene, engine.grid, options)
+    if state.stage is Stage.LAST:
+        maps = solve_differences(sums, columns, scene, engine.grid, options.symmetry)
     volumes = np.array(mask_volumes(maps, scene))
-    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage or state.stage)
+    stage_now = stage or state.stage
+    state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage_now, rate)
     n = int((tally.labels >= 0).sum())
-    goes_on = stage or state.coarse or _unfinished(replace(state, converged=False), options)
+    goes_on = (
+        stage
+        or state.stage is Stage.COARSE
+        or _unfinished(replace(state, converged=False), options)
+    )
     if options.dead_class == "reseed" and goes_on and (dead := dead_classes(tally.mass, n)):
         state = reseed(state, dead, np.asarray(halves), scene)
     return state
@@ -283,6 +309,9 @@ def _result(
         facts={
             "resolution": [resolution_at(curve, engine.particles.extent) for curve in fsc],
             "difference_from_mean": difference_from_mean(class_maps, scene),
+            "initial_difference": overall(state.initial_differences),
+            "initial_differences": [state.initial_differences[k] for k in order],
+            "initial_numbers": (order + 1).tolist(),  # of the first map of each class
         },
     )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from emjax.errors import OptionError
 from emjax.imaging.symmetry import parse_point_group
 
+INITIAL = ("simple", "pca", "variability", "components", "input")
+
 
 @dataclass(frozen=True)
 class Em3dOptions:
@@ -14,12 +16,13 @@ class Em3dOptions:
         OptionError: where an option is out of its range or contradicts another.
     """
 
-    initial: str = "simple"  # simple · pca · variability · input
+    initial: str = "simple"  # simple · pca · variability · components · input
     initial_lowpass: float = 20.0
     start_resolution: float | str | None = "auto"
     particles_per_reconstruction: int = 1000
     pca_reconstructions: int = 100
     pca_components: int = 2
+    pca_assignment: str = "hard"  # hard · soft
     online_epochs: int = 2
     online_batch_per_class: int = 1000
     learning_rate: float = 0.4
@@ -30,6 +33,7 @@ class Em3dOptions:
     class_similarity: float = 0.5
     anneal_until: int = 10
     fsc_filter: bool = True
+    last_iterations: int = 2
     hard: bool = False
     symmetry: str = "C1"
     highpass_resolution: float | None = None  # Å; takes effect as argument of `make_engine`
@@ -41,7 +45,8 @@ class Em3dOptions:
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         choices = {
-            "initial": ("simple", "pca", "variability", "input"),
+            "initial": INITIAL,
+            "pca_assignment": ("hard", "soft"),
             "dead_class": ("warn", "reseed"),
         }
         for name, allowed in choices.items():

@@ -13,9 +13,16 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.state import Run, RunState, Scene
 from emjax.classify.operators.passes import Engine
 from emjax.classify.operators.pixels import make_pixel_operators
-from emjax.classify.subspace.volumes import fit_variability, volumes_of
+from emjax.classify.subspace.volumes import (
+    GivenComponents,
+    ends_of_components,
+    fit_variability,
+    volumes_of,
+)
 from emjax.errors import OptionError
 from emjax.imaging.maps import lowpass
+
+NEARLY_EQUAL = 0.005  # RMS difference of first maps from their mean, over the mean map's RMS
 
 
 def start_runs(
@@ -24,6 +31,7 @@ def start_runs(
     runs: Sequence[Run],
     options: Em3dOptions,
     given: dict[Run, Float[np.ndarray, "k d d d"]] | None = None,
+    components: GivenComponents | None = None,
 ) -> list[RunState]:
     """States before the first iteration.
 
@@ -33,6 +41,7 @@ def start_runs(
         runs: numbers of classes and seeds.
         options: of the classification.
         given: first maps of each run on the cropped box, for `input`.
+        components: found elsewhere, for `variability` and `components`; fitted where None.
 
     Raises:
         OptionError: where K exceeds the particles, or given maps do not fit in number or box.
@@ -50,13 +59,13 @@ def start_runs(
     if options.initial == "input":
         maps = [check_given((given or {}).get(run), run, scene) for run in runs]
         maps = [lowpass(m, engine.grid, _radius(engine, options)) for m in maps]
-    elif options.initial == "variability":
-        maps = _variability(engine, scene, runs, options)
+    elif options.initial in ("variability", "components"):
+        maps = _variability(engine, scene, runs, options, components)
     elif options.initial == "pca":
         maps = _principal_components(engine, scene, runs, options)
     else:
         maps = _random_subsets(engine, scene, runs, options)
-    return [_state(run, mask_volumes(m, scene)) for run, m in zip(runs, maps, strict=True)]
+    return [_state(run, mask_volumes(m, scene), scene) for run, m in zip(runs, maps, strict=True)]
 
 
 def check_given(
@@ -84,9 +93,23 @@ def _radius(engine: Engine, options: Em3dOptions) -> Float[Array, ""]:
     return jnp.float32(engine.particles.extent / options.initial_lowpass)
 
 
-def _state(run: Run, volumes: Array) -> RunState:
-    weights = np.full(run.n_classes, 1 / run.n_classes, np.float32)
-    return RunState(run, np.asarray(volumes), weights, np.zeros(0, np.int32))
+def _state(run: Run, volumes: Array, scene: Scene) -> RunState:
+    weights, labels = np.full(run.n_classes, 1 / run.n_classes, np.float32), np.zeros(0, np.int32)
+    apart = tuple(differences(np.asarray(volumes), np.asarray(scene.mean_map * scene.solvent_mask)))
+    return RunState(run, np.asarray(volumes), weights, labels, initial_differences=apart)
+
+
+def differences(
+    volumes: Float[np.ndarray, "k d d d"], mean_map: Float[np.ndarray, "d d d"]
+) -> list[float]:
+    """RMS difference of each map from the mean of all of them, over the RMS of the mean map."""
+    gaps = np.mean((volumes - volumes.mean(0)) ** 2, (1, 2, 3), dtype=np.float64)
+    return np.sqrt(gaps / np.mean(mean_map**2, dtype=np.float64)).tolist()
+
+
+def overall(apart: Sequence[float]) -> float:
+    """How different the maps of a run are, from the RMS differences of each."""
+    return float(np.sqrt(np.mean(np.square(apart))))
 
 
 def _subsets(
@@ -136,16 +159,29 @@ def _random_subsets(
 
 
 def _variability(
-    engine: Engine, scene: Scene, runs: Sequence[Run], options: Em3dOptions
+    engine: Engine,
+    scene: Scene,
+    runs: Sequence[Run],
+    options: Em3dOptions,
+    given: GivenComponents | None,
 ) -> list[Float[Array, "k d d d"]]:
-    """`variability`: a mixture in the basis of the particles' variability, fitted once."""
-    seen = engine.particles.subset(engine.layout.rows)
+    """Maps in a basis of the particles' variability, fitted once for all runs.
+
+    `variability`: of a mixture; `components`: the ends of each component. Given components are
+    refined for the first, and stay as they are for the second.
+    """
+    rows = engine.layout.rows
+    seen, given = engine.particles.subset(rows), given and given.of(rows)
     operators = make_pixel_operators(seen, max_memory_gb=engine.max_memory_gb)
     mask = np.asarray(scene.solvent_mask * scene.focus_mask)
-    basis, statistics = fit_variability(operators, np.asarray(scene.mean_map), mask)
-    maps = []
+    ends = options.initial == "components"
+    iterations = 0 if given and ends else 12
+    basis, statistics = fit_variability(
+        operators, np.asarray(scene.mean_map), mask, given, iterations
+    )
+    make, maps = ends_of_components if ends else volumes_of, []
     for run in runs:
-        volumes = volumes_of(basis, statistics, engine.grid, run.n_classes, run.seed)
+        volumes = make(basis, statistics, engine.grid, run.n_classes, run.seed)
         maps.append(lowpass(jnp.asarray(volumes), engine.grid, _radius(engine, options)))
     return maps
 
@@ -162,18 +198,27 @@ def _principal_components(
         table = np.asarray(volumes).reshape(number, -1)
         for run in runs:
             if run.seed == seed:
-                maps[run] = _mixture_means(table, run, scene, options.pca_components)
+                averages = _mixture_means(table, run, options)
+                maps[run] = jnp.asarray(averages.reshape(-1, *scene.mean_map.shape))
     return [maps[run] for run in runs]
 
 
 def _mixture_means(
-    table: Float[np.ndarray, "m v"], run: Run, scene: Scene, n_components: int
-) -> Float[Array, "k d d d"]:
-    """Averages of the maps that a mixture over their principal components puts together."""
+    table: Float[np.ndarray, "m v"], run: Run, options: Em3dOptions
+) -> Float[np.ndarray, "k v"]:
+    """Averages of the maps that a mixture over their principal components puts together.
+
+    A component of the mixture to which no map is assigned gets the one that fits it best.
+    """
     centred = table - table.mean(0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
-    scores = (left * values)[:, :n_components]
+    scores = (left * values)[:, : options.pca_components]
     mixture = GaussianMixture(run.n_classes, random_state=run.seed, reg_covar=1e-6 * scores.var())
     members = mixture.fit(scores).predict_proba(scores)
+    if options.pca_assignment == "hard":
+        best = members.argmax(0)
+        members = (members.argmax(1)[:, None] == np.arange(run.n_classes)).astype(float)
+        empty = members.sum(0) == 0
+        members[best[empty], empty] = 1
     members /= np.maximum(members.sum(0), 1e-12)
-    return jnp.asarray((members.T @ table).reshape(-1, *scene.mean_map.shape), jnp.float32)
+    return (members.T @ table).astype(np.float32)

@@ -13,11 +13,15 @@ from emjax.errors import OptionError
 
 
 class Stage(StrEnum):
-    """What an iteration sees: mini-batches, all particles without the finest frequencies, all."""
+    """What an iteration sees: mini-batches, all particles without the finest frequencies, all.
+
+    The last ones slice maps whose differences are filtered by their own FSC.
+    """
 
     ONLINE = "online"
     COARSE = "coarse"
     FULL = "full"
+    LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,8 @@ class RunState:
     iteration: int = 0
     converged: bool = False
     history: tuple[IterationRecord, ...] = ()
-    coarse: bool = False  # whether fine frequencies still wait
-
-    @property
-    def stage(self) -> Stage:
-        """Of its iterations over all particles."""
-        return Stage.COARSE if self.coarse else Stage.FULL
+    stage: Stage = Stage.FULL  # of its iterations over all particles
+    initial_differences: tuple[float, ...] = ()  # of the first maps, see `start.differences`
 
     @property
     def done(self) -> int:

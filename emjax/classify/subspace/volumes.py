@@ -1,9 +1,11 @@
 """From coordinates to maps and back: class volumes, starts for other methods, given components."""
 
+from dataclasses import dataclass, replace
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 from emjax.classify.operators.pixels import (
     PixelBlock,
@@ -17,8 +19,8 @@ from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.mixture import FitOptions, fit_seeds
 from emjax.classify.subspace.projection import project_statistics
-from emjax.classify.subspace.statistics import Statistics
-from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, to_real
+from emjax.classify.subspace.statistics import Statistics, latent_mix
+from emjax.imaging.grids import FourierGrid, add_friedel_mates, gridding, resample_all, to_real
 from emjax.imaging.maps import slicing_values
 
 
@@ -35,17 +37,77 @@ def to_maps(values: Complex[Array, "k v"], grid: FourierGrid) -> Float[np.ndarra
     return np.asarray(to_real(values, grid) * jnp.asarray(gridding(grid.box_size)))
 
 
+@dataclass(frozen=True)
+class GivenComponents:
+    """Components found elsewhere: as maps, as coordinates of the particles, or both."""
+
+    maps: Float[np.ndarray, "q d d d"] | None = None
+    coordinates: tuple[Float[np.ndarray, "n _"], ...] = ()  # one table per file
+
+    def of(self, rows: Int[np.ndarray, " m"]) -> "GivenComponents":
+        """Those of some of the particles."""
+        return replace(self, coordinates=tuple(table[rows] for table in self.coordinates))
+
+    def coefficients(
+        self,
+        operators: PixelOperators,
+        mean: Complex[Array, " v"],
+        mask: Float[np.ndarray, "d d d"],
+    ) -> Complex[Array, "q v"]:
+        """As volumes to slice; coordinates are regressed on the images."""
+        grid, found = operators.grid, []
+        if self.maps is not None:
+            box_size = grid.box_size
+            found.append(components_from_maps(resample_all(self.maps, box_size), mask, grid))
+        for table in self.coordinates:
+            found.append(components_from_coordinates(operators, mean, table, mask))
+        return jnp.concatenate(found)
+
+
 def fit_variability(
     operators: PixelOperators,
     mean_map: Float[np.ndarray, "d d d"],
     mask: Float[np.ndarray, "d d d"],
-    n_components: int = 4,
+    given: GivenComponents | None = None,
     iterations: int = 12,
+    n_components: int = 4,
 ) -> tuple[Basis, Statistics]:
-    """Basis and statistics that the starts of every run, whatever its K and seed, are made from."""
+    """Basis and statistics that the starts of every run, whatever its K and seed, are made from.
+
+    Args:
+        operators: of the particles.
+        mean_map: unmasked.
+        mask: where the components live.
+        given: components from which the fit starts; random volumes where None.
+        iterations: of the fit; 0 takes the given components as they are.
+        n_components: to fit where none are given.
+    """
     mean = slicing_values(jnp.asarray(mean_map * mask), operators.grid)
-    basis = fit_basis(operators, mean, mask, BasisOptions(n_components, iterations))
+    start = given and given.coefficients(operators, mean, mask)
+    if start is not None and not iterations:
+        basis = Basis(mean, start)
+    else:
+        options = BasisOptions(n_components if start is None else len(start), iterations)
+        basis = fit_basis(operators, mean, mask, options, components=start)
     return basis, project_statistics(operators, basis)[0]
+
+
+def ends_of_components(
+    basis: Basis, statistics: Statistics, grid: FourierGrid, n_classes: int, seed: int
+) -> Float[np.ndarray, "k d d d"]:
+    """The mean map and one component per class, by one standard deviation of the coordinates.
+
+    The first q classes take one component each, to the side that the seed draws, the next q the
+    other side, and further ones the same again, twice as far.
+    """
+    mix = latent_mix(statistics)
+    deviations = np.sqrt((mix**2).sum(1))
+    side = np.random.default_rng(seed).choice((-1.0, 1.0), len(deviations)) if seed else 1.0
+    far = np.diag(deviations * side)
+    ends = np.concatenate([far, -far])
+    times = -(-n_classes // len(ends))
+    coordinates = np.concatenate([(i + 1) * ends for i in range(times)])[:n_classes]
+    return to_maps(class_coefficients(basis, coordinates), grid)
 
 
 def volumes_of(

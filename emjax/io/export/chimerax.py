@@ -1,4 +1,4 @@
-"""Maps for ChimeraX, and a script that shows the classes of a campaign side by side."""
+"""Maps for ChimeraX, and scripts that show classes side by side and as a series."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.export.classes import ExportedClass, copy_map
+from emjax.io.export.classes import ExportedClass, link_map
 from emjax.io.files import write_text
 from emjax.io.mrc.volume import read_volume, write_volume
 
@@ -21,16 +21,17 @@ def export_chimerax(
 ) -> list[Path]:
     """Maps as a series, their mean, and a script that shows them coloured by the difference."""
     folder = Path(folder)
-    maps = [copy_map(one.map, folder / f"class_{k:03d}.mrc") for k, one in enumerate(classes, 1)]
+    maps = [link_map(one.map, folder / f"class_{k:03d}.mrc") for k, one in enumerate(classes, 1)]
     sizes = np.array([(number == k).sum() for k in range(1, len(classes) + 1)])
     return [*maps, *write_chimerax(folder, maps, sizes)]
 
 
 def write_chimerax(folder: Path, maps: list[Path], sizes: np.ndarray) -> list[Path]:
-    """Write the mean map, difference maps and `classes.cxc` beside the class maps.
+    """Write the mean map, difference maps, `classes.cxc` and `series.cxc` beside the class maps.
 
-    All maps share one contour level and one colour scale: red where a class has more density than
-    the mean, blue where it has less.
+    `classes.cxc` shows them side by side, `series.cxc` one after the other. All maps share one
+    contour level and one colour scale: red where a class has more density than the mean, blue where
+    it has less.
 
     Args:
         folder: where the maps are.
@@ -65,7 +66,27 @@ def write_chimerax(folder: Path, maps: list[Path], sizes: np.ndarray) -> list[Pa
         widest = max(widest, float(np.quantile(inside, _SHOWN_DIFFERENCE)) if inside.size else 0)
     written.append(folder / "classes.cxc")
     write_text(written[-1], _script([p.name for p in maps], differences, sizes, level, widest))
+    written.append(folder / "series.cxc")
+    write_text(written[-1], _series([p.name for p in maps], level))
     return written
+
+
+def _series(maps: list[str], level: float) -> str:
+    # One map is no series to ChimeraX.
+    series = " vseries true" if len(maps) > 1 else ""
+    return "\n".join(
+        [
+            "# Classes one after the other; the slider goes from class to class.",
+            "close session",
+            "set bgColor white",
+            f"open {' '.join(maps)}{series}",
+            f"volume #1 style surface step 1 level {level:.6g}",
+            *(["vseries play #1 loop true maxFrameRate 1"] if series else []),
+            "lighting soft",
+            "view",
+            "",
+        ]
+    )
 
 
 def _script(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emjax.io.export.classes import ExportedClass, copy_map
+from emjax.io.export.classes import ExportedClass, link_map
 from emjax.io.fields import label
 from emjax.io.mrc.volume import read_volume
 from emjax.io.particles.columns import with_star_columns
@@ -25,8 +25,9 @@ def export_relion(
 ) -> list[Path]:
     """A Class3D job as RELION writes it: Subset selection and Display open it.
 
-    `run_it025_data.star` holds the assigned particles, `run_unassigned_data.star` the others;
-    half-maps have the names that Post-processing looks for.
+    `run_it025_data.star` holds the assigned particles, `particles_class_001.star` and so on those
+    of one class, `run_unassigned_data.star` the others; half-maps have the names that
+    Post-processing looks for.
     """
     folder = Path(folder)
     root = folder / f"run_it{_ITERATION:03d}"
@@ -40,9 +41,12 @@ def export_relion(
         written.append(folder / "run_unassigned_data.star")
         write_star(written[-1], source.select(np.flatnonzero(number == 0)).star)
     for k, one in enumerate(classes, 1):
-        written.append(copy_map(one.map, Path(f"{root}_class{k:03d}.mrc")))
+        if (number == k).any():
+            written.append(folder / f"particles_class_{k:03d}.star")
+            write_star(written[-1], source.select(np.flatnonzero(number == k)).star)
+        written.append(link_map(one.map, Path(f"{root}_class{k:03d}.mrc")))
         for h, half_map in enumerate(one.half_maps or (), 1):
-            written.append(copy_map(half_map, folder / f"run_half{h}_class{k:03d}_unfil.mrc"))
+            written.append(link_map(half_map, folder / f"run_half{h}_class{k:03d}_unfil.mrc"))
     written += [Path(f"{root}_model.star"), Path(f"{root}_optimiser.star")]
     write_lists(written[-2], _model(root, particles, number, classes))
     general = {

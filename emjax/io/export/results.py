@@ -30,6 +30,7 @@ def export_results(
     classes: list[ExportedClass],
     particles: ParticleSet,
     formats: tuple[str, ...] = FORMATS,
+    superclasses: np.ndarray | None = None,
 ) -> list[Path]:
     """Write the classes of a campaign and its particles for other programs.
 
@@ -40,6 +41,7 @@ def export_results(
         classes: maps by number of the class.
         particles: the campaign's input, read with its images.
         formats: any of `FORMATS`.
+        superclasses: number of the superclass of each class, from 1; None: there are none.
 
     Returns:
         The files written.
@@ -58,4 +60,4 @@ def export_results(
             columns[name] = table.integers(name)
     if SET_ASIDE in table:
         columns[SET_ASIDE] = np.array(table.text(SET_ASIDE))
-    return export_campaign(target, particles, columns, classes, formats)
+    return export_campaign(target, particles, columns, classes, formats, superclasses)

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from emjax.classify.em3d.convergence import dead_classes
+from emjax.classify.em3d.convergence import advance, dead_classes
+from emjax.classify.em3d.expectation import Tally
 from emjax.classify.em3d.iterations import classify, finish, iterate
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
-from emjax.classify.em3d.state import Run, make_scene
+from emjax.classify.em3d.state import Run, RunState, Stage, make_scene
 from emjax.classify.operators.passes import make_engine
 from emjax.simulate.particles import phantom, simulate
 
@@ -29,7 +30,18 @@ def found(engine, scene, run=THREE, **changes):
 def test_either_stopping_rule_stops(engine, scene, rule):
     loose = found(engine, scene, anneal_until=0, online_epochs=0, **rule)
     assert loose.converged
-    assert len(loose.history) == 2
+    assert [h.stage for h in loose.history] == ["full", "full", "last", "last"]
+
+
+def test_shares_forget_at_the_rate_of_the_maps(scene):
+    """A mini-batch without a class takes the rate's part of its share, not all of it."""
+    shares, labels = np.array([0.6, 0.4], np.float32), np.zeros(4, np.int32)
+    volumes = np.zeros((2, *scene.mean_map.shape), np.float32)
+    state = RunState(Run(2, 0), volumes, shares, labels)
+    tally = Tally(0, labels, np.array([4.0, 0.0]))
+    batch = (state, tally, volumes, np.ones((2, 4)), scene, QUICK, Stage.ONLINE)
+    np.testing.assert_allclose(advance(*batch, 0.25).class_weights, [0.7, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(advance(*batch).class_weights, [1, 0])
 
 
 def test_reorder_by_size(engine, scene):
@@ -39,6 +51,12 @@ def test_reorder_by_size(engine, scene):
     # What the record says of the classes follows their new numbers.
     assert np.array_equal(np.argsort(result.history[-1].class_sizes)[::-1], [0, 1, 2])
     assert np.array_equal(np.sum(result.history[-1].flow, 0), result.history[-1].class_sizes)
+    plain = found(engine, scene)
+    numbers = np.array(result.facts["initial_numbers"])
+    assert plain.facts["initial_numbers"] == [1, 2, 3] and sorted(numbers) == [1, 2, 3]
+    before = np.array(plain.facts["initial_differences"])
+    assert result.facts["initial_differences"] == before[numbers - 1].tolist()
+    assert np.array_equal(plain.class_sizes[numbers - 1], result.class_sizes)
     assert np.array_equal(result.labels, result.posteriors.argmax(1))
 
 

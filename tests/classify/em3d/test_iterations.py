@@ -62,6 +62,23 @@ def test_a_restart_gives_the_same_bits(engine, scene, results):
     assert all(same(a, b) for a, b in zip(resumed, found, strict=True))
 
 
+def test_first_maps_are_shown_once_before_the_first_iteration(engine, scene):
+    calls = []
+    listeners = {
+        "on_start": lambda states: calls.append(("start", states)),
+        "on_iteration": lambda states: calls.append(("iteration", states)),
+    }
+    short = {"full_iterations": 1, "last_iterations": 0, "start_resolution": None}
+    options = dataclasses.replace(QUICK, **short)
+    (found,) = classify(engine, scene, [Run(2, 0)], options, **listeners)
+    assert [kind for kind, _ in calls] == ["start", "iteration", "iteration"]
+    (state,) = start_runs(engine, scene, [Run(2, 0)], options)
+    np.testing.assert_array_equal(calls[0][1][0].volumes, state.volumes)
+    assert found.facts["initial_differences"] == list(state.initial_differences)
+    classify(engine, scene, [Run(2, 0)], options, resume=calls[1][1], **listeners)
+    assert [kind for kind, _ in calls].count("start") == 1
+
+
 def test_posteriors_sum_to_one_and_labels_are_their_maxima(results):
     for result in results[1]:
         # Float32 softmax.
@@ -74,7 +91,8 @@ def test_likelihood_rises_after_annealing(engine, scene):
 
     The per-voxel M-step is not exact: masks, interpolation, FSC filter.
     """
-    options = dataclasses.replace(QUICK, online_epochs=0, anneal_until=0, switch_convergence=0.0)
+    exact = {"anneal_until": 0, "switch_convergence": 0.0, "last_iterations": 0}
+    options = dataclasses.replace(QUICK, online_epochs=0, **exact)
     (result,) = classify(engine, scene, [Run(3, 0)], options)
     likelihood = np.array([h.log_likelihood for h in result.history])
     gain = likelihood[-1] - likelihood[0]
@@ -91,10 +109,10 @@ def test_online_epochs_run_mini_batches_first(engine, scene):
     with_online = history(engine, scene, full_iterations=2)
     stages = [h.stage for h in with_online.history]
     assert stages[0] == "online"
-    assert stages[-2:] == ["full", "full"]
+    assert stages[-4:] == ["full", "full", "last", "last"]
     assert with_online.history[0].particles < engine.particles.n
-    without = history(engine, scene, full_iterations=2, online_epochs=0)
-    assert [h.stage for h in without.history] == ["full", "full"]
+    changes = {"full_iterations": 2, "online_epochs": 0, "last_iterations": 0}
+    assert [h.stage for h in history(engine, scene, **changes).history] == ["full", "full"]
 
 
 def test_learning_rate_changes_the_online_stage(engine, scene):

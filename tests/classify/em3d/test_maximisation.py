@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from emjax.classify.em3d.expectation import insert_columns
 from emjax.classify.em3d.iterations import iterate
+from emjax.classify.em3d.maximisation import mask_volumes, solve_classes, solve_differences
 from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import start_runs
 from emjax.classify.em3d.state import Run, clipped_fraction, make_scene
@@ -17,6 +19,26 @@ def test_fsc_filter_lowers_noise(engine, scene):
     options = [dataclasses.replace(QUICK, fsc_filter=on) for on in (True, False)]
     on, off = (start_runs(engine, scene, [Run(3, 0)], o)[0].volumes for o in options)
     assert (on**2).mean() < (off**2).mean()
+
+
+def test_differences_of_classes_are_filtered_by_what_they_share(engine, scene, simulation):
+    states, columns = np.asarray(simulation.states), slice(0, 3)
+    spread = {}
+    for name, labels in (
+        ("true", states),
+        ("random", np.random.default_rng(0).permutation(states)),
+    ):
+        sums = insert_columns(engine, labels[:, None] == np.arange(3))
+        for filtered in (True, False):
+            maps = (
+                solve_differences(sums, columns, scene, engine.grid, "C1")
+                if filtered
+                else solve_classes(sums, columns, scene, engine.grid, QUICK)[0]
+            )
+            masked = np.asarray(mask_volumes(maps, scene))
+            spread[name, filtered] = np.std(masked - masked.mean(0))
+    assert spread["random", True] < 0.5 * spread["random", False]
+    assert spread["true", True] > 0.8 * spread["true", False]
 
 
 def test_focus_mask_keeps_the_mean_outside(engine, scene, prepared):

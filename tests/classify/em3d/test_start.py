@@ -2,16 +2,20 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.classify.em3d import start
 from emjax.classify.em3d.iterations import classify
 from emjax.classify.em3d.options import Em3dOptions
-from emjax.classify.em3d.start import _mixture_means, _subsets, start_runs
+from emjax.classify.em3d.start import _mixture_means, _subsets, differences, overall, start_runs
 from emjax.classify.em3d.state import Run
 from emjax.classify.operators.passes import make_engine
+from emjax.classify.subspace.volumes import GivenComponents
 from emjax.imaging.grids import resample
+from emjax.imaging.maps import lowpass
 from emjax.simulate.particles import phantom
 
 QUICK = Em3dOptions(
@@ -94,11 +98,86 @@ def test_pca_components_are_those_the_mixture_sees(scene):
     table[:, 1] += 4 * (np.arange(60) % 2)
 
     def gap(n_components):
-        maps = np.asarray(_mixture_means(table, Run(2, 0), scene, n_components)).reshape(2, -1)
+        options = dataclasses.replace(QUICK, pca_components=n_components)
+        maps = _mixture_means(table, Run(2, 0), options)
         return abs(maps[0, 1] - maps[1, 1])
 
     assert gap(1) < 2
     assert gap(2) > 3.9
+
+
+def test_pca_averages_the_maps_assigned_to_each_group():
+    """Groups that overlap: hard averages are those of the members, soft ones are more alike."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(0, 1, (60, 4)).astype(np.float32)
+    table[:30, 0] += 2.5
+    options = dataclasses.replace(QUICK, pca_components=1)
+    hard = _mixture_means(table, Run(2, 0), options)
+    soft = _mixture_means(table, Run(2, 0), dataclasses.replace(options, pca_assignment="soft"))
+    assert np.ptp(soft, 0)[0] < 0.97 * np.ptp(hard, 0)[0]
+    # Along one component the members of a group are the first so many maps, or the last.
+    order = np.argsort(np.linalg.svd(table - table.mean(0), full_matrices=False)[0][:, 0])
+    halves = ((table[order[:m]].mean(0), table[order[m:]].mean(0)) for m in range(1, 60))
+    apart = [min(np.abs(hard - pair).max(), np.abs(hard[::-1] - pair).max()) for pair in halves]
+    assert min(apart) < 1e-5
+
+
+def test_a_group_without_maps_gets_the_one_that_fits_best(monkeypatch):
+    table = np.array([[0.0, 0], [1, 0], [4, 0]], np.float32)
+    members = np.array([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3]])
+    monkeypatch.setattr(start.GaussianMixture, "fit", lambda self, scores: self)
+    monkeypatch.setattr(start.GaussianMixture, "predict_proba", lambda self, scores: members.copy())
+    found = _mixture_means(table, Run(2, 0), QUICK)
+    np.testing.assert_allclose(found, [table.mean(0), table[0]], atol=1e-6)
+
+
+def test_differences_are_relative_to_the_mean_map():
+    mean = np.full((4, 4, 4), 2.0)
+    found = differences(np.stack([1.1 * mean, 0.9 * mean, mean, mean]), mean)
+    np.testing.assert_allclose(found, [0.1, 0.1, 0, 0], atol=1e-12)
+    assert overall(found) == pytest.approx(0.1 / 2**0.5)
+
+
+def test_a_run_knows_how_different_its_first_maps_are(engine, scene):
+    (state,) = start_runs(engine, scene, [THREE], QUICK)
+    assert state.initial_differences == tuple(
+        differences(state.volumes, np.asarray(scene.mean_map * scene.solvent_mask))
+    )
+    assert overall(state.initial_differences) > 0.01
+
+
+def test_given_components_are_ends_as_they_are(engine, scene):
+    """Two maps as components: as many classes start one along each, twice as many from both ends.
+
+    The seed draws sides only, so all starts lie in the plane of the two components.
+    """
+    mask = np.asarray(scene.solvent_mask)
+    d = len(mask)
+    rng = np.random.default_rng(0)
+    smooth = lowpass(
+        jnp.asarray(rng.normal(size=(2, d, d, d)), jnp.float32), engine.grid, jnp.float32(5)
+    )
+    given = GivenComponents(np.asarray(smooth) * mask)
+    options = dataclasses.replace(QUICK, initial="components", initial_lowpass=1.0)
+    runs = [Run(4, 0), Run(2, 0), Run(2, 1), Run(2, 2), Run(2, 3), Run(6, 0)]
+    states = start_runs(engine, scene, runs, options, components=given)
+    center = states[0].volumes.mean(0)
+    plane = np.linalg.svd(given.maps.reshape(2, -1), full_matrices=False)[2]
+    for state in states:
+        gaps = (state.volumes - center).reshape(len(state.volumes), -1)
+        outside = gaps - gaps @ plane.T @ plane
+        # Interpolation and the band of the images take some of it away.
+        assert np.linalg.norm(outside) < 0.35 * np.linalg.norm(gaps)
+    both, one = ((s.volumes - center).reshape(len(s.volumes), -1) for s in states[:2])
+    tolerance = 1e-3 * np.abs(both).max()
+    np.testing.assert_allclose(both[2:], -both[:2], atol=tolerance)
+    np.testing.assert_allclose(one, both[:2], atol=tolerance)
+    sides = {
+        tuple(np.sign((s.volumes - center).reshape(2, -1) @ plane.T).ravel()) for s in states[1:5]
+    }
+    assert len(sides) > 1
+    six = (states[5].volumes - center).reshape(6, -1)
+    np.testing.assert_allclose(six[4:], 2 * both[:2], atol=2 * tolerance)
 
 
 def explained(maps, scene, size) -> float:
@@ -134,6 +213,36 @@ def test_variability_starts_nearer_to_the_states(engine, scene, prepared):
     )
     assert variability > 0.6
     assert variability > 2 * simple
+
+
+@pytest.mark.slow
+def test_variability_takes_up_given_components(engine, scene, prepared, simulation):
+    """The truth's differences as components are better than two short of them, for any K."""
+    size = prepared[0].box_size
+    truth = np.stack([resample(v, size) for v in phantom(3, 32, seed=1)])
+    given = GivenComponents(truth[1:] - truth[:1])
+    options = dataclasses.replace(QUICK, initial="variability")
+    (state,) = start_runs(engine, scene, [THREE], options, components=given)
+    assert explained(state.volumes, scene, size) > 0.8
+    (wide,) = start_runs(engine, scene, [Run(5, 0)], options, components=given)
+    assert len(wide.volumes) == 5
+
+
+@pytest.mark.slow
+def test_coordinates_of_the_particles_serve_as_components(engine, scene, prepared, simulation):
+    """Coordinates that name the states; rows of a limited engine are its own particles'."""
+    few = make_engine(prepared[0], particle_limit=600, block_pixels=15_000)
+    states = np.eye(3)[simulation.states][:, 1:]
+    given = GivenComponents(coordinates=(states,))
+    options = dataclasses.replace(QUICK, initial="components")
+    (state,) = start_runs(few, scene, [Run(2, 0)], options, components=given)
+    truth = np.stack([resample(v, prepared[0].box_size) for v in phantom(3, 32, seed=1)])
+    mask = np.asarray(scene.solvent_mask)
+    wanted = ((truth[1:] - truth[:1]) * mask).reshape(2, -1)
+    gap = (state.volumes - np.asarray(scene.mean_map) * mask).reshape(2, -1)
+    alike = np.corrcoef(np.concatenate([gap, wanted]))[:2, 2:]
+    assert min(alike[0, 0], alike[1, 1]) > 0.5
+    assert alike[0, 0] > alike[0, 1] and alike[1, 1] > alike[1, 0]
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_a_component_is_added_where_a_blob_is_bound_only(bound_case):
 @pytest.mark.slow
 def test_differences_between_classes_are_a_basis_of_them(prepared, operators, simulation):
     mask = prepared[1].solvent_mask
-    basis, _ = fit_variability(operators, prepared[1].volume, mask, 4, 10)
+    basis, _ = fit_variability(operators, prepared[1].volume, mask, None, 10)
     before = find_classes(operators, basis, 3, 4)
     found = localise_differences(operators, basis, mask, 3, 4)
     after = find_classes(operators, found, 3, found.n_components)

@@ -55,7 +55,7 @@ def test_coordinates_of_another_program_become_volumes(states):
 @pytest.mark.slow
 def test_starts_for_other_methods_are_the_states(prepared, operators, simulation):
     _, mean = prepared
-    basis, statistics = fit_variability(operators, mean.volume, mean.solvent_mask, 3, 8)
+    basis, statistics = fit_variability(operators, mean.volume, mean.solvent_mask, None, 8, 3)
     maps = volumes_of(basis, statistics, operators.grid, 3, seed=1)
     again = volumes_of(basis, statistics, operators.grid, 3, seed=1)
     np.testing.assert_array_equal(maps, again)

@@ -29,7 +29,9 @@ def classes(tmp_path):
 @pytest.fixture
 def exported(star_set, classes, tmp_path):
     particles = read_particles(star_set())
-    written = export_campaign(tmp_path / "export", particles, COLUMNS, classes)
+    written = export_campaign(
+        tmp_path / "export", particles, COLUMNS, classes, superclasses=np.array([1, 1])
+    )
     assert all(path.is_file() for path in written)
     on_disk = [path for path in (tmp_path / "export").rglob("*") if path.is_file()]
     assert sorted(written) == sorted(on_disk)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emjax.io.export.chimerax import export_chimerax
 from emjax.io.mrc.volume import read_volume
 
 
@@ -15,3 +16,11 @@ def test_chimerax(exported, classes):
     script = (folder / "classes.cxc").read_text()
     assert "open class_001.mrc class_002.mrc" in script and "class 1: 2 particles, 66.7%" in script
     assert script.count("color sample") == 2
+    series = (folder / "series.cxc").read_text()
+    assert "open class_001.mrc class_002.mrc vseries true" in series
+    assert all((folder / name).is_file() for name in ("class_001.mrc", "class_002.mrc"))
+
+
+def test_one_map_is_no_series(classes, tmp_path):
+    export_chimerax(tmp_path / "one", np.ones(3, int), classes[:1])
+    assert "vseries" not in (tmp_path / "one" / "series.cxc").read_text()

@@ -53,4 +53,5 @@ def test_wrong_requests_are_errors(star_set, classes, tmp_path):
     missing = [ExportedClass(tmp_path / "none.mrc"), classes[1]]
     with pytest.raises(InputError, match="no such file"):
         export_campaign(tmp_path / "x", particles, COLUMNS, missing, ("chimerax",))
-    assert set(FORMATS) == {"relion", "cryosparc", "cryodrgn", "table", "chimerax"}
+    programs = {"relion", "cryosparc", "cryodrgn", "table", "chimerax"}
+    assert set(FORMATS) == programs | {"maps", "superclasses", "zip"}

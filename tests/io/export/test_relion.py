@@ -15,6 +15,10 @@ def test_a_job_of_class3d(exported, classes):
     assert rows.text("someoneElsesColumn") == ["x0", "x2", "x3"]
     left = read_star(folder / "run_unassigned_data.star")["particles"]
     assert left.text("someoneElsesColumn") == ["x1"]
+    for number, own in ((1, ["x0", "x3"]), (2, ["x2"])):
+        part = read_star(folder / f"particles_class_00{number}.star")["particles"]
+        assert part.text("someoneElsesColumn") == own
+        assert set(part.text("rlnClassNumber")) == {str(number)}
     model = read_lists(folder / "run_it025_model.star")
     rows = model["model_classes"]
     # Two of the three assigned particles, to six decimals.

@@ -6,9 +6,8 @@ import pytest
 
 from emjax.errors import InputError
 from emjax.io.cryosparc.tables import read_cs
-from emjax.io.export.classes import find_class
+from emjax.io.export.classes import describe_class
 from emjax.io.export.results import export_results
-from emjax.io.files import write_tsv
 from emjax.io.mrc.volume import write_volume
 from emjax.io.particles.columns import set_aside
 from emjax.io.particles.particle_set import read_particles, write_particles
@@ -29,9 +28,7 @@ def results(star_set, tmp_path):
         for path in maps:
             write_volume(path, volume, 3.0)
         fsc = {"resolution": [24.0, 12.0, 8.0, 6.0], "fsc": [0.9, 0.5, 0.1, 0.3]}
-        fsc_path = folder / f"consensus/class_00{k}_fsc.tsv"
-        write_tsv(fsc_path, pd.DataFrame(fsc))
-        classes.append(find_class(maps[0], (maps[1], maps[2]), fsc_path))
+        classes.append(describe_class(maps[0], (maps[1], maps[2]), pd.DataFrame(fsc)))
     where = folder / "export", folder / "consensus" / "particles.star", classes
     return folder, where, particles
 
