@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from emjax.campaign.alone import job_of
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder, ReconstructFolder
@@ -68,6 +69,13 @@ class Campaign:
     def link(self, path: Path) -> str:
         """A file as the page, which lies in the campaign's folder, links to it."""
         return path.relative_to(self.folder.path).as_posix()
+
+    def run_link(self, run: str, words: str, part: str = "") -> str:
+        """Words that open the page of a run, at a part of it; the words alone where it has none."""
+        page = self.folder.run(run).report
+        if not page.exists():
+            return words
+        return Markup('<a href="{}{}">{}</a>').format(self.link(page), part, words)
 
     def table(self, path: Path) -> pd.DataFrame:
         """A tab-separated table; empty where absent."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from emjax.consensus.traces import parse_class
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.firm import shortfalls
@@ -255,5 +256,7 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
         text = f"{gain:.0f} nats ({row['held_out_low']:.0f} to {row['held_out_high']:.0f})"
         facts.append((f"Held-out gain over one class with {row['nearest']:.0f}", text))
     if row.get("representative") is not None and not alone:
-        facts.append(("Most similar input class", str(row["representative"])))
+        name = str(row["representative"])
+        run, k = parse_class(name)
+        facts.append(("Most similar input class", campaign.run_link(run, name, f"#class-{k}")))
     return f"{plural(int(size), 'particle')} ({percent(size, total)}{of_these})", facts, warnings

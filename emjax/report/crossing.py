@@ -29,7 +29,7 @@ def crossing_figure(run: str, crossed: np.ndarray) -> Figure | None:
         if max(k, g) <= MOST_NAMED and crossed[a, b]:
             ink = f"fill:{'#fff' if light else '#111'}"
             x, y = chart.px(b + 0.5), chart.py(a + 0.5) + 4
-            chart.text(x, y, number(crossed[a, b]), style=ink, class_="cell")
+            chart.text(x, y, number(float(crossed[a, b])), style=ink, class_="cell")
     for a in range(0, k, max(1, k // 16)):
         chart.text(chart.left - 7, chart.py(a + 0.5) + 4, str(a + 1), "end", class_="tick")
     base = chart.height - chart.bottom

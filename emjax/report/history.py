@@ -153,7 +153,7 @@ def _draw_matrix(drawing: Chart, x: float, y: float, cell: float, step: Step) ->
         )
         if k <= FEW:
             ink = f"fill:{'#fff' if light else '#111'}"
-            words = _short(flow[a, b])
+            words = _short(float(flow[a, b]))
             drawing.text(left + cell / 2, top + cell / 2 + 4, words, style=ink, class_="cell")
     for c in range(0, k, max(1, k // 10)):
         drawing.text(x - 5, y + (c + 0.5) * cell + 4, str(c + 1), "end", class_="tick")

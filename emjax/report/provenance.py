@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from emjax.campaign.alone import job_of, reads
 from emjax.report.campaign import Campaign
@@ -96,16 +95,10 @@ def run_table(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
     rows = []
     for _, row in table.head(MOST_ROWS).iterrows():
         cells = [_cell(c, row[c]) for c in present]
-        rows.append([_link(campaign, cells[0]) if present[0] == "run" else cells[0], *cells[1:]])
+        if present[0] == "run":
+            cells[0] = campaign.run_link(cells[0], cells[0])
+        rows.append(cells)
     return [RUN_COLUMNS[c] for c in present], rows
-
-
-def _link(campaign: Campaign, run: str) -> str:
-    """The run's name, which opens its page where it has one."""
-    page = campaign.folder.run(run).report
-    if not page.exists():
-        return run
-    return Markup('<a href="{}">{}</a>').format(campaign.link(page), run)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -142,6 +142,15 @@ def consensus_curves(campaign: Campaign) -> dict[int, pd.DataFrame]:
     return {c: t for c, t in tables.items() if not t.empty}
 
 
+def curves_of_run(campaign: Campaign, name: str) -> dict[int, pd.DataFrame]:
+    """FSC of every class of a run; none where it has no half-maps."""
+    table = campaign.table(campaign.folder.run(name).fsc)
+    classes = column(table, "class")
+    if classes is None:
+        return {}
+    return {int(k): table.take(np.flatnonzero(classes == k)) for k in np.unique(classes)}
+
+
 def resolution_figure(tables: dict[int, pd.DataFrame]) -> Figure | None:
     """FSC of all classes in one plot; of a class alone there is another."""
     if len(tables) < 2:

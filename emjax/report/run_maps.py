@@ -1,6 +1,6 @@
 """The classes of a run in pictures: slices, and differences from its mean and the consensus."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import percent
+from emjax.report.quality import curves_of_run
 from emjax.report.raster import diverging, grey, png_uri, slices_at
 
 DIRECTIONS = ("along z", "along y", "along x")
@@ -20,7 +21,7 @@ FULL_COLOUR = 0.5  # of the strongest difference of all classes
 FAINTEST = 0.02  # of the highest density: differences below never get full colour
 
 Volume = Float[np.ndarray, "d d d"]
-Pictures = list[tuple[str, str]]  # names and data URIs
+Pictures = Sequence[tuple[str, str]]  # names and data URIs
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class RunMaps:
         """The run, and the consensus class (from 1; 0: none) that each of its classes is."""
         self._campaign, self._folder = campaign, campaign.folder.run(name)
         self._consensus, self._partners = consensus, partners
+        self._curves = curves_of_run(campaign, name)
 
     @cached_property
     def _maps(self) -> dict[int, Volume]:
@@ -130,13 +132,10 @@ class RunMaps:
 
     def _weights(self, number: int) -> np.ndarray:
         """By the class's own FSC; where the run has none, by that of its consensus class."""
-        table = self._campaign.table(self._folder.fsc)
-        if table.empty:
-            table = self._campaign.table(
-                self._campaign.folder.consensus.class_fsc(self._partners.get(number, 0))
-            )
-        else:
-            table = table[table["class"] == number]
+        table = self._curves.get(number)
+        if table is None:
+            consensus = self._campaign.folder.consensus
+            table = self._campaign.table(consensus.class_fsc(self._partners.get(number, 0)))
         box_size = len(self._mask)
         frequency, fsc = column(table, "frequency_per_angstrom"), column(table, "fsc")
         if frequency is None or fsc is None or not len(fsc):
@@ -176,8 +175,8 @@ class RunMaps:
         gaps = [*own.values(), *other.values()]
         strongest = max(float(np.abs(gap).max()) for gap in gaps)
         most = max(FULL_COLOUR * strongest, FAINTEST * densest)
-        middle = (len(self._mask) // 2,) * 3
-        cuts = {number: slices_at(volume, middle) for number, volume in self._maps.items()}
+        at = len(self._mask) // 2
+        cuts = {number: slices_at(volume, (at, at, at)) for number, volume in self._maps.items()}
         low, high = np.quantile(
             np.concatenate([s.ravel() for c in cuts.values() for s in c]), [0.01, 0.997]
         )
@@ -197,7 +196,7 @@ class RunMaps:
 
     @property
     def _regularised(self) -> str:
-        if self._folder.fsc.exists():
+        if self._curves:
             return "each filtered by the class's own FSC"
         return (
             "each filtered by the FSC of its consensus class, because the run has no half-maps (in "

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.report import convergence, history, provenance, quality, som
-from emjax.report.campaign import Campaign, column, contingency
+from emjax.report.campaign import Campaign, contingency, numbers
 from emjax.report.crossing import crossing_figure
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.frame import Frame
@@ -93,11 +93,11 @@ class _Run:
         self.campaign, self.name = campaign, name
         self.folder = campaign.folder.run(name)
         self.metrics = campaign.metrics.get(name, {})
+        self.curves = quality.curves_of_run(campaign, name)
         posteriors = campaign.array(self.folder.posteriors)
-        self.posteriors = np.zeros((0, 0)) if posteriors is None else posteriors
-        has_class = self.posteriors.any(axis=1)
-        best = self.posteriors.argmax(axis=1) if len(has_class) else np.zeros(0, int)
-        self.labels = np.where(has_class, best + 1, 0)  # 0: none
+        self.posteriors = np.zeros((0, 1)) if posteriors is None else posteriors
+        # From 1; 0 has none.
+        self.labels = (self.posteriors.argmax(axis=1) + 1) * self.posteriors.any(axis=1)
         self.sizes = np.bincount(self.labels, minlength=self.posteriors.shape[1] + 1)[1:]
         consensus = campaign.particles.get("rlnClassNumber")
         same = consensus is not None and len(consensus) == len(self.labels)
@@ -113,10 +113,11 @@ class _Run:
     def figures(self) -> dict[str, list[Figure]]:
         """Every figure that the run's files allow, by the part of the page it stands in."""
         campaign, metrics, name = self.campaign, self.metrics, self.name
-        fsc = campaign.table(self.folder.fsc)
-        curves = {} if fsc.empty else {int(k): t for k, t in fsc.groupby("class")}
         groups = {
-            "classes": [crossing_figure(name, self.crossed), quality.resolution_figure(curves)],
+            "classes": [
+                crossing_figure(name, self.crossed),
+                quality.resolution_figure(self.curves),
+            ],
             "iterations": [
                 history.flow_diagram(name, metrics),
                 *history.curve_figures(metrics),
@@ -136,10 +137,11 @@ class _Run:
         headline = f"{self.name}: {count} of {plural(int(self.sizes.sum()), 'particle')}"
         warnings = self.warnings()
         converged = self.metrics.get("converged")
-        badge = "Not converged" if converged is False else "Converged"
-        if converged is None:
-            badge = "Classes of another program"
-        elif warnings and converged:
+        other = self.metrics.get("method") == "external"
+        badge = "Classes of another program" if other else "Finished"
+        if converged is not None:
+            badge = "Converged" if converged else "Not converged"
+        if converged and warnings:
             badge = "Converged, with warnings"
         mood = "warn" if warnings or converged is False else "found"
         return Verdict(
@@ -233,11 +235,9 @@ class _Run:
         if partner and self.crossed.shape[1] > 1:
             share = percent(self.crossed[c - 1, partner - 1], self.crossed[c - 1].sum())
             facts.append(("Most of it is in consensus class", f"{partner} ({share})"))
-        fsc = self.campaign.table(self.folder.fsc)
-        if not fsc.empty:
-            own = fsc[fsc["class"] == c]
-            frequency, values = column(own, "frequency_per_angstrom"), column(own, "fsc")
-            assert frequency is not None and values is not None
+        if c in self.curves:
+            curve = self.curves[c]
+            frequency, values = numbers(curve, "frequency_per_angstrom"), numbers(curve, "fsc")
             resolution, falls = quality.class_resolution(frequency, values)
             better = "" if falls else " or better"
             facts.append(("Resolution (FSC 0.143)", f"{resolution:.1f} Å{better}"))

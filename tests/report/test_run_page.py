@@ -10,7 +10,6 @@ from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, write_json, write_text
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.report import history
-from emjax.report.campaign import Campaign
 from emjax.report.crossing import crossing_figure
 from emjax.report.run_maps import ConsensusMaps, RunMaps, regularised_difference, wiener_weights
 from tests.report.campaigns import add_map, add_run_maps, make_campaign, read, render, render_run
@@ -201,4 +200,8 @@ def test_the_campaign_links_to_the_pages_that_are_there(tmp_path: Path):
     assert re.findall(r'<a href="(runs/[^"]*)">([^<]*)</a>', page) == [
         (f"runs/{RUN}/report.html", RUN)
     ]
-    assert Campaign(CampaignFolder(folder), {}).name == "linked"
+    # The input class that a consensus class is most like opens at that class.
+    first = "em3d-K04-s000"
+    write_text(folder / f"runs/{first}/report.html", "")
+    for c in range(1, 5):
+        assert f'<a href="runs/{first}/report.html#class-{c}">{first}.{c}</a>' in render(folder)
