@@ -106,5 +106,6 @@ def _moved(
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         offset = centre - rotation @ (centre + scale * shift)
         rim = float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
-        out[row] = ndimage.affine_transform(image, rotation, offset, order=3, cval=rim)
+        # SciPy's types know an offset of one number only.
+        out[row] = ndimage.affine_transform(image, rotation, offset, order=3, cval=rim)  # pyright: ignore[reportArgumentType]
     return out

@@ -44,14 +44,15 @@ class Classes:
         if affinity is None or affinity.ndim != 2 or not len(affinity):
             return None
         superclass, sizes = column(table, "superclass"), column(table, "size")
-        known = superclass is not None and len(superclass) == len(affinity)
+        if superclass is None or len(superclass) != len(affinity):
+            superclass, sizes = np.ones(len(affinity)), None
         pictures = (
             thumbnails(read_header(folder.thumbnails).open()) if folder.thumbnails.exists() else ()
         )
         return cls(
             np.asarray(affinity, float),
-            superclass.astype(int) if known else np.ones(len(affinity), int),
-            sizes if sizes is not None and known else np.full(len(affinity), np.nan),
+            superclass.astype(int),
+            np.full(len(affinity), np.nan) if sizes is None else sizes,
             pictures,
         )
 

@@ -164,7 +164,7 @@ def _class_sizes(classes: Classes, table: pd.DataFrame) -> Figure:
     for i, k in enumerate(order.tolist()):
         tip = f"{classes.tip(k)}; {number(after[i])} kept"
         chart.bar(i + 0.1, i + 0.9, 0, before[i], tip, "var(--soft)")
-        chart.bar(i + 0.1, i + 0.9, 0, after[i], tip, colour(classes.superclass[k] - 1))
+        chart.bar(i + 0.1, i + 0.9, 0, after[i], tip, colour(int(classes.superclass[k]) - 1))
     largest = int(order[before.argmax()]) + 1
     title = f"The largest class is {largest} with {number(before.max())} particles, the median"
     title += f" holds {number(float(np.median(before)))}"
