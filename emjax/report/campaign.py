@@ -125,7 +125,7 @@ class Campaign:
         """One row per class."""
         if self.job == "reconstruct":
             given = self.table(self.folder.reconstruct.classes)
-            return given[given["size"] > 0].reset_index(drop=True)
+            return given.loc[given["size"] > 0].reset_index(drop=True)
         return self.table(self.folder.consensus.stability)
 
     @cached_property
