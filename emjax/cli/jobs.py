@@ -66,7 +66,12 @@ def add_commands(commands: Commands) -> None:
         metavar="N",
         help="number of classes, auto, or an elbow such as origin (default: auto)",
     )
-    _add_number(parser, "--min-class-size", "particles of smaller intersections have no class")
+    parser.add_argument(
+        "--min-class-size",
+        metavar="N",
+        type=int,
+        help="particles of smaller intersections have no class (default: 0)",
+    )
     _add_output(parser)
 
     parser = add_command(

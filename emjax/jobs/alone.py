@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from emjax.jobs.given_classes import check_given
+from emjax.jobs.labels import check_labels
 
 # Each returns what it found in a sentence, or raises an InputError. A job that is not here is
 # checked as a campaign is.
 CHECKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "rebalance": check_given,
+    "consensus": check_labels,
 }

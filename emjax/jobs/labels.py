@@ -17,7 +17,7 @@ from emjax.errors import InputError
 from emjax.io.files import write_tsv
 from emjax.io.labels.join import join_labels
 from emjax.io.labels.maps import find_class_map
-from emjax.io.particles.listed import suffixes_of, write_listed
+from emjax.io.particles.listed import listed_particles, suffixes_of, write_listed
 from emjax.io.particles.particle_set import ParticleSet
 from emjax.jobs.consensus import class_columns, write_tables
 
@@ -81,6 +81,18 @@ def read_given_runs(
         [found.posteriors for found in joined],
         [found.joined_on for found in joined],
     )
+
+
+def check_labels(config: dict[str, Any]) -> str:
+    """Read all label files of a consensus of them; what was found, in a sentence.
+
+    Raises:
+        InputError: at the first thing that it cannot run with.
+    """
+    given = config["runs"]["external"]
+    table = listed_particles(config["particles"], **listing_options(config["particles"], given))
+    runs = read_given_runs(table, given, config["consensus"]["on_mismatch"])
+    return f"{table.n} particles in {len(runs.names)} label files"
 
 
 def write_given_consensus(

@@ -20,7 +20,11 @@ def all_runs(config: dict) -> list[RunName]:
 
 
 def long_jobs(facts: Facts, config: dict) -> Iterator[tuple[str, Cost]]:
-    """Names and costs of a campaign's jobs that take long."""
+    """Names and costs of a campaign's jobs that take long, or of given classes' alone."""
+    if config["job"] == "reconstruct":
+        yield "prepare_classes", prepare(facts)
+        yield "reconstruct_class (all)", reconstruct(facts)
+        return
     yield "prepare_particles", prepare(facts)
     for method in METHODS.values():
         yield from method.jobs(facts, config)
