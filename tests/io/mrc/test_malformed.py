@@ -46,6 +46,10 @@ CASES: Cases = {
     "stack cut in the header": (lambda b: b.stack(lambda p: os.truncate(p, 100)), "of 100 bytes"),
     "stack truncated": (lambda b: b.stack(truncated), r"2047 bytes \(truncated\), expected 2048"),
     "stack is text": (lambda b: b.stack(lambda p: p.write_text("x" * 5000)), "MRC header"),
+    "stack is a TIFF": (
+        lambda b: b.stack(lambda p: p.write_bytes(b"II*\0" + bytes(5000))),
+        "found a TIFF file, expected an MRC file",
+    ),
     "stack of zeros": (lambda b: b.stack(lambda p: p.write_bytes(bytes(5000))), "nx, ny, nz = "),
     "stack mode 3": (lambda b: b.header(mode=3), "mode 3, expected mode 0, 1, 2, 6 or 12"),
     "stack mode 101": (lambda b: b.header(mode=101), "mode 101"),
