@@ -141,7 +141,7 @@ def map_pictures(
     """The images of a stack, laid out as the map is; a wide one takes the page's whole width."""
     if not path.exists():
         return None
-    wide = np.ptp(numbers(nodes, "x")) >= WIDE
+    wide = bool(np.ptp(numbers(nodes, "x")) >= WIDE)
     images = np.asarray(read_header(path).open(), np.float32)
     step = -(-images.shape[-1] // IMAGE_SIDE)
     side = images.shape[-1] // step * step
