@@ -27,6 +27,8 @@ READ: dict[str, tuple[str, ...]] = {
 }
 # Options of sections of a campaign that only stand-alone jobs read.
 ONLY_ALONE: tuple[str, ...] = ("rebalance.align", "rebalance.references", "runs.som.aligned")
+# Jobs of minutes, which `emjax estimate` has nothing to say of.
+SHORT = ("rebalance",)
 
 
 def job_of(config: Any) -> str:

@@ -47,8 +47,14 @@ def compare_campaigns(record: Path, again: CampaignFolder) -> list[tuple[str, bo
     for run in _read_record(record)["runs"]:
         pair = old.run(run["run"]).particles, again.run(run["run"]).particles
         same.append((f"runs/{run['run']}", _same_labels(*(file.star for file in pair))))
-    pair = old.consensus.particles, again.consensus.particles
-    return [*same, ("consensus", _same_labels(*(file.star for file in pair)))]
+    if old.consensus.particles.star.exists():
+        pair = old.consensus.particles, again.consensus.particles
+        same.append(("consensus", _same_labels(*(file.star for file in pair))))
+    else:
+        # Of classes that were given alone: which particles are kept, of which superclass.
+        kept = [folder.rebalance.kept.star.read_bytes() for folder in (old, again)]
+        same.append(("rebalance", kept[0] == kept[1]))
+    return same
 
 
 def particles_changed(record: Path, again: CampaignFolder) -> bool:

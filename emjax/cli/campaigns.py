@@ -94,26 +94,34 @@ def check(options: argparse.Namespace) -> None:
     from emjax.campaign.folder import CampaignFolder
     from emjax.campaign.origin import other_particles
     from emjax.campaign.settings import read_config
+    from emjax.jobs.alone import CHECKS
     from emjax.jobs.check import check_campaign
 
     config = read_config(options.config)
     if complaint := other_particles(config["particles"], CampaignFolder.of(config["campaign"])):
         raise ValueError(complaint)
     with _placed(options.config, config):
-        facts = check_campaign(config, print, version("emjax"))
-    print(
-        f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
-        f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"
-    )
+        if config["job"] in CHECKS:
+            print(CHECKS[config["job"]](config))
+        else:
+            facts = check_campaign(config, print, version("emjax"))
+            print(
+                f"{facts.n_particles} particles of {facts.box_size} px at {facts.pixel_size:g} Å;"
+                f" class maps of {facts.cropped_box_size} voxels at {facts.voxel_size:.2f} Å"
+            )
     print(f"{options.config}: no error in it or in its input. Next: emjax run {options.config}")
 
 
 def estimate(options: argparse.Namespace) -> None:
     """A table."""
+    from emjax.campaign.alone import SHORT
     from emjax.campaign.estimate import estimate
     from emjax.campaign.settings import read_config
 
     config = read_config(options.config)
+    if config["job"] in SHORT:
+        print(f"The job {config['job']} takes minutes at most; only campaigns are estimated.")
+        return
     with _placed(options.config, config):
         for line in estimate(config):
             print(line)

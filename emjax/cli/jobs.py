@@ -28,7 +28,17 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         help="their averages, or a map per class (default: found beside CLASSES)",
     )
-    _add_number(parser, "--superclasses", "number of superclasses (default: auto)")
+    parser.add_argument(
+        "--superclasses", metavar="N", type=int, help="number of superclasses (default: auto)"
+    )
+    parser.add_argument(
+        "--factor",
+        metavar="R",
+        type=float,
+        help="0 discards nothing, 1 makes all superclasses equal (default: 0)",
+    )
+    _add_switch(parser, "--mirror", "compare 2D averages with their mirror images too")
+    _add_switch(parser, "--align", "align 3D maps before they are compared")
     _add_output(parser)
     _add_som(commands)
 
@@ -37,10 +47,11 @@ def rebalance(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
     from emjax.campaign.draft import draft_rebalance
 
-    chosen = {"superclasses": options.superclasses}
-    return _run(
-        draft_rebalance(options.classes, options.references, options.output, chosen), options
-    )
+    chosen = {
+        name: getattr(options, name) for name in ("superclasses", "factor", "mirror", "align")
+    }
+    config = draft_rebalance(options.classes, options.references, options.output, chosen)
+    return _run(config, options)
 
 
 def som(options: argparse.Namespace) -> int:
@@ -116,8 +127,9 @@ def _run(config: dict[str, Any], options: argparse.Namespace) -> int:
     return run_config(path, options)
 
 
-def _add_number(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
-    parser.add_argument(name, metavar="N", type=int, help=meaning)
+def _add_switch(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    """An option that stays at the schema's default where it is not given."""
+    parser.add_argument(name, action="store_const", const=True, help=meaning)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

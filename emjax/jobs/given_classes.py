@@ -26,12 +26,12 @@ from emjax.io.particles.particle_set import ParticleSet, read_particles, write_p
 from emjax.rebalance.affinity import (
     blank,
     image_affinity,
-    shrink_images,
     shrink_volume,
     volume_affinity,
 )
 from emjax.rebalance.align import Move, align_volumes
 from emjax.rebalance.averages import superclass_averages
+from emjax.rebalance.circle import shrink_images
 from emjax.rebalance.rebalancing import Rebalancing
 
 VOLUME_BOX = 96  # voxels at which maps are compared; larger ones would not fit into memory
@@ -83,6 +83,19 @@ def read_given(config: dict[str, Any]) -> Given:
     references = read_references(paths, config["image_root"], shrink)
     check_same_job(references, labels, paths[0], source)
     return Given(table, labels, references)
+
+
+def check_given(config: dict[str, Any]) -> str:
+    """What was found, in a sentence; reads everything, computes nothing.
+
+    Raises:
+        InputError: as `read_given`.
+    """
+    given = read_given(config)
+    kind = "maps" if given.in_3d else "averages"
+    empty = int((given.sizes == 0).sum())
+    found = f"{given.table.n} particles in {len(given.references)} classes with {kind}"
+    return f"{found}, {empty} of them without particles" if empty else found
 
 
 def compare_given(

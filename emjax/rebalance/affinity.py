@@ -79,14 +79,13 @@ def image_affinity(
     first, second = np.triu_indices(n_images, 1)
     if first.size == 0:
         return affinity
-    normalised = circle.standardise(jnp.asarray(images, jnp.float32))
     n_pad = -first.size % min(pairs_per_batch, first.size)
     pairs = jnp.asarray(np.pad(np.stack([first, second]), ((0, 0), (0, n_pad)))).reshape(
         2, -1, min(pairs_per_batch, first.size)
     )
-    best, _ = best_angles(normalised, pairs, circle, angle_step)
+    best, _ = best_angles(images, pairs, circle, angle_step)
     if mirror:
-        flipped, _ = best_angles(normalised, pairs, circle, angle_step, mirror=True)
+        flipped, _ = best_angles(images, pairs, circle, angle_step, mirror=True)
         best = jnp.maximum(best, flipped)
     affinity[first, second] = np.asarray(best, np.float64).reshape(-1)[: first.size]
     return _finish(np.maximum(affinity, affinity.T))
@@ -112,20 +111,6 @@ def blank(densities: Float[np.ndarray, "k ..."]) -> Bool[np.ndarray, " k"]:
     seen = contrast > 1e-6 * np.abs(flat).max(1)
     typical = float(np.median(contrast[seen])) if seen.any() else 0.0
     return ~seen | (contrast < 1e-3 * typical)
-
-
-def shrink_images(
-    images: Float[np.ndarray, "k d d"], box_size: int = 64
-) -> Float[np.ndarray, "k e e"]:
-    """Images on a smaller box of the same extent by cropping their transforms; never enlarged."""
-    full = images.shape[-1]
-    if full <= box_size:
-        return images.astype(np.float32)
-    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, (1, 2))), (1, 2))
-    first = full // 2 - box_size // 2
-    part = spectrum[:, first : first + box_size, first : first + box_size]
-    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part, (1, 2))), (1, 2)).real
-    return (small * (box_size / full) ** 2).astype(np.float32)
 
 
 def shrink_volume(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:

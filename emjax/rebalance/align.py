@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft, ndimage, optimize
+from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from emjax.classify.pose_search import orientations
@@ -74,7 +74,7 @@ def _search(
     """The best rotations of each volume, with shifts as fractions of the box."""
     size = len(target)
     grid = orientations(STEP).astype(float)
-    spectra = fft.rfftn(volumes, axes=(1, 2, 3))
+    spectra = np.fft.rfftn(volumes, axes=(1, 2, 3))
     near = np.abs(np.fft.fftfreq(size) * size) <= size // 4
     scores = np.empty((len(grid), len(volumes)))
     places = np.empty((len(grid), len(volumes), 3))
@@ -82,8 +82,8 @@ def _search(
     ticks = (np.fft.fftfreq(size) * size)[near]
     for row, rotation in enumerate(grid):
         # The target turned backwards: one rotation serves all volumes.
-        turned = fft.rfftn(_moved(target, rotation.T, np.zeros(3), 1))
-        product = fft.irfftn(spectra.conj() * turned, s=(size,) * 3, axes=(1, 2, 3))
+        turned = np.fft.rfftn(_moved(target, rotation.T, np.zeros(3), 1))
+        product = np.fft.irfftn(spectra.conj() * turned, s=(size,) * 3, axes=(1, 2, 3))
         product = product[:, near][:, :, near][:, :, :, near].reshape(len(volumes), -1)
         best = product.argmax(1)
         scores[row] = product[np.arange(len(volumes)), best]
@@ -127,7 +127,8 @@ def _moved(
     centre = np.full(3, len(volume) // 2)
     # affine_transform asks where each voxel comes from.
     offset = centre - rotation.T @ (centre + shift)
-    return ndimage.affine_transform(volume, rotation.T, offset, order=order)
+    # SciPy's types know an offset of one number only.
+    return ndimage.affine_transform(volume, rotation.T, offset, order=order)  # pyright: ignore[reportArgumentType]
 
 
 def _standard(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "d d d"]:

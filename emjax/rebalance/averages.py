@@ -7,8 +7,8 @@ from jaxtyping import Array, Float, Int
 from scipy import ndimage
 
 from emjax.imaging.inplane import finer_sampling, rotate_finer
-from emjax.rebalance.affinity import circle_for, shrink_images
-from emjax.rebalance.circle import Circle, best_angles, mirrored
+from emjax.rebalance.affinity import circle_for
+from emjax.rebalance.circle import Circle, best_angles, mirrored, shrink_images
 
 ANGLE_STEP = 6.0  # degrees of the coarse search
 
@@ -66,7 +66,7 @@ def _align(
 ) -> list[tuple[float, Float[np.ndarray, " 2"], bool]]:
     """Angle (rad), shift (y, x in pixels) and whether to mirror, of each image onto the target."""
     circle = circle_for(target.shape[-1])
-    both = circle.standardise(jnp.asarray(np.concatenate([target[None], images]), jnp.float32))
+    both = np.concatenate([target[None], images]).astype(np.float32)
     n = len(images)
     pairs = jnp.stack([jnp.zeros(n, int), jnp.arange(1, n + 1)])[:, None, :]
     value, angle = (found[0] for found in best_angles(both, pairs, circle, ANGLE_STEP))
@@ -75,7 +75,7 @@ def _align(
         other, turned = (f[0] for f in best_angles(both, pairs, circle, ANGLE_STEP, mirror=True))
         flip = other > value
         angle = jnp.where(flip, turned, angle)
-    shift = _shifts(both, angle, flip, circle)
+    shift = _shifts(circle.standardise(jnp.asarray(both)), angle, flip, circle)
     found = zip(np.asarray(angle), np.asarray(shift), np.asarray(flip), strict=True)
     return [(float(a), np.asarray(t, float), bool(f)) for a, t, f in found]
 
@@ -106,5 +106,6 @@ def _moved(
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         offset = centre - rotation @ (centre + scale * shift)
         rim = float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
-        out[row] = ndimage.affine_transform(image, rotation, offset, order=3, cval=rim)
+        # SciPy's types know an offset of one number only.
+        out[row] = ndimage.affine_transform(image, rotation, offset, order=3, cval=rim)  # pyright: ignore[reportArgumentType]
     return out

@@ -115,9 +115,8 @@ def _interpolated_peak(
     return jnp.minimum(top + gain, 1.0), jnp.stack(place, -1)
 
 
-@partial(jax.jit, static_argnames=("angle_step", "mirror"))
 def best_angles(
-    images: Float[Array, "k d d"],
+    images: Float[Array, "k d d"] | Float[np.ndarray, "k d d"],
     pairs: Int[Array, "2 batches p"],
     circle: Circle,
     angle_step: float,
@@ -125,52 +124,101 @@ def best_angles(
 ) -> tuple[Float[Array, "batches p"], Float[Array, "batches p"]]:
     """Largest correlation of each pair, and the angle (rad) to rotate its second image by.
 
+    All angles are tried at half the sampling, the best one is refined at the images' own.
+
     Args:
-        images: standardised.
+        images: averages of one box.
         pairs: first and second image of each.
         circle: in which they are compared.
-        angle_step: coarse step in degrees; the best angle is refined.
+        angle_step: coarse step in degrees.
         mirror: compare with the mirrored second image.
     """
-    box_size = images.shape[-1]
-    fixed = circle.spectra(images)
+    half = images.shape[-1] // 2
+    coarse = Circle.create(half, max(1, round(circle.shift / 2)))
+    start = coarse.standardise(jnp.asarray(shrink_images(np.asarray(images), half), jnp.float32))
+    angles = _coarse_angles(start, pairs, coarse, angle_step, mirror)
+    fine = circle.standardise(jnp.asarray(images, jnp.float32))
+    return _refined_angles(fine, pairs, angles, circle, angle_step, mirror)
+
+
+def _turnable(images: Float[Array, "k d d"], mirror: bool) -> Float[Array, "k e e"]:
     fine = finer_sampling(images)
-    if mirror:
-        fine = mirrored(fine, box_size)
+    return mirrored(fine, images.shape[-1]) if mirror else fine
+
+
+def _pick(table: tuple[Array, Array, Array], index: Array) -> tuple[Array, Array, Array]:
+    return table[0][index], table[1][index], table[2][index]
+
+
+@partial(jax.jit, static_argnames=("angle_step", "mirror"))
+def _coarse_angles(
+    images: Float[Array, "k d d"],
+    pairs: Int[Array, "2 batches p"],
+    circle: Circle,
+    angle_step: float,
+    mirror: bool,
+) -> Float[Array, "batches p"]:
+    """The best of equally spaced angles."""
+    fixed, fine = circle.spectra(images), _turnable(images, mirror)
     n_angles = max(1, round(360 / angle_step))
     angles = 2 * jnp.pi * jnp.arange(n_angles) / n_angles
 
-    nudges = jnp.deg2rad(angle_step) * jnp.array([-1, 1, -1 / 3, 1 / 3, -1 / 9, 1 / 9]) / 3
-
-    def pick(table: tuple[Array, Array, Array], index: Array) -> tuple[Array, Array, Array]:
-        return table[0][index], table[1][index], table[2][index]
-
-    def coarse(best: tuple[Array, Array], angle: Array) -> tuple[tuple[Array, Array], None]:
+    def attempt(best: tuple[Array, Array], angle: Array) -> tuple[tuple[Array, Array], None]:
         turned = circle.spectra(rotate_finer(fine, jnp.full(len(fine), angle)))
         found = jax.lax.map(
-            lambda pair: circle.peak(pick(fixed, pair[0]), pick(turned, pair[1])),
+            lambda pair: circle.peak(_pick(fixed, pair[0]), _pick(turned, pair[1])),
             (pairs[0], pairs[1]),
         )
         better = found > best[0]
         return (jnp.where(better, found, best[0]), jnp.where(better, angle, best[1])), None
 
     start = jnp.full(pairs.shape[1:], -1.0, images.dtype)
-    best, _ = jax.lax.scan(coarse, (start, jnp.zeros_like(start)), angles)
+    best, _ = jax.lax.scan(attempt, (start, jnp.zeros_like(start)), angles)
+    return best[1]
 
-    def refine(args: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
-        first, second, value, angle = args
+
+@partial(jax.jit, static_argnames=("angle_step", "mirror"))
+def _refined_angles(
+    images: Float[Array, "k d d"],
+    pairs: Int[Array, "2 batches p"],
+    angles: Float[Array, "batches p"],
+    circle: Circle,
+    angle_step: float,
+    mirror: bool,
+) -> tuple[Float[Array, "batches p"], Float[Array, "batches p"]]:
+    """Correlation and angle after smaller and smaller steps."""
+    fixed, fine = circle.spectra(images), _turnable(images, mirror)
+    steps = jnp.array([0, -1, 1, -1 / 3, 1 / 3, -1 / 9, 1 / 9]) / 3
+    nudges = jnp.deg2rad(angle_step) * steps
+
+    def refine(args: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        first, second, angle = args
 
         def nudge(best: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
             trial = best[1] + step
             turned = circle.spectra(rotate_finer(fine[second], trial))
-            found = circle.peak(pick(fixed, first), turned)
+            found = circle.peak(_pick(fixed, first), turned)
             better = found > best[0]
             return (jnp.where(better, found, best[0]), jnp.where(better, trial, best[1])), None
 
-        best, _ = jax.lax.scan(nudge, (value, angle), nudges)
+        best, _ = jax.lax.scan(nudge, (jnp.full_like(angle, -1.0), angle), nudges)
         return best
 
-    return jax.lax.map(refine, (pairs[0], pairs[1], *best))
+    return jax.lax.map(refine, (pairs[0], pairs[1], angles))
+
+
+def shrink_images(
+    images: Float[np.ndarray, "k d d"], box_size: int = 64
+) -> Float[np.ndarray, "k e e"]:
+    """Images on a smaller box of the same extent by cropping their transforms; never enlarged."""
+    full = images.shape[-1]
+    if full <= box_size:
+        return images.astype(np.float32)
+    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, (1, 2))), (1, 2))
+    first = full // 2 - box_size // 2
+    part = spectrum[:, first : first + box_size, first : first + box_size]
+    small = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part, (1, 2))), (1, 2)).real
+    return (small * (box_size / full) ** 2).astype(np.float32)
 
 
 def mirrored(fine: Float[Array, "k e e"], box_size: int) -> Float[Array, "k e e"]:

@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from emjax.io.mrc.header import read_header
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, plural
+from emjax.report.figure import Figure, Number, plural
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, colour, element, heat_colour, number
 
@@ -44,14 +44,15 @@ class Classes:
         if affinity is None or affinity.ndim != 2 or not len(affinity):
             return None
         superclass, sizes = column(table, "superclass"), column(table, "size")
-        known = superclass is not None and len(superclass) == len(affinity)
+        if superclass is None or len(superclass) != len(affinity):
+            superclass, sizes = np.ones(len(affinity)), None
         pictures = (
             thumbnails(read_header(folder.thumbnails).open()) if folder.thumbnails.exists() else ()
         )
         return cls(
             np.asarray(affinity, float),
-            superclass.astype(int) if known else np.ones(len(affinity), int),
-            sizes if sizes is not None and known else np.full(len(affinity), np.nan),
+            superclass.astype(int),
+            np.full(len(affinity), np.nan) if sizes is None else sizes,
             pictures,
         )
 
@@ -171,7 +172,7 @@ class _Axis:
         self.classes, self.order, self.length = classes, order, length
         self.pitch = length / len(order)
         # A number needs about this much room, or every few classes have one.
-        self.named = max(1, ceil(20 / self.pitch))
+        self.named = max(1, ceil((6 + 8 * len(str(len(order)))) / self.pitch))
         self.side = min(max(self.pitch - 1, SMALLEST), 64) if classes.pictures else 0.0
         self.rows = ceil(self.side / self.pitch) if self.side else 0
         self.depth = round(self.rows * (self.side + 1)) + 18
@@ -187,10 +188,10 @@ class _Axis:
         self._draw(chart, name, [(edge, chart.py(i + 0.5)) for i in range(len(self.order))], True)
 
     def _draw(
-        self, chart: Chart, name: str, places: list[tuple[float, float]], upright: bool
+        self, chart: Chart, name: str, places: list[tuple[Number, Number]], upright: bool
     ) -> None:
         reach = self.rows * (self.side + 1)
-        for i, ((x, y), k) in enumerate(zip(places, self.order, strict=True)):
+        for i, ((x, y), k) in enumerate(zip(places, self.order.tolist(), strict=True)):
             row = i % self.rows if self.rows else 0
             far = row * (self.side + 1)
             if row:
@@ -216,7 +217,7 @@ class _Axis:
         size = {"width": side, "height": side, "preserveAspectRatio": "none"}
         images = (
             element("image", id=f"{name}-{k}", href=self.classes.pictures[k], **size)
-            for k in self.order
+            for k in self.order.tolist()
         )
         chart.add("defs", "".join(images))
 

@@ -77,7 +77,7 @@ def _head(campaign: Campaign, classes: Classes) -> Verdict:
 
 def _listed(classes: list[int]) -> str:
     """`class 3`, `classes 1 to 5 and 8`."""
-    runs = np.split(classes, np.flatnonzero(np.diff(classes) != 1) + 1)
+    runs = np.split(np.array(classes), np.flatnonzero(np.diff(classes) != 1) + 1)
     spans = []
     for run in runs:
         spans += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
@@ -112,14 +112,14 @@ def _galleries(campaign: Campaign, classes: Classes, table: pd.DataFrame) -> lis
         note = f"{plural(int(total), 'particle')} ({percent(total, np.nansum(classes.sizes))})"
         note += f", {number(left)} of them kept" if left < total else ", all kept"
         title = f"Superclass {s}: {plural(len(members), 'class', 'classes')}"
-        small = [_picture(classes, k) for k in members]
+        small = [_picture(classes, k) for k in members.tolist()]
         found.append(Gallery(title, note, small, large, s - 1))
     out = np.flatnonzero(classes.superclass == 0)
     if len(out):
         title = f"Left out: {plural(len(out), 'class', 'classes')}"
         reasons = campaign.rebalance.get("left_out", {}).items()
         note = "; ".join(f"{_listed(found)}: {why}" for why, found in reasons)
-        found.append(Gallery(title, note, [_picture(classes, k) for k in out]))
+        found.append(Gallery(title, note, [_picture(classes, k) for k in out.tolist()]))
     return found
 
 
@@ -161,10 +161,10 @@ def _class_sizes(classes: Classes, table: pd.DataFrame) -> Figure:
     step = max(1, round(n / (40 if n > 30 else 15)))
     names = [(i + 0.5, str(order[i] + 1)) for i in range(0, n, step)]
     chart.axes("class, sorted by superclass", "particles", names)
-    for i, k in enumerate(order):
+    for i, k in enumerate(order.tolist()):
         tip = f"{classes.tip(k)}; {number(after[i])} kept"
         chart.bar(i + 0.1, i + 0.9, 0, before[i], tip, "var(--soft)")
-        chart.bar(i + 0.1, i + 0.9, 0, after[i], tip, colour(classes.superclass[k] - 1))
+        chart.bar(i + 0.1, i + 0.9, 0, after[i], tip, colour(int(classes.superclass[k]) - 1))
     largest = int(order[before.argmax()]) + 1
     title = f"The largest class is {largest} with {number(before.max())} particles, the median"
     title += f" holds {number(float(np.median(before)))}"
@@ -182,9 +182,9 @@ def _rows(campaign: Campaign, table: pd.DataFrame) -> Table:
     """superclasses.tsv for reading, with why a class was left out."""
     reasons = campaign.rebalance.get("left_out", {}).items()
     why = {k: reason for reason, classes in reasons for k in classes}
-    head = [*(name.capitalize() for name in table.columns), "Left out"]
-    rows = [
-        [*(number(value) for value in row), why.get(int(row[0]), "")]
-        for row in table.to_numpy(float).tolist()
-    ]
+    head = [name.capitalize() for name in table.columns]
+    rows = [[number(value) for value in row] for row in table.to_numpy(float).tolist()]
+    if why:
+        head.append("Left out")
+        rows = [[*row, why.get(k, "")] for k, row in enumerate(rows, 1)]
     return Table("The classes", head, rows)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.report.campaigns import make_campaign, render
 from tests.report.outlier_files import add_outliers
+from tests.report.rebalance_files import make_rebalance
 
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
@@ -47,8 +48,12 @@ def browser():
 
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports of three campaigns: states, nothing, and pose error with a hostile name."""
+    """Three campaigns: states, nothing, and pose error with a hostile name; one job alone."""
     found = {}
+    folder = tmp_path_factory.mktemp("browser") / "rebalance"
+    page = make_rebalance(folder, 70, 5)
+    found["rebalance"] = folder / "report.html"
+    found["rebalance"].write_text(page, encoding="utf-8")
     for kind in ("states", "null", "jittered"):
         folder = make_campaign(
             tmp_path_factory.mktemp("browser") / kind, kind=kind, n_particles=800

@@ -15,7 +15,7 @@ from emjax.io.export.classes import ExportedClass
 from emjax.io.export.programs import export_campaign
 from emjax.io.export.relion import export_relion
 from emjax.io.labels.read import read_labels
-from emjax.io.mrc.references import read_references, write_averages, write_reference_list
+from emjax.io.mrc.references import read_references, write_averages, write_templates
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import ParticleSet, read_particles, write_particles
 from emjax.io.poses import matrix_to_euler
@@ -279,6 +279,6 @@ def test_relion_reads_class_averages_and_reference_lists(tmp_path, monkeypatch):
     # Six digits are printed.
     np.testing.assert_allclose(means, images.mean((1, 2)), atol=1e-6)
     assert said.count(f"angpix = {PIXEL:g}\n") == 3
-    write_reference_list("list.star", read_references([Path("averages.star")]), np.array([0, 1, 0]))
-    printed = relion("star_printtable", "list.star", "data_", "rlnClassNumber", cwd=tmp_path)
-    assert printed.split() == ["1", "2", "3"]
+    write_templates(tmp_path, read_references([Path("averages.star")]), np.array([0, -1, 0]))
+    printed = relion("star_printtable", "templates.star", "data_", "rlnClassNumber", cwd=tmp_path)
+    assert printed.split() == ["1", "3"]

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.rebalance.affinity import image_affinity, volume_affinity
+from emjax.rebalance.affinity import blank, image_affinity, shrink_volume, volume_affinity
 from emjax.rebalance.superclasses import superclasses
 
 
@@ -57,6 +57,23 @@ def test_empty_image_has_no_affinity() -> None:
     images = np.stack([blob_view(1, 32), np.zeros((32, 32)), np.full((32, 32), 7.0)])
     affinity = image_affinity(images.astype(np.float32), angle_step=30.0)
     np.testing.assert_array_equal(affinity, np.eye(3))
+
+
+def test_blank_averages_are_those_without_contrast() -> None:
+    images = np.stack([blob_view(1, 32), np.zeros((32, 32)), np.full((32, 32), 7.0)])
+    faint = 1e-2 * images[:1], 1e-5 * images[:1]
+    found = blank(np.concatenate([images, images[:1], *faint]).astype(np.float32))
+    np.testing.assert_array_equal(found, [False, True, True, False, False, True])
+    assert blank(np.zeros((2, 8, 8), np.float32)).all()
+
+
+def test_a_shrunk_volume_has_the_same_density_at_the_same_place() -> None:
+    offsets = np.indices((40, 40, 40)) - 20
+    volume = np.exp(-((offsets - np.array([4, -6, 2])[:, None, None, None]) ** 2).sum(0) / 40)
+    # Every other voxel, since the blob has nothing near the smaller box's Nyquist.
+    # The blob is cut at the box's edge, where its density is 0.007.
+    np.testing.assert_allclose(shrink_volume(volume, 20), volume[::2, ::2, ::2], atol=2e-3)
+    assert shrink_volume(volume, 64).shape == volume.shape
 
 
 def test_superclasses_of_noisy_views_equal_the_truth() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from emjax.campaign.alone import ONLY_ALONE
 from emjax.errors import OptionError
 from emjax.rebalance.rebalancing import RebalanceOptions, rebalance_classes
 
@@ -64,6 +65,20 @@ def test_small_classes_are_excluded():
     assert not found.kept[LABELS == 1].any()
 
 
+def test_empty_and_blank_classes_are_left_out_and_named():
+    affinity = np.eye(5)
+    affinity[:3, :3] = AFFINITY
+    blank = np.array([False, False, False, True, True])
+    labels = np.concatenate([LABELS, np.full(7, 4)])
+    found = rebalance_classes(labels, affinity, RebalanceOptions(superclasses=2), blank)
+    np.testing.assert_array_equal(found.superclasses.labels, [0, 0, 1, -1, -1])
+    assert found.left_out == {"no particle": [4], "blank average": [5]}
+    assert not found.kept[labels == 4].any()
+    assert "left out, blank average: class 5" in found.sentences()
+    every = rebalance_classes(LABELS, np.eye(4), RebalanceOptions(min_class_size=0, superclasses=4))
+    assert every.left_out == {} and every.superclasses.labels.min() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,5 +102,7 @@ def test_every_option_can_be_set_in_the_configuration():
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     options = schema["properties"]["rebalance"]["properties"]
     assert {f.name: f.default for f in fields(RebalanceOptions)} == {
-        name: option["default"] for name, option in options.items() if name != "classes"
+        name: option["default"]
+        for name, option in options.items()
+        if f"rebalance.{name}" not in ONLY_ALONE
     }

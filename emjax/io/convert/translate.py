@@ -9,10 +9,11 @@ import numpy as np
 from emjax.errors import InputError
 from emjax.io.aberrations import to_cs, to_star, zernike
 from emjax.io.cryosparc.fields import cryosparc_fields, read_column
-from emjax.io.cryosparc.tables import CsParticles, class_posteriors
+from emjax.io.cryosparc.tables import CsParticles, class_posteriors, has_slot
 from emjax.io.fields import (
     ALIGNMENT_PIXEL_SIZE,
     CS_CLASS_NUMBER,
+    CTF,
     CTF_FLAGS,
     FIELDS,
     IMAGE_NAME,
@@ -35,13 +36,18 @@ _CLASSES = ("class_number", "posterior")
 COORDINATES = ("location/micrograph_shape", "location/center_x_frac", "location/center_y_frac")
 
 
-def star_from_cs(source: CsParticles) -> StarParticles:
+def star_from_cs(source: CsParticles, require_ctf: bool = True) -> StarParticles:
     """The STAR file (3.1 form) of a `.cs` table: same rows and order, uid in `emjaxUid`.
+
+    Args:
+        source: the table.
+        require_ctf: False writes one without CTF parameters of a table that has none.
 
     Raises:
         InputError: as `cryosparc_fields`.
     """
-    fields = cryosparc_fields(source, require_poses=False) | class_fields(source)
+    fields = cryosparc_fields(source, False, require_ctf) | class_fields(source)
+    unknown = () if has_slot(source, "ctf") else {field.name for field in CTF}
     number = fields["index_in_stack"] + 1
     pairs = zip(number.tolist(), fields["image_path"].tolist(), strict=True)
     columns: dict[str, np.ndarray | list[str]] = {
@@ -51,8 +57,14 @@ def star_from_cs(source: CsParticles) -> StarParticles:
         columns[MICROGRAPH_NAME] = np.char.lstrip(fields["micrograph"], ">")
     columns |= _coordinates(source)
     optics, fields["optics_group"] = _optics_table(fields)
+    if unknown:
+        # Neutral values would look like known ones.
+        labels = {name for field in CTF if field.star for name in field.star.labels}
+        optics = {name: values for name, values in optics.items() if name not in labels}
     for field in FIELDS.values():
-        if field.star and not field.star.optics and _is_written(field, fields, has_poses(source)):
+        if field.name in unknown or field.star is None or field.star.optics:
+            continue
+        if _is_written(field, fields, has_poses(source)):
             columns |= field.star.encode(fields[field.name], fields)
     if not has_poses(source) and "alignments2D/pose" in source:
         columns["rlnAnglePsi"] = np.round(np.rad2deg(source.numbers("alignments2D/pose")), 7)

@@ -291,7 +291,7 @@ def write_particles(
 def relion_source(particles: ParticleSet) -> StarParticles:
     """The particles as a STAR file whose stacks RELION finds from the current folder."""
     source = particles.source
-    star = star_from_cs(source) if isinstance(source, CsParticles) else source
+    star = star_from_cs(source, False) if isinstance(source, CsParticles) else source
     return reroot_images(star, _moved_stacks(particles))
 
 

@@ -11,7 +11,7 @@ from emjax.io.mrc.references import (
     check_same_job,
     read_references,
     write_averages,
-    write_reference_list,
+    write_templates,
 )
 from emjax.io.mrc.volume import write_volume
 
@@ -64,7 +64,13 @@ def test_cryosparc_templates(tmp_path: Path, averages: np.ndarray) -> None:
     with (tmp_path / "templates.cs").open("wb") as stream:
         np.save(stream, records)
     found = read_references([tmp_path / "templates.cs"])
-    np.testing.assert_array_equal(found.densities, averages[[2, 0, 1]])
+    # A class has its number in the stack, in whatever order the table lists them.
+    np.testing.assert_array_equal(found.densities, averages)
+    with (tmp_path / "templates.cs").open("wb") as stream:
+        np.save(stream, records[:1])
+    selected = read_references([tmp_path / "templates.cs"])
+    np.testing.assert_array_equal(selected.densities[2], averages[2])
+    assert not selected.densities[:2].any() and selected.names[:2] == ("", "")
 
 
 def test_maps(tmp_path: Path) -> None:
@@ -74,8 +80,13 @@ def test_maps(tmp_path: Path) -> None:
         write_volume(path, volume, 3.0)
     found = read_references(paths)
     np.testing.assert_array_equal(found.densities, volumes)
+    for path, number in zip(paths, (3, 1), strict=True):
+        path.rename(tmp_path / f"class_{number:03d}.mrc")
+    numbered = read_references([tmp_path / "class_003.mrc", tmp_path / "class_001.mrc"])
+    np.testing.assert_array_equal(numbered.densities[[2, 0]], volumes)
+    assert numbered.files[2].name == "class_003.mrc" and not numbered.densities[1].any()
     with pytest.raises(InputError, match="one .mrc map per class"):
-        read_references([*paths, tmp_path / "class_0.mrc", _touch(tmp_path / "x.star")])
+        read_references([tmp_path / "class_001.mrc", _touch(tmp_path / "x.star")])
 
 
 def _touch(path: Path) -> Path:
@@ -93,9 +104,23 @@ def test_what_is_written_is_read_again(
     found = read_references([Path("averages.star")])
     np.testing.assert_array_equal(found.densities, averages)
     np.testing.assert_array_equal(found.fractions, [0.5, 0, 0.5])
-    write_reference_list("references.star", found, np.array([0, -1, 1]))
-    again = read_references([Path("references.star")])
-    assert again.names == found.names
+
+
+def test_templates_are_passed_on_unchanged(
+    tmp_path: Path, averages: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_averages(Path("averages.mrcs"), averages, 4.0, {})
+    found = read_references([Path("averages.star")])
+    folder = Path("templates")
+    folder.mkdir()
+    write_templates(folder, found, np.array([0, -1, 1]))
+    for name in ("templates.star", "templates.cs", "templates.mrcs"):
+        again = read_references([folder / name])
+        kept = again.densities[[0, 2]] if name.endswith("star") else again.densities
+        np.testing.assert_array_equal(kept, averages[[0, 2]])
+        assert again.pixel_size == 4
+    assert not read_references([folder / "templates.star"]).densities[1].any()
 
 
 def test_averages_of_another_job_are_an_error(tmp_path: Path, averages: np.ndarray) -> None:
@@ -119,7 +144,7 @@ def test_missing_and_odd_files_are_errors(tmp_path: Path, averages: np.ndarray) 
     write_stack(tmp_path / "run_it025_classes.mrcs", averages[:2])
     with pytest.raises(InputError, match="row 3: found image 3, expected 1 to 2"):
         read_references([model])
-    averages[0, 0, 0] = np.nan
+    averages[0, 0, 0], averages[1] = np.nan, np.nan
     with pytest.warns(RuntimeWarning):
         write_stack(tmp_path / "nan.mrcs", averages)
     with pytest.raises(InputError, match="NaN or infinite"):
