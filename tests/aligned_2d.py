@@ -42,6 +42,7 @@ def write_images(folder: Path, n: int = 400, box_size: int = 48, signal_to_noise
     optics = {
         "rlnOpticsGroup": [1], "rlnOpticsGroupName": ["opticsGroup1"], "rlnImagePixelSize": [PIXEL],
         "rlnImageSize": [box_size], "rlnImageDimensionality": [2],
+        "rlnVoltage": [300.0], "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1],
     }  # fmt: skip
     particles = {
         "rlnImageName": [f"{i + 1:06d}@{folder.name}/images.mrcs" for i in range(n)],

@@ -22,7 +22,16 @@ from emjax.jobs.som import as_aligned, mask_of, properties_of, som_options
 from emjax.jobs.som_classes import write_som_classes
 from emjax.jobs.som_images import write_images
 
-SMALL = {"map": [3, 2], "seeds": 2, "annealing_steps": 2, "ctf": "none", "n_components": 6}
+# So few images bear little smoothness.
+SMALL = {
+    "map": [3, 2],
+    "seeds": 2,
+    "annealing_steps": 2,
+    "initial_regularisation": 50,
+    "final_regularisation": 5,
+    "n_components": 6,
+    "ctf": "none",
+}
 
 
 def som_config(name: str, particles: str, **options: Any) -> dict[str, Any]:

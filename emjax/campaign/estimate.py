@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emjax.campaign.costs import Facts, memory_mb, minutes
-from emjax.campaign.input import input_particles
+from emjax.campaign.input import filter_resolution, input_particles
 from emjax.campaign.job import duration
 from emjax.campaign.methods import long_jobs
 from emjax.imaging.crop import filter_radius
@@ -35,7 +35,8 @@ def estimate(config: dict[str, Any]) -> Iterator[str]:
     """
     particles = input_particles(config)
     box, pixel = particles.box_size, particles.pixel_size
-    facts = Facts(particles.n, box, filter_radius(box, pixel, config["filter_resolution"]))
+    radius = filter_radius(box, pixel, filter_resolution(config, particles))
+    facts = Facts(particles.n, box, radius)
     disk = facts.images_mb / (2 if config["image_precision"] == "float16" else 1)
     yield (
         f"Campaign {config['campaign']}: {facts.n} particles of {box} px,"

@@ -147,7 +147,9 @@ def _add_som(commands: Commands) -> None:
         type=int,
         help="size of the map (default: 7 7)",
     )
-    _add_number(parser, "--seeds", "number of maps, from different starts (default: 3)")
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, help="number of maps, from different starts (default: 3)"
+    )
     parser.add_argument("--layout", choices=("rect", "hexa"), help="neighbours: 4, or 6 (hexa)")
     parser.add_argument(
         "--regularisation",

@@ -64,7 +64,8 @@ def properties_of(table: ParticleSet) -> dict[str, np.ndarray]:
     particles = dataclasses.replace(table.source.particles)  # type: ignore[union-attr]
     found = {
         "defocus": (table.defocus_u + table.defocus_v) / 2,
-        "tilt": np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1))),
+        # Of images aligned in 2D it is 0 but for rounding.
+        "tilt": np.degrees(np.arccos(np.clip(table.rotations[:, 2, 2], -1, 1))).round(3),
         "shift": np.linalg.norm(table.shifts, axis=1),
     }
     for label in particles.labels:

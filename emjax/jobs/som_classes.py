@@ -55,8 +55,8 @@ def write_som_classes(
     labels = {run: posterior.argmax(1) for run, posterior in posteriors.items()}
     pairs = [(a, b, *map_agreement(labels[a], labels[b], grid)) for a, b in combinations(runs, 2)]
     found = ClassSet(
-        prepared.for_everyone(labels[chosen], -1),
-        prepared.for_everyone(posteriors[chosen].max(1), 0),
+        prepared.for_everyone(labels[chosen], -1.0),
+        prepared.for_everyone(posteriors[chosen].max(1), 0.0),
         natural_averages(prepared, options, labels[chosen], grid.n_nodes),
         prepared.particles.voxel_size,
         prepared.particles.extent / prepared.particles.radius,

@@ -12,7 +12,8 @@ from emjax.report.figure import Figure, percent, plural
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, heat_colour, number
 
-IMAGE_SIDE = 56  # pixels of a node's picture
+IMAGE_SIDE = 96  # pixels of a node's picture
+WIDE = 9.5  # columns above which pictures of half the page's width are too small
 PROPERTIES = {
     "mean_defocus": ("defocus", " Å"),
     "mean_tilt": ("tilt of the viewing direction", "°"),
@@ -30,16 +31,13 @@ def best_map(campaign: Campaign) -> str | None:
     return min(found, key=lambda name: found[name]) if found else None
 
 
-def som_figures(
-    campaign: Campaign, name: str | None, averages: Path | None = None, wide: bool = False
-) -> list[Figure]:
+def som_figures(campaign: Campaign, name: str | None, averages: Path | None = None) -> list[Figure]:
     """Pictures, populations and properties of a map.
 
     Args:
         campaign: or job that made it.
         name: of the run; None where there is no map.
         averages: stack of its class averages, if not the run's own.
-        wide: whether the pictures take the page's whole width.
     """
     if name is None:
         return []
@@ -55,14 +53,12 @@ def som_figures(
             f"{plural(len(nodes) - empty, 'node')} of {len(nodes)} hold particles in {name}",
             "The mean of the particles of each node, where the node lies on the map: neighbours "
             "should look similar, and change gradually.",
-            wide,
         ),
         map_pictures(
             campaign.folder.run(name).images("code_vectors")[0], nodes, "som-code-vectors",
             f"Neighbours on the map look similar: {percent(1 - error, 1)} of the particles have "
             "their two best nodes side by side",
             "What each node stands for: smoother than the averages, because neighbours help.",
-            wide,
         ),
         _values(
             nodes, "size", "som-sizes",
@@ -126,8 +122,7 @@ def _places(
 ) -> tuple[Chart, list[tuple[float, float]], float]:
     """A chart without axes that fits the map, the nodes' corners, and their side."""
     x, y = numbers(nodes, "x"), numbers(nodes, "y")
-    widest, largest = (980, 112.0) if wide else (460, 64.0)
-    side = min(widest / (np.ptp(x) + 1), largest)
+    side = min((980 if wide else 460) / (np.ptp(x) + 1), 112.0)
     width, height = side * (np.ptp(x) + 1) + 20, side * (np.ptp(y) + 1) + 20
     chart = Chart((0, 1), (0, 1), int(width), int(height), label="Map of images")
     corners = [
@@ -137,13 +132,14 @@ def _places(
 
 
 def map_pictures(
-    path: Path, nodes: pd.DataFrame, name: str, title: str, reading: str, wide: bool = False
+    path: Path, nodes: pd.DataFrame, name: str, title: str, reading: str
 ) -> Figure | None:
-    """The images of a stack, laid out as the map is."""
+    """The images of a stack, laid out as the map is; a wide one takes the page's whole width."""
     if not path.exists():
         return None
+    wide = bool(np.ptp(numbers(nodes, "x")) >= WIDE)
     images = np.asarray(read_header(path).open(), np.float32)
-    step = -(-images.shape[-1] // (2 * IMAGE_SIDE if wide else IMAGE_SIDE))
+    step = -(-images.shape[-1] // IMAGE_SIDE)
     side = images.shape[-1] // step * step
     images = images[:, :side, :side].reshape(len(images), side // step, step, -1, step)
     images = images.mean(axis=(2, 4))
@@ -155,6 +151,10 @@ def map_pictures(
         corners, images, sizes, numbers(nodes, "node"), strict=True
     ):
         tip = f"Node {int(node)}: {number(size)} particles"
+        if not np.ptp(picture):
+            style, side = "fill:var(--soft)", width - 2
+            chart.add("rect", x=x, y=y, width=side, height=side, style=style, data_tip=tip)
+            continue
         chart.add(
             "image", x=x, y=y, width=width - 2, height=width - 2, data_tip=tip,
             href=png_uri(grey(picture, float(low), float(high))),

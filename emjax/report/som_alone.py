@@ -14,6 +14,7 @@ from emjax.report.tab import Tab, Table
 from emjax.report.verdict import Verdict
 
 UNLIKE = 0.8  # correlation of the distances on two maps below which they are laid out differently
+MANY_EMPTY = 0.2  # of the nodes
 SHOWN_SEEDS = 6
 
 
@@ -21,7 +22,7 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
     """Head and tabs of the page."""
     folder = campaign.folder.classes
     chosen = campaign.json(folder.summary)["chosen"]
-    figures = som_figures(campaign, chosen, folder.averages, wide=True)
+    figures = som_figures(campaign, chosen, folder.averages)
     first = [f for f in figures if f.name in _MAP]
     tabs = [
         Tab("map", "Map", "What the nodes look like, where they lie on the map.", figures=first),
@@ -54,13 +55,13 @@ def _head(campaign: Campaign, chosen: str) -> Verdict:
     folder, metrics = campaign.folder.classes, campaign.metrics[chosen]
     n = campaign.json(folder.summary)["n_particles"]
     columns, rows = metrics["map"]["columns"], metrics["map"]["rows"]
-    filled = columns * rows - metrics["empty_nodes"]
-    held = "all hold" if filled == columns * rows else f"{filled} hold"
+    nodes = columns * rows
+    filled = "all" if not metrics["empty_nodes"] else f"{nodes - metrics['empty_nodes']} of"
     doubts = list(_doubts(campaign, chosen))
     head = Verdict(
         "warn" if doubts else "found",
         "Sorted, with doubts" if doubts else "Sorted",
-        f"{plural(n, 'image')} on a map of {columns} × {rows} nodes, of which {held} some.",
+        f"{plural(n, 'image')} on a map of {columns} × {rows}: {filled} {nodes} nodes hold some.",
     )
     pairs = campaign.table(folder.agreement)
     if len(pairs):
@@ -100,6 +101,13 @@ def _doubts(campaign: Campaign, chosen: str) -> Iterator[str]:
             f"{', '.join(late)} had not converged after runs.som.max_iterations"
             f" ({campaign.config['runs']['som']['max_iterations']}) per step: raise it."
         )
+    empty, nodes = metrics[chosen]["empty_nodes"], metrics[chosen]["n_classes"]
+    if empty > MANY_EMPTY * nodes:
+        yield (
+            f"{empty} of {nodes} nodes hold no image: the map is smoother than so few images per"
+            " node allow. Lower initial_regularisation and final_regularisation, or make it"
+            " smaller."
+        )
     pairs = campaign.table(folder.classes.agreement)
     if len(pairs) and np.median(numbers(pairs, "distance_correlation")) < UNLIKE:
         yield (
@@ -130,15 +138,15 @@ def _quality(campaign: Campaign, chosen: str) -> Table:
             "Converged"]  # fmt: skip
     rows = [
         [
-            f"{row.run} (shown)" if row.run == chosen else str(row.run),
-            str(row.seed),
-            f"{row.quantisation_error:.5g}",
-            f"{row.topographic_error:.4f}",
-            str(row.empty_nodes),
-            str(row.iterations),
-            "yes" if row.converged else "no",
+            f"{row['run']} (shown)" if row["run"] == chosen else str(row["run"]),
+            str(row["seed"]),
+            f"{row['quantisation_error']:.5g}",
+            f"{row['topographic_error']:.4f}",
+            str(row["empty_nodes"]),
+            str(row["iterations"]),
+            "yes" if row["converged"] else "no",
         ]
-        for row in table.itertuples()
+        for row in table.to_dict("records")
     ]
     return Table("Quality of each map", head, rows)
 

@@ -22,6 +22,7 @@ def test_the_contract_of_names():
         consensus.class_fsc(1): "consensus/class_001_fsc.tsv",
         consensus.class_map("{number}", "half2"): "consensus/class_{number}_half2.mrc",
         FOLDER.rebalance.kept.all((".star", ".cs"))[1]: "rebalance/particles_kept.cs",
+        FOLDER.classes.optimiser: "classes/run_optimiser.star",
         FOLDER.runs_table: "runs.tsv",
         FOLDER.report: "report.html",
     }

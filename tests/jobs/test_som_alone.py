@@ -91,7 +91,7 @@ def test_averages_have_the_intensity_scale_of_the_images(inside, made):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_only_what_the_job_needs_is_made(made, form: str):
+def test_only_what_the_job_needs_is_made(inside, made, form: str):
     folder = made[form].path
     assert {path.name for path in folder.iterdir()} == {"prepare", "runs", "classes",
                                                         "campaign.json"}  # fmt: skip
@@ -135,7 +135,7 @@ def test_cryosparc_particles_keep_their_fields_and_get_the_class(inside, made):
     assert np.all(after["alignments2D/class_posterior"] > 1 / 5 - 1e-6)
 
 
-def test_seeds_are_compared(made):
+def test_seeds_are_compared(inside, made):
     folder = made["psi"].classes
     pairs, seeds = (pd.read_csv(path, sep="\t") for path in (folder.agreement, folder.seeds))
     assert len(pairs) == 1 and len(seeds) == 2
@@ -147,13 +147,13 @@ def test_seeds_are_compared(made):
 @pytest.mark.parametrize(
     ("particles", "options", "message"),
     [
-        ("data/aligned.mrcs", {}, "a stack, which has no psi and origins, .* --aligned"),
+        ("data/aligned.mrcs", {}, "a stack, which has no psi and origins, .*--aligned"),
         (
             "data/aligned.mrcs",
             {"aligned": True, "ctf": "phase_flip"},
             "a stack, which has no CTF, expected runs.som.ctf: none",
         ),
-        ("data/bare.star", {}, "no psi and origins, or alignments2D, .* --aligned"),
+        ("data/bare.star", {}, "no psi and origins, or alignments2D, .*--aligned"),
         ("data/particles.star", {"ctf": "phase_flip"}, "no CTF columns"),
     ],
 )

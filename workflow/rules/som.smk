@@ -43,6 +43,7 @@ if JOB == "som":
 
     IMAGES = rules.prepare_images.output
 
+
 for batch in SOM.batches(config):
 
     rule:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from emjax.campaign.alone import CAMPAIGN, job_of
 from emjax.campaign.costs import Cost, Facts, consensus, prepare, reconstruct
 from emjax.campaign.methods.base import Batch, Method
 from emjax.campaign.methods.em3d import Em3d
@@ -20,15 +21,16 @@ def all_runs(config: dict) -> list[RunName]:
 
 
 def long_jobs(facts: Facts, config: dict) -> Iterator[tuple[str, Cost]]:
-    """Names and costs of a campaign's jobs that take long, or of given classes' alone."""
+    """Names and costs of the jobs that take long, of a campaign or of one part alone."""
     if config["job"] == "reconstruct":
         yield "prepare_classes", prepare(facts)
         yield "reconstruct_class (all)", reconstruct(facts)
         return
-    yield "prepare_particles", prepare(facts)
+    whole = job_of(config) == CAMPAIGN
+    yield "prepare_particles" if whole else "prepare_images", prepare(facts)
     for method in METHODS.values():
         yield from method.jobs(facts, config)
-    if runs := all_runs(config):
+    if whole and (runs := all_runs(config)):
         yield "build_consensus", consensus(facts, config, len(runs), SUBSPACE.fits_basis(config))
         yield "reconstruct_class (all)", reconstruct(facts)
 

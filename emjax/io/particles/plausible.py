@@ -37,7 +37,7 @@ def check_particles(source: Path, particles: ParticleSet) -> None:
 
 def doubts(source: Path, particles: ParticleSet, runs: dict) -> Iterator[str]:
     """What may be meant, and more often is a mistake."""
-    lie = runs["som"] and runs["som"]["aligned"]
+    lie = (runs["som"] or {}).get("aligned", False)
     if isinstance(particles.source, StarParticles) and not lie:
         table, shifts = particles.source.particles, star_columns("shifts")
         pairs = zip(shifts.labels, shifts.pixels, strict=True)

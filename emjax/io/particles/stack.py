@@ -41,6 +41,10 @@ def stack_source(path: str | Path) -> StarParticles:
         label("image_pixel_size"): [header.voxel_size or 1.0],
         label("image_box_size"): [x],
         "rlnImageDimensionality": [2],
+        # RELION opens no table without; nothing is computed from them where no defocus is.
+        "rlnVoltage": [300.0],
+        "rlnSphericalAberration": [2.7],
+        "rlnAmplitudeContrast": [0.1],
     }
     columns = {
         IMAGE_NAME: [f"{i + 1:06d}@{Path(path)}" for i in range(n)],

@@ -74,6 +74,20 @@ def test_origins_lie_inside_the_images(star_set):
         check_particles(SOURCE, replace(many, shifts=2 * far))
 
 
+def test_many_views_on_a_map_of_images_are_doubtful(star_set):
+    runs = RUNS | {"em3d": None, "som": {"map": [3, 3], "aligned": False}}
+    found = read_particles(star_set())
+    rng = np.random.default_rng(0)
+    views = np.linalg.qr(rng.standard_normal((found.n, 3, 3)))[0]
+    (doubt,) = doubts(SOURCE, replace(found, rotations=views), runs)
+    assert "sorts them by view first" in doubt
+    aligned = runs | {"som": {"map": [3, 3], "aligned": True}}
+    assert not list(doubts(SOURCE, replace(found, rotations=views), aligned))
+    turned = np.eye(3) * np.sign(rng.standard_normal((found.n, 1, 1)))
+    turned[:, 2, 2] = 1
+    assert not list(doubts(SOURCE, replace(found, rotations=turned), runs))
+
+
 def ball(box: int = 16, radius: float = 5) -> np.ndarray:
     axis = np.arange(box) - box // 2
     return (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2 <= radius**2).astype(float)
