@@ -141,9 +141,9 @@ def possible(formats: tuple[str, ...], particles: ParticleSet) -> tuple[str, ...
 
 
 def superclasses_of(folder: CampaignFolder, n_classes: int) -> np.ndarray | None:
-    """Superclass of each consensus class, from 1; None where other classes were rebalanced."""
+    """Superclass of each consensus class, from 1; None where there are none."""
     path = folder.rebalance.superclasses
-    if not path.exists() or folder.rebalance.thumbnails.exists():
+    if not path.exists():
         return None
     table = read_tsv(path)
     if len(table) != n_classes:

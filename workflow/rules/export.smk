@@ -17,8 +17,7 @@ rule export_classes:
         mean_map=rules.prepare_particles.output.mean_map,
         solvent_mask=rules.prepare_particles.output.solvent_mask,
         focus_mask=user_files(config["masks"]["focus"]),
-        # Of classes made before, superclasses are not those of the consensus.
-        superclasses=[] if CLASSES else rules.rebalance_classes.output.superclasses,
+        superclasses=rules.rebalance_classes.output.superclasses,
     output:
         directory(FOLDER.export),
     log:

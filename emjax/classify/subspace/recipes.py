@@ -218,7 +218,9 @@ class Analyst:
             volumes = mix.T @ np.asarray(other.components)
             gram = np.real(own.conj() @ own.T)
             part = np.linalg.solve(gram, np.real(own.conj() @ volumes.T))
-            directions.append(part / np.linalg.norm(part, axis=0) * np.arange(keep, 0, -1) ** 0.5)
+            # A fold's basis may have fewer components than the other's confirmed.
+            order = np.arange(keep, keep - part.shape[1], -1)
+            directions.append(part / np.linalg.norm(part, axis=0) * order**0.5)
         return np.linalg.svd(np.concatenate(directions, 1), full_matrices=False)[0][:, :keep]
 
 
