@@ -119,6 +119,14 @@ def consensus_files(path_of):
     return [str(path_of(k + 1)) for k in range(n_classes)]
 
 
+def given_files(path_of):
+    """A file of every given class that has particles."""
+    with open(checkpoints.prepare_classes.get().output.classes) as table:
+        next(table)
+        rows = [list(map(int, line.split("\t")[:2])) for line in table]
+    return [str(path_of(number)) for number, size in rows if size]
+
+
 def maps_to_rebalance(wildcards):
     """Maps of the consensus; a class that is not there is reported before old files go."""
     maps = consensus_files(CONSENSUS.class_map)

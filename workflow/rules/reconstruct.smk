@@ -47,14 +47,6 @@ if GIVEN:
             "../scripts/prepare_classes.py"
 
 
-def given_files(path_of):
-    """A file of every given class that has particles."""
-    with open(checkpoints.prepare_classes.get().output.classes) as table:
-        next(table)
-        rows = [list(map(int, line.split("\t")[:2])) for line in table]
-    return [str(path_of(number)) for number, size in rows if size]
-
-
 rule reconstruct_class:
     input:
         facts=rules.check_input.output,
