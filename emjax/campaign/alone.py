@@ -21,7 +21,6 @@ READ: dict[str, tuple[str, ...]] = {
         "ctf_in_images",
         "filter_resolution",
         "image_precision",
-        "gpus_per_job",
         "check",
         "runs.som",
         "seeds_per_job",
@@ -33,6 +32,8 @@ READ: dict[str, tuple[str, ...]] = {
         *(f"masks.{option}" for option in ("solvent", "threshold", "near", "far")),
     ),
 }
+# Options of any job: profiles set them.
+READ_BY_ALL = ("gpus_per_job",)
 # Options of sections of a campaign that only stand-alone jobs read.
 ONLY_ALONE: tuple[str, ...] = (
     *("rebalance.align", "rebalance.references", "runs.som.aligned", "reconstruct"),
@@ -53,5 +54,5 @@ def reads(job: str, option: str) -> bool:
         return not any(f"{option}.".startswith(f"{own}.") for own in ONLY_ALONE)
     # A required section is read as far as READ names its options.
     needed = [name for name in REQUIRED[job] if name != "runs"]
-    known = ("job", *needed, *READ[job])
+    known = ("job", *needed, *READ_BY_ALL, *READ[job])
     return any(f"{option}.".startswith(f"{k}.") or k.startswith(f"{option}.") for k in known)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.folder import CampaignFolder
 
 
@@ -33,22 +34,35 @@ def held(folder: CampaignFolder) -> dict[str, Any] | None:
         if record.exists():
             facts = json.loads(record.read_text(encoding="utf-8"))
             known = {"n_particles": facts["n_particles"], "checksum": facts["input_checksum"]}
+            known["checksum"] = known["checksum"] or ""
             return {"particles": facts["config"]["particles"]} | known
     except (ValueError, KeyError, OSError):
         return None  # of no known form: nothing can be said
     return None
 
 
-def other_particles(particles: str, folder: CampaignFolder) -> str | None:
-    """Why a campaign's folder is not one of these particles; None where it is, or is new.
+def _job_of(folder: CampaignFolder) -> str | None:
+    """Of what a folder holds the finished results: a campaign, or a stand-alone job."""
+    try:
+        record = json.loads(folder.record.read_text(encoding="utf-8"))
+        return record["config"].get("job", CAMPAIGN)
+    except (ValueError, KeyError, AttributeError, OSError):
+        return None
+
+
+def other_particles(particles: str, folder: CampaignFolder, job: str = CAMPAIGN) -> str | None:
+    """Why a folder is not one of these particles or this job; None where it is, or is new.
 
     A file edited in place is the same input, which Snakemake runs again; one that only moved too.
     """
+    made = _job_of(folder)
+    if made and made != job:
+        return f"{folder.path} holds the results of a {made}, found job: {job}; give another name"
     before = held(folder)
     if before is None or Path(before["particles"]).absolute() == Path(particles).absolute():
         return None
     now = checksum_of(particles)
-    if now == before["checksum"]:
+    if now and now == before["checksum"]:
         return None
     found = f"checksum {now[:12]}" if now else "which is not there"
     return (

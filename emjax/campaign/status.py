@@ -74,7 +74,7 @@ def _out_of_date(
     config: dict[str, Any], folder: CampaignFolder, facts: dict[str, Any]
 ) -> Iterator[str]:
     """Why what the folder holds is not the answer for the campaign's particles."""
-    other = other_particles(config["particles"], folder)
+    other = other_particles(config["particles"], folder, config["job"])
     if other:
         yield other
     elif checksum_of(config["particles"]) not in (None, facts.get("checksum")):

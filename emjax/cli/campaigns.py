@@ -99,7 +99,8 @@ def check(options: argparse.Namespace) -> None:
     from emjax.jobs.focus import doubts_of_focus_file
 
     config = read_config(options.config)
-    if complaint := other_particles(config["particles"], CampaignFolder.of(config["campaign"])):
+    folder = CampaignFolder.of(config["campaign"])
+    if complaint := other_particles(config["particles"], folder, config["job"]):
         raise ValueError(complaint)
     with _placed(options.config, config):
         if config["job"] in CHECKS:

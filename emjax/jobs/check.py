@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from emjax.campaign.environment import check_jax_flags
 from emjax.campaign.facts import PreparedFacts
-from emjax.campaign.input import filter_resolution, in_3d, input_particles
+from emjax.campaign.input import filter_resolution, in_3d, input_particles, needs_ctf
 from emjax.campaign.job import not_there
 from emjax.campaign.methods import METHODS
 from emjax.errors import InputError
@@ -26,6 +27,7 @@ from emjax.io.particles.plausible import (
     doubts_of_voxels,
 )
 from emjax.io.particles.scales import given_scales
+from emjax.jobs.reconstruction import given_classes
 from emjax.jobs.views import check_views, doubts_of_views
 
 Config = dict[str, Any]
@@ -52,7 +54,9 @@ def check_campaign(config: Config, say: Callable[[str], None], version: str) -> 
         particles = input_particles(config)
         if config["scale"] == "input":
             given_scales(particles)
-        check_particles(source, particles)
+        check_particles(source, particles, needs_ctf(config))
+        if config["job"] == "reconstruct":
+            given_classes(particles, config["reconstruct"])
         found.extend(_check_masks(config, particles))
         found.extend(_check_starts(config, particles))
         found.extend(doubts(source, particles, config["runs"]))
@@ -91,7 +95,8 @@ def _check_masks(config: Config, particles: ParticleSet) -> Iterator[str]:
 
 def _check_starts(config: Config, particles: ParticleSet) -> Iterator[str]:
     for method in METHODS.values():
-        maps: dict[str, list[np.ndarray]] = {}
+        first: dict[str, np.ndarray] = {}
+        number, alike = Counter[str](), Counter[str]()
         for option, path in method.starts(config):
             if not Path(path).exists():
                 raise InputError("config", option, not_there(path), "a file")
@@ -100,9 +105,10 @@ def _check_starts(config: Config, particles: ParticleSet) -> Iterator[str]:
                 yield from doubts_of_voxels(path, voxel_size, particles.pixel_size)
                 if np.ptp(volume) == 0:
                     raise InputError(path, None, "one density everywhere", "a map of the particle")
-                maps.setdefault(option, []).append(volume)
-        for option, (first, *others) in maps.items():
-            if others and all(np.array_equal(first, other) for other in others):
+                number[option] += 1
+                alike[option] += np.array_equal(first.setdefault(option, volume), volume)
+        for option, count in number.items():
+            if count > 1 and alike[option] == count:
                 raise InputError("config", option, "identical maps", "maps that differ")
 
 

@@ -95,7 +95,8 @@ def export_consensus(
     if refined:
         taking_part = set_aside(table.source) == "none"
         particles = with_poses(particles, *poses_of(table), taking_part)
-    labels, grouped = consensus.particles.star, superclasses_of(folder, len(classes))
+    labels = consensus.particles.star
+    grouped = superclasses_of(folder, len(classes)) if "superclasses" in formats else None
     formats = possible(formats, particles)
     written = export_results(folder.export, labels, classes, particles, formats, grouped)
     if "maps" in formats:
@@ -177,7 +178,8 @@ def export_masks(target: Path, folder: CampaignFolder, like: Path, focus: str | 
         if source is None:
             continue
         written.append(target / f"{name}.mrc")
-        if read_header(source).shape[-1] == box_size:
+        # The user's mask may be changed in place, and its header hold another voxel size.
+        if name != "focus_mask" and read_header(source).shape[-1] == box_size:
             link_map(source, written[-1])
             continue
         to_box = resample if name == "mean_map" else resample_mask

@@ -47,9 +47,11 @@ def doubts_of_focus(path: str, folder: PrepareFolder) -> Iterator[str]:
         read_volume(folder.solvent_mask),
     )
     focus = resample_mask(read_volume(path)[0], len(solvent))
-    inside = float((focus * solvent).sum() / max(focus.sum(), 1e-12))
+    # A mask of all but a region, or of a half of space, is larger than the particle.
+    smaller = max(min(focus.sum(), solvent.sum()), 1e-12)
+    inside = float((focus * solvent).sum() / smaller)
     if inside < HARDLY_INSIDE:
-        found = f"{path}, of which {inside:.0%} lies inside the solvent mask"
+        found = f"{path}, which overlaps the solvent mask by {inside:.0%} of the smaller of the two"
         expected = "a mask of a part of the particle, on the particles' grid"
         raise InputError("config", "masks.focus", found, expected)
     held = share_inside(focus, mean, voxel_size)
@@ -60,6 +62,6 @@ def doubts_of_focus(path: str, folder: PrepareFolder) -> Iterator[str]:
         )
     elif inside < LEAST_INSIDE:
         yield (
-            f"{path}: only {inside:.0%} of it lies inside the solvent mask, and the rest has no"
-            " effect; it may be of another voxel size or centre"
+            f"{path}: overlaps the solvent mask by only {inside:.0%} of the smaller of the two, and"
+            " has no effect elsewhere; it may be of another voxel size or centre"
         )

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emjax.campaign.alone import CAMPAIGN
 from emjax.campaign.facts import PreparedFacts
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.origin import checksum_of
@@ -27,7 +26,7 @@ def campaign_record(
     """All that repeats a finished campaign or stand-alone job, and what it took."""
     checksum, n_particles = _input(folder, config)
     # Label files alone have no folder of a run.
-    records = [folder.run(run).metrics for run in runs if config["job"] == CAMPAIGN]
+    records = [] if config["job"] == "consensus" else [folder.run(run).metrics for run in runs]
     metrics = list(map(read_json, records))
     elbows = read_json(folder.consensus.elbows) if folder.consensus.elbows.exists() else {}
     versions = {name: version(name) for name in (*PACKAGES, "snakemake")}
@@ -63,7 +62,7 @@ def job_times(folder: CampaignFolder, n_classes: int) -> dict[str, dict[str, flo
     for path in sorted(folder.benchmarks.glob("*.tsv"), key=_ended):
         # An earlier consensus may have had more classes.
         job, _, number = path.stem.rpartition("_")
-        if job == "reconstruct_class" and int(number) > n_classes:
+        if job == "reconstruct_class" and n_classes and int(number) > n_classes:
             continue
         table = read_tsv(path)
         times[path.stem] = {name: _last(table, column) for name, column in MEASURED.items()}

@@ -28,12 +28,11 @@ def curve(rows: list[dict], quantity: str) -> tuple[list[float], list[float]]:
     """Iterations and values of a quantity, fractions in per cent.
 
     The log-likelihood of coarse frequencies does not compare with that of all: it is left out, as
-    is the first with all frequencies, which still scores the coarse maps. So is that of the last
-    iterations, whose filtered maps explain less of the noise that they were made from.
+    is the first with all frequencies, which still scores the coarse maps. So are the
+    last iterations, whose differences are filtered: they no longer search.
     """
     rows = [r for r in rows if quantity in r]
-    if quantity == "log_likelihood":
-        rows = [r for r in rows if r.get("stage") != "last"]
+    rows = [r for r in rows if r.get("stage") != "last"]
     if quantity == "log_likelihood" and has_coarse(rows):
         rows = of_stage(rows, "full")
         rows = rows[1:] if len(rows) > 2 else rows

@@ -13,6 +13,7 @@ from emjax.errors import InputError
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 from emjax.io.files import write_json, write_tsv
+from emjax.io.mrc.header import read_header
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.star.tables import read_star
@@ -115,11 +116,14 @@ def test_mean_map_and_masks_come_at_full_box(campaign: CampaignFolder, table):
     assert mean.std() == pytest.approx(coarse.std(), rel=0.2)
 
 
-def test_a_focus_mask_of_the_user_comes_as_it_is(campaign: CampaignFolder, table, tmp_path):
+def test_a_focus_mask_of_the_user_is_copied_with_the_voxels_of_the_maps(
+    campaign: CampaignFolder, table, tmp_path
+):
     own = tmp_path / "focus.mrc"
-    write_volume(own, np.ones((48,) * 3), 6.0)
+    write_volume(own, np.ones((48,) * 3), 1.0)
     export_consensus(campaign, table, ("maps",), focus=str(own))
-    assert (campaign.export / "maps/focus_mask.mrc").samefile(own)
+    copy = campaign.export / "maps/focus_mask.mrc"
+    assert not copy.samefile(own) and read_header(copy).voxel_size == pytest.approx(6.0)
 
 
 def test_superclasses_are_those_of_the_consensus(campaign: CampaignFolder, table):

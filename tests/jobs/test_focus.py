@@ -40,7 +40,7 @@ CASES = [
     (1 - ball(BOX, 10), 3.0, "of the box's faces are inside the mask: the mask is inverted"),
     (ball(BOX, 40) - ball(BOX, 9), 3.0, "of the mean map's density, so that it hardly focuses"),
     (ball(BOX, 12), 1.0, "voxels of 1 Å by its header, as programs write that do not know it"),
-    (ball(BOX, 14, x=33), 3.0, "lies inside the solvent mask, and the rest has no effect"),
+    (ball(BOX, 14, x=33), 3.0, "of the smaller of the two, and has no effect elsewhere"),
     (np.ones((BOX,) * 3), 3.0, "above 0.5 in the whole box; it masks nothing"),
 ]
 
@@ -54,8 +54,20 @@ def test_doubts(folder: PrepareFolder, mask: np.ndarray, voxel_size: float, said
     assert (said or "") in doubts[0] if doubts else True
 
 
+def test_a_mask_larger_than_the_particle_is_a_doubt_only(folder: PrepareFolder):
+    """Half of space, or all but a region, may be meant."""
+    half = np.ones((BOX,) * 3, np.float32)
+    half[..., : BOX // 2] = 0
+    for mask in (half, 1 - ball(BOX, 9)):
+        write_volume("focus.mrc", mask, 3.0)
+        list(doubts_of_focus("focus.mrc", folder))
+
+
 WRONG = [
-    (ball(BOX, 9, x=39), "masks.focus: found focus.mrc, of which 5% lies inside the solvent mask"),
+    (
+        ball(BOX, 9, x=39),
+        "masks.focus: found focus.mrc, which overlaps the solvent mask by 5% of the smaller",
+    ),
     (ball(BOX // 2, 12), "a box of 16 voxels, expected a box of 32"),
     (0.3 * ball(BOX, 12), "no voxel above 0.5"),
 ]

@@ -35,6 +35,8 @@ with job(snakemake) as work:
         if params.focus:
             mask = np.asarray(batch.scene.focus_mask)
             write_volume(folder.focus_mask, mask, context.voxel_size)
+        else:
+            folder.focus_mask.unlink(missing_ok=True)  # of a campaign that had one
         write_run(folder, result, context)
         for warning in result.warnings:
             work.note(f"{name}: {warning}")

@@ -185,7 +185,9 @@ def warnings_of(
             f"masks.focus: {100 * clipped:.0f} % of it lies outside the solvent mask and has no"
             " effect"
         )
-    switched = state.history[-1].switched if state.history else 0.0
+    # The last iterations filter otherwise: what they move says nothing about the search.
+    search = [record for record in state.history if record.stage is not Stage.LAST]
+    switched = search[-1].switched if search else 0.0
     if state.converged and switched >= options.switch_convergence > 0:
         found.append(
             f"rms_convergence stopped it while {100 * switched:.1f} % of the particles changed"

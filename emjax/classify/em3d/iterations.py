@@ -238,7 +238,7 @@ def _maximise(
     stage_now = stage or state.stage
     state = advance(state, tally, volumes, np.asarray(fsc), scene, options, stage_now, rate)
     n = int((tally.labels >= 0).sum())
-    goes_on = (
+    goes_on = state.stage is not Stage.LAST and (
         stage
         or state.stage is Stage.COARSE
         or _unfinished(replace(state, converged=False), options)

@@ -36,7 +36,7 @@ def link_map(source: Path, target: Path) -> Path:
         if not os.path.isfile(source):
             raise InputError(source, None, "no such file", "a map")
         try:
-            os.link(source, beside)
+            os.link(os.path.realpath(source), beside)
         except OSError:
             shutil.copyfile(source, beside)
     return target

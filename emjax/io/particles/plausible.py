@@ -17,16 +17,16 @@ EDGE = 0.01  # share of the box's faces that a mask may touch
 MOST = 0.5  # of the particles: what is wrong with these is wrong with the file
 
 
-def check_particles(source: Path, particles: ParticleSet) -> None:
-    """Refuse what reads well and cannot be meant."""
+def check_particles(source: Path, particles: ParticleSet, uses_ctf: bool = True) -> None:
+    """Refuse what reads well and cannot be meant; of the defocus only where it is used."""
     if particles.n < FEWEST:
         raise InputError(source, None, f"{particles.n} particles", f"at least {FEWEST}")
     largest = float(np.abs([particles.defocus_u, particles.defocus_v]).max())
-    if 0 < largest < LEAST_DEFOCUS:
+    if uses_ctf and 0 < largest < LEAST_DEFOCUS:
         found = f"at most {largest:g}"
         raise InputError(source, "defocus", found, "values in Å, 10000 for a defocus of 1 µm")
     defocus = _mean_defocus(particles)
-    if (defocus < 0).mean() > MOST:
+    if uses_ctf and (defocus < 0).mean() > MOST:
         found = f"{defocus[defocus < 0].mean():.0f} Å on average"
         raise InputError(source, "defocus", found, "underfocus, which is positive")
     beyond, said = _beyond_the_box(particles)
