@@ -21,7 +21,7 @@ from emjax.api import build_consensus, classify_em3d, classify_subspace, fit_var
 from emjax.classify.outliers import OutlierOptions, leave_out
 from emjax.classify.pose_refinement import refine_poses
 from emjax.consensus.options import ConsensusOptions
-from emjax.imaging.prepare import AlignedImages, Prepared, prepare
+from emjax.imaging.prepare import Prepared, prepare
 
 POSES = ("exact", "jittered", "student")
 PARTICLES, EM3D_SEEDS, SUBSPACE_SEEDS = 4000, 4, 100
@@ -41,16 +41,7 @@ def one_state(poses: str, number: int) -> tuple[Prepared, np.ndarray]:
         off = Rotation.from_rotvec(np.deg2rad(DEGREES / np.sqrt(3)) * errors[:, :3])
         rotations = draw.rotations @ off.as_matrix()
         draw = replace(draw, rotations=rotations, shifts=draw.shifts + SHIFT * errors[:, 3:])
-    images = AlignedImages(
-        lambda rows: draw.images[rows],
-        draw.rotations,
-        draw.shifts,
-        draw.ctf,
-        draw.images.shape[-1],
-        data.PIXEL_SIZE,
-        identity=draw.micrograph.astype(str),
-    )
-    made = prepare(images, sets.PREPARATION)
+    made = prepare(data.aligned(draw), sets.PREPARATION)
     made, _ = leave_out(made, OutlierOptions(), sets.PREPARATION)
     return refine_poses(made, "auto", sets.PREPARATION, draw.micrograph)[0], draw.micrograph
 

@@ -78,16 +78,7 @@ def states_of(folder: str) -> np.ndarray:
 def five_states() -> Judged:
     """10,000 particles of five states, drawn from the true maps."""
     draw = draw_of("five")
-    images = AlignedImages(
-        lambda rows: draw.images[rows],
-        draw.rotations,
-        draw.shifts,
-        draw.ctf,
-        draw.images.shape[-1],
-        data.PIXEL_SIZE,
-        identity=draw.micrograph.astype(str),
-    )
-    return Judged(images, draw.truth, draw.rotations)
+    return Judged(data.aligned(draw), draw.truth, draw.rotations)
 
 
 def rare_phantom(n: int = 4000, part: float = 0.03, junk: int = 240) -> Judged:

@@ -123,11 +123,9 @@ def mixed_states(fractions: list[float], n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(states)
 
 
-def prepare(
-    draw: Draw, mask: np.ndarray | None, point_group: str = "C1", resolution: float = RESOLUTION
-) -> Case:
-    """Whitened, cropped images, half-sets by micrograph, mean map."""
-    images = AlignedImages(
+def aligned(draw: Draw) -> AlignedImages:
+    """The images with their poses and CTFs; half-sets by micrograph."""
+    return AlignedImages(
         lambda rows: draw.images[rows],
         draw.rotations,
         draw.shifts,
@@ -136,6 +134,13 @@ def prepare(
         PIXEL_SIZE,
         identity=draw.micrograph.astype(str),
     )
+
+
+def prepare(
+    draw: Draw, mask: np.ndarray | None, point_group: str = "C1", resolution: float = RESOLUTION
+) -> Case:
+    """Whitened, cropped images, half-sets by micrograph, mean map."""
+    images = aligned(draw)
     found = imaging.prepare(images, PrepareOptions(resolution, symmetry=point_group), mask)
     return Case(found.particles, found.mean, draw.truth, draw.micrograph)
 

@@ -9,6 +9,66 @@ from emjax.cli.command import Commands, add_command, add_profile, add_verbose, r
 
 def add_commands(commands: Commands) -> None:
     """Add them to the parser."""
+    _add_rebalance(commands)
+    _add_som(commands)
+    _add_consensus(commands)
+    _add_reconstruct(commands)
+
+
+def rebalance(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_rebalance
+
+    chosen = {
+        name: getattr(options, name) for name in ("superclasses", "factor", "mirror", "align")
+    }
+    config = draft_rebalance(options.classes, options.references, options.output, chosen)
+    return _run(config, options)
+
+
+def som(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_som
+
+    names = ("map", "seeds", "layout", "mode", "ctf", "mask", "filter_resolution")
+    chosen = {name: getattr(options, name) for name in names}
+    chosen["aligned"] = options.aligned or None
+    first, last = options.regularisation or (None, None)
+    chosen |= {"initial_regularisation": first, "final_regularisation": last}
+    return _run(draft_som(options.particles, options.output, chosen), options)
+
+
+def consensus(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_consensus
+
+    classes = options.classes
+    chosen = {
+        "n_classes": int(classes) if classes is not None and classes.isdigit() else classes,
+        "min_class_size": options.min_class_size,
+    }
+    config = draft_consensus(options.labels, options.particles, options.output, chosen)
+    return _run(config, options)
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    """Snakemake's exit status."""
+    from emjax.campaign.draft import draft_reconstruct
+
+    given = options.classes_from, options.mask, options.symmetry
+    return _run(draft_reconstruct(options.particles, options.output, *given), options)
+
+
+def _run(config: dict[str, Any], options: argparse.Namespace) -> int:
+    """Write the configuration beside its results' folder, say where it is, and run it."""
+    from emjax.campaign.draft import write_draft
+
+    path = write_draft(config)
+    print(f"options: {path}", flush=True)
+    return run_config(path, options)
+
+
+def _add_rebalance(commands: Commands) -> None:
     parser = add_command(
         commands,
         rebalance,
@@ -40,86 +100,6 @@ def add_commands(commands: Commands) -> None:
     _add_switch(parser, "--mirror", "compare 2D averages with their mirror images too")
     _add_switch(parser, "--align", "align 3D maps before they are compared")
     _add_output(parser)
-    _add_som(commands)
-
-    parser = add_command(
-        commands,
-        consensus,
-        "What label files of other programs agree on, without images.",
-        passes_on=True,
-    )
-    parser.add_argument(
-        "labels",
-        metavar="LABELS",
-        nargs="+",
-        type=Path,
-        help="of the same particles: RELION job folder or _data.star, .cs, .xmd, .csv, .npz",
-    )
-    parser.add_argument(
-        "--particles",
-        metavar="FILE",
-        type=Path,
-        help="whose rows count (default: the first of LABELS that lists images)",
-    )
-    parser.add_argument(
-        "--classes",
-        metavar="N",
-        help="number of classes, auto, or an elbow such as origin (default: auto)",
-    )
-    parser.add_argument(
-        "--min-class-size",
-        metavar="N",
-        type=int,
-        help="particles of smaller intersections have no class (default: 0)",
-    )
-    _add_output(parser)
-
-    parser = add_command(
-        commands,
-        reconstruct,
-        "Maps of given classes at full box, with half-maps and FSC.",
-        passes_on=True,
-    )
-    parser.add_argument(
-        "particles",
-        metavar="PARTICLES",
-        type=Path,
-        help="with poses and CTF: RELION .star or job folder, CryoSPARC .cs",
-    )
-    parser.add_argument(
-        "--classes-from",
-        metavar="FILE",
-        type=Path,
-        help="label file of the same particles (default: the classes in PARTICLES)",
-    )
-    parser.add_argument(
-        "--mask", metavar="MAP", type=Path, help="of the FSC (default: made from the mean map)"
-    )
-    parser.add_argument("--symmetry", metavar="GROUP", default="C1", help="(default: C1)")
-    _add_output(parser)
-
-
-def rebalance(options: argparse.Namespace) -> int:
-    """Snakemake's exit status."""
-    from emjax.campaign.draft import draft_rebalance
-
-    chosen = {
-        name: getattr(options, name) for name in ("superclasses", "factor", "mirror", "align")
-    }
-    config = draft_rebalance(options.classes, options.references, options.output, chosen)
-    return _run(config, options)
-
-
-def som(options: argparse.Namespace) -> int:
-    """Snakemake's exit status."""
-    from emjax.campaign.draft import draft_som
-
-    names = ("map", "seeds", "layout", "mode", "ctf", "mask", "filter_resolution")
-    chosen = {name: getattr(options, name) for name in names}
-    chosen["aligned"] = options.aligned or None
-    first, last = options.regularisation or (None, None)
-    chosen |= {"initial_regularisation": first, "final_regularisation": last}
-    return _run(draft_som(options.particles, options.output, chosen), options)
 
 
 def _add_som(commands: Commands) -> None:
@@ -176,43 +156,69 @@ def _add_som(commands: Commands) -> None:
     _add_output(parser)
 
 
-def consensus(options: argparse.Namespace) -> int:
-    """Snakemake's exit status."""
-    from emjax.campaign.draft import draft_consensus
+def _add_consensus(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        consensus,
+        "What label files of other programs agree on, without images.",
+        passes_on=True,
+    )
+    parser.add_argument(
+        "labels",
+        metavar="LABELS",
+        nargs="+",
+        type=Path,
+        help="of the same particles: RELION job folder or _data.star, .cs, .xmd, .csv, .npz",
+    )
+    parser.add_argument(
+        "--particles",
+        metavar="FILE",
+        type=Path,
+        help="whose rows count (default: the first of LABELS that lists images)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="N",
+        help="number of classes, auto, or an elbow such as origin (default: auto)",
+    )
+    parser.add_argument(
+        "--min-class-size",
+        metavar="N",
+        type=int,
+        help="particles of smaller intersections have no class (default: 0)",
+    )
+    _add_output(parser)
 
-    classes = options.classes
-    chosen = {
-        "n_classes": int(classes) if classes is not None and classes.isdigit() else classes,
-        "min_class_size": options.min_class_size,
-    }
-    config = draft_consensus(options.labels, options.particles, options.output, chosen)
-    return _run(config, options)
 
-
-def reconstruct(options: argparse.Namespace) -> int:
-    """Snakemake's exit status."""
-    from emjax.campaign.draft import draft_reconstruct
-
-    given = options.classes_from, options.mask, options.symmetry
-    return _run(draft_reconstruct(options.particles, options.output, *given), options)
-
-
-def _run(config: dict[str, Any], options: argparse.Namespace) -> int:
-    """Write the configuration beside its results' folder, say where it is, and run it."""
-    from emjax.campaign.draft import write_draft
-
-    path = write_draft(config)
-    print(f"options: {path}", flush=True)
-    return run_config(path, options)
+def _add_reconstruct(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        reconstruct,
+        "Maps of given classes at full box, with half-maps and FSC.",
+        passes_on=True,
+    )
+    parser.add_argument(
+        "particles",
+        metavar="PARTICLES",
+        type=Path,
+        help="with poses and CTF: RELION .star or job folder, CryoSPARC .cs",
+    )
+    parser.add_argument(
+        "--classes-from",
+        metavar="FILE",
+        type=Path,
+        help="label file of the same particles (default: the classes in PARTICLES)",
+    )
+    parser.add_argument(
+        "--mask", metavar="MAP", type=Path, help="of the FSC (default: made from the mean map)"
+    )
+    parser.add_argument("--symmetry", metavar="GROUP", default="C1", help="(default: C1)")
+    _add_output(parser)
 
 
 def _add_switch(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
     """An option that stays at the schema's default where it is not given."""
     parser.add_argument(name, action="store_const", const=True, help=meaning)
-
-
-def _add_number(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
-    parser.add_argument(name, metavar="N", type=int, help=meaning)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

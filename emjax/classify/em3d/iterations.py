@@ -119,7 +119,7 @@ def _settle(
 
 def _unfinished(state: RunState, options: Em3dOptions) -> bool:
     if state.stage is Stage.LAST:
-        return state.done < options.last_iterations
+        return options.fsc_filter and state.done < options.last_iterations
     return not state.converged and state.done < options.full_iterations
 
 

@@ -111,8 +111,10 @@ def test_online_epochs_run_mini_batches_first(engine, scene):
     assert stages[0] == "online"
     assert stages[-4:] == ["full", "full", "last", "last"]
     assert with_online.history[0].particles < engine.particles.n
-    changes = {"full_iterations": 2, "online_epochs": 0, "last_iterations": 0}
-    assert [h.stage for h in history(engine, scene, **changes).history] == ["full", "full"]
+    changes = {"full_iterations": 2, "online_epochs": 0}
+    for none in ({"last_iterations": 0}, {"fsc_filter": False}):
+        found = history(engine, scene, **changes, **none)
+        assert [h.stage for h in found.history] == ["full", "full"]
 
 
 def test_learning_rate_changes_the_online_stage(engine, scene):
