@@ -44,6 +44,8 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
             f"{name} {', '.join(small)} {verb} fewer than {FEW} particles: the FSC says little."
         )
     head.distrust.extend(f"The input: {doubt}." for doubt in campaign.input_doubts)
+    if head.distrust:
+        head.mood, head.badge = "warn", "Reconstructed, with doubts"
     curves = quality.consensus_curves(campaign)
     figures = [quality.occupancy_figure(campaign), quality.resolution_figure(curves)]
     lead = "The map of each class from its own particles at full box; classes keep their numbers."

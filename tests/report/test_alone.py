@@ -52,5 +52,7 @@ def test_reconstructed_classes_keep_their_numbers(reconstruction: str):
     assert "Classes 1, 3, 4 are empty." in reconstruction
     assert "7 particles of 400 have no class." in reconstruction
     assert "2 classes at " in reconstruction and "The input: a doubt." in reconstruction
+    # Where there are doubts the first box is not green.
+    assert 'class="verdict warn"' in reconstruction
     assert "Half-maps of class 5 agree to" in reconstruction
     assert "95 % intervals" not in reconstruction and "consensus class" not in reconstruction

@@ -18,6 +18,7 @@ from emjax.campaign.outcome import last_errors, outcome
 from emjax.campaign.quiet import hush
 from emjax.campaign.settings import basis_options, complete, particle_suffixes
 from emjax.campaign.yaml_file import read_yaml
+from emjax.io.particles.stack import is_stack
 
 # Snakemake puts the interpreter unquoted into a shell command; its folder may hold spaces.
 sys.executable = shlex.quote(sys.executable)

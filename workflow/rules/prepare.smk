@@ -16,8 +16,8 @@ rule check_input:
     conda:
         "../envs/emjax.yaml"
     resources:
-        # A table takes several times the memory of its text.
-        **reading(4, minutes=15),
+        # A table takes several times the memory of its text; of a stack the header is read.
+        **reading(0 if is_stack(config["particles"]) else 4, minutes=15),
     params:
         emjax=EMJAX_VERSION,
         image_root=config["image_root"],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from itertools import count, takewhile
 from pathlib import Path
 
 from emjax.errors import InputError
+from emjax.io.labels.maps import find_class_map
 from emjax.io.star.relion import beside, job_particles
 
 _CS_AVERAGES = ("class_averages", "templates")
-_OUR_MAP = re.compile(r"class_\d{3}\.mrc")
 _EXPECTED = (
     "a RELION Class2D or Class3D job, a CryoSPARC 2D job, or a run's folder, or their particles"
 )
@@ -52,8 +52,8 @@ def _particles(path: Path) -> Path:
 
 
 def _references(particles: Path) -> list[Path]:
-    if particles.suffix == ".cs":
-        found = _cs_averages(particles)
+    found = _cs_averages(particles) if particles.suffix == ".cs" else []
+    if found:
         if len(found) == 1:
             return found
     elif model := beside(particles, "model"):
@@ -62,9 +62,9 @@ def _references(particles: Path) -> list[Path]:
         for path in ("class_averages.star", "class_averages.mrcs"):
             if (particles.parent / path).exists():
                 return [particles.parent / path]
-        maps = sorted(p for p in particles.parent.glob("class_*.mrc") if _OUR_MAP.fullmatch(p.name))
-        if maps:
-            return maps
+    maps = [] if found else list(takewhile(bool, (find_class_map(particles, k) for k in count(1))))
+    if maps:
+        return [path for path in maps if path]
     raise InputError(
         particles,
         None,

@@ -58,6 +58,15 @@ def test_maps_of_a_run_without_its_half_maps():
     )
 
 
+def test_maps_of_a_cryosparc_job():
+    touch("J8/J8_00050_particles.cs", *(f"J8/J8_class_0{k}_00050_volume.mrc" for k in (0, 1)))
+    touch("J8/J8_class_00_00049_volume.mrc")
+    assert find_classes("J8/J8_00050_particles.cs")[1] == [
+        Path("J8/J8_class_00_00050_volume.mrc"),
+        Path("J8/J8_class_01_00050_volume.mrc"),
+    ]
+
+
 def test_what_is_not_there_is_reported_with_what_would_do():
     with pytest.raises(InputError, match="nothing: found nothing of this name, expected a RELION"):
         find_classes("nothing")
