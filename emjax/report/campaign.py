@@ -33,10 +33,16 @@ NOT_CLASSIFIED = ("image", "junk", "pose", "unassigned")  # reasons to take no p
 
 @dataclass(frozen=True)
 class Campaign:
-    """What the campaign wrote, read on demand."""
+    """What the campaign wrote, read on demand.
+
+    Attributes:
+        folder, config: of the campaign.
+        own_runs: names of its runs; none, those of its table.
+    """
 
     folder: CampaignFolder
     config: dict[str, Any]
+    own_runs: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -100,9 +106,16 @@ class Campaign:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The record of every run that has one."""
+        """The record of every run that has one; runs of earlier options are left out."""
         every = self.folder.run("*").metrics.relative_to(self.folder.path)
-        return {p.parent.name: read_json(p) for p in sorted(self.folder.path.glob(str(every)))}
+        found = {p.parent.name: p for p in sorted(self.folder.path.glob(str(every)))}
+        listed = self.own_runs or self._listed()
+        return {name: read_json(p) for name, p in found.items() if not listed or name in listed}
+
+    def _listed(self) -> set[str]:
+        """Runs in the table of a campaign, or of maps alone."""
+        tables = self.runs, self.table(self.folder.classes.seeds)
+        return {str(name) for table in tables if "run" in table for name in table["run"]}
 
     @cached_property
     def intersections(self) -> pd.DataFrame:

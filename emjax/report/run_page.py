@@ -45,7 +45,8 @@ class RunPages:
     def __init__(self, folder: CampaignFolder, runs: Sequence[str]) -> None:
         """The campaign's folder, and its runs in their order."""
         # No option of the campaign changes what its runs are.
-        self._campaign, self._runs = Campaign(folder, {}), list(map(str, runs))
+        self._runs = list(map(str, runs))
+        self._campaign = Campaign(folder, {}, frozenset(self._runs))
         self._consensus = ConsensusMaps(folder.consensus)
         self._frame = Frame()
 

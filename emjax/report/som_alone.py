@@ -1,7 +1,6 @@
 """The report of images sorted on a map alone: the map, what it follows, and its seeds."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,12 +50,6 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
 _MAP = ("som-code-vectors", "som-averages", "som-sizes", "som-borders")
 
 
-def _maps(campaign: Campaign) -> dict[str, dict[str, Any]]:
-    """The record of each map of the job; other seeds and sizes may have left theirs behind."""
-    made = campaign.table(campaign.folder.classes.seeds)["run"].astype(str)
-    return {run: campaign.metrics[run] for run in made}
-
-
 def _head(campaign: Campaign, chosen: str) -> Verdict:
     """What was made in a few sentences, what to distrust, and how to go on."""
     folder, metrics = campaign.folder.classes, campaign.metrics[chosen]
@@ -77,7 +70,7 @@ def _head(campaign: Campaign, chosen: str) -> Verdict:
             for key in ("distance_correlation", "adjusted_rand_index")
         )
         head.found.append(
-            f"Of {len(_maps(campaign))} seeds, {chosen} describes the images best (least"
+            f"Of {len(campaign.metrics)} seeds, {chosen} describes the images best (least"
             f" quantisation error). Distances between images on the maps of two seeds correlate"
             f" {correlation} (median; 1: the same layout), their nodes agree {rand} (adjusted"
             " Rand index)."
@@ -98,7 +91,7 @@ def _head(campaign: Campaign, chosen: str) -> Verdict:
 
 def _doubts(campaign: Campaign, chosen: str) -> Iterator[str]:
     """What to distrust, a sentence each."""
-    folder, metrics = campaign.folder, _maps(campaign)
+    folder, metrics = campaign.folder, campaign.metrics
     if folder.prepare.facts.exists():
         for doubt in PreparedFacts.read(folder.prepare.facts).doubts:
             yield f"The input: {doubt}."
@@ -163,7 +156,7 @@ def _agreement(campaign: Campaign) -> Figure | None:
     pairs = campaign.table(campaign.folder.classes.agreement)
     if not len(pairs):
         return None
-    names = list(_maps(campaign))
+    names = list(campaign.metrics)
     where = {name: i for i, name in enumerate(names)}
     m, values = len(names), {"distance_correlation": np.eye(len(names))}
     values["adjusted_rand_index"] = np.eye(m)
@@ -204,7 +197,7 @@ def _convergence(campaign: Campaign) -> Figure | None:
     """Width of the kernel over the iterations, a curve per seed."""
     tables = {
         run: campaign.table(campaign.folder.run(run).table("convergence"))
-        for run in list(_maps(campaign))[:SHOWN_SEEDS]
+        for run in list(campaign.metrics)[:SHOWN_SEEDS]
     }
     curves = {run: numbers(table, "width") for run, table in tables.items() if len(table)}
     if not curves:
@@ -231,7 +224,7 @@ def _convergence(campaign: Campaign) -> Figure | None:
 
 def _other_maps(campaign: Campaign, chosen: str) -> Iterator[Figure]:
     """Code vectors of the maps that are not shown."""
-    others = [run for run in _maps(campaign) if run != chosen]
+    others = [run for run in campaign.metrics if run != chosen]
     for run in others[:SHOWN_SEEDS]:
         folder, found = campaign.folder.run(run), campaign.metrics[run]
         figure = map_pictures(

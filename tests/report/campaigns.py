@@ -217,6 +217,9 @@ def add_map(folder: Path, side: int = 4, name: str = "som-4x4-s000") -> None:
     shape = {"columns": side, "rows": side}
     meta = {"method": "som", "topographic_error": 0.08, "map": shape, "explained": explained}
     write_json(folder / f"runs/{name}/metrics.json", meta)
+    if (folder / "runs.tsv").exists():
+        own = pd.DataFrame([{"run": name, "method": "som"}])
+        write_tsv(folder / "runs.tsv", pd.concat([read_tsv(folder / "runs.tsv"), own]))
 
 
 def add_subspace(folder: Path, best: int = 3, n: int = 200, states: int | None = None) -> None:

@@ -234,6 +234,14 @@ def test_a_number_that_was_asked_for_is_not_given_the_reasons_of_another(tmp_pat
     assert "<h3>Why 4 classes would be recommended (2 in use)</h3>" in page
 
 
+def test_runs_of_earlier_options_are_left_out(tmp_path: Path):
+    folder = make_campaign(tmp_path / "runs", n_particles=200)
+    add_map(folder, name="som-4x4-s000")
+    left = read_tsv(folder / "runs.tsv")
+    write_tsv(folder / "runs.tsv", left[left["method"] != "som"])
+    assert "som-4x4-s000" not in read(folder).metrics and "som-4x4-s000" not in render(folder)
+
+
 def test_a_run_without_likelihood_has_an_empty_cell(tmp_path: Path):
     folder = make_campaign(tmp_path / "som", n_particles=200)
     runs = read_tsv(folder / "runs.tsv")
