@@ -42,7 +42,9 @@ def run_demo(
         if not config.exists():
             write_config(config, draft_config(PARTICLES).config)
             say(f"Wrote the campaign's options into {config}")
-    if code := run_snakemake(snakemake_command(config, arguments, verbose=verbose)):
+    if code := run_snakemake(
+        snakemake_command(config, arguments, verbose=verbose), verbose=verbose
+    ):
         return code
     folder = CampaignFolder.of(read_config(config)["campaign"])
     if folder.consensus.particles.star.exists() and folder.report.exists():

@@ -1,5 +1,6 @@
 """Snakemake with emjax's workflow, as a program of its own."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import yaml
 
 from emjax.campaign.environment import check_home
 from emjax.campaign.lock import lock_times
+from emjax.campaign.quiet import VERBOSE
 from emjax.campaign.shipped import shipped
 from emjax.errors import InputError
 
@@ -48,7 +50,7 @@ def snakemake_command(
     return [*command, "--snakefile", str(shipped("Snakefile")), *arguments]
 
 
-def run_snakemake(command: Sequence[str]) -> int:
+def run_snakemake(command: Sequence[str], *, verbose: bool = False) -> int:
     """Run it to its end; its exit status, 128 + n where signal n ended it.
 
     Ctrl-C reaches Snakemake by itself, SIGTERM is handed on; it stops its jobs, and is waited for.
@@ -65,7 +67,7 @@ def run_snakemake(command: Sequence[str]) -> int:
     check_home()
     before = {n: signal.signal(n, hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env={**os.environ, VERBOSE: "1"} if verbose else None)
         code = process.wait()
     finally:
         for number, handler in before.items():

@@ -190,10 +190,7 @@ def reproduce(options: argparse.Namespace) -> int:
 def demo(options: argparse.Namespace) -> int:
     """Snakemake's exit status."""
     from emjax.campaign.demo import run_demo
-    from emjax.campaign.quiet import VERBOSE
 
-    if options.verbose:
-        os.environ[VERBOSE] = "1"
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
         os.chdir(options.folder)

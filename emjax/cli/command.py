@@ -1,7 +1,6 @@
 """What the commands have in common."""
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,14 +65,11 @@ def run_config(config: Path, options: argparse.Namespace) -> int:
         options: `profile`, `verbose` and `further` of the command.
     """
     from emjax.campaign.engine import run_snakemake, snakemake_command
-    from emjax.campaign.quiet import VERBOSE
     from emjax.campaign.settings import read_config
 
-    if options.verbose:
-        os.environ[VERBOSE] = "1"
     # Wrong options are reported before Snakemake starts.
     read_config(config)
     command = snakemake_command(
         config, options.further, profile=options.profile, verbose=options.verbose
     )
-    return run_snakemake(command)
+    return run_snakemake(command, verbose=options.verbose)

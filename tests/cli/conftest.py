@@ -1,5 +1,6 @@
 """The command as a user types it, in an empty folder."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -46,3 +47,18 @@ def tiny(emjax: Emjax, particles: Path) -> str:
     shutil.copytree(particles, "data")
     Path("tiny.yaml").write_text(yaml.safe_dump(tiny_config()))
     return "tiny.yaml"
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Command lines that Snakemake would have been started with; each succeeds."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], *, verbose: bool = False) -> int:
+        assert verbose or "EMJAX_VERBOSE" not in os.environ
+        commands.append(list(command))
+        return 0
+
+    monkeypatch.setattr("emjax.campaign.engine.run_snakemake", run)
+    monkeypatch.setattr("emjax.campaign.demo.run_snakemake", run)
+    return commands

@@ -17,19 +17,6 @@ from tests.cli.conftest import Emjax
 from tests.report.campaigns import make_campaign, read_config
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Command lines that would have been run; each succeeds."""
-    commands: list[list[str]] = []
-
-    def run(command: list[str]) -> int:
-        commands.append(list(command))
-        return 0
-
-    monkeypatch.setattr("emjax.campaign.engine.run_snakemake", run)
-    return commands
-
-
 def test_init_says_what_it_guessed_and_what_comes_next(emjax: Emjax, particles: Path):
     shutil.copytree(particles, "ribosome")
     said = emjax("init", "ribosome/particles.star")
@@ -181,15 +168,11 @@ def test_reproduce_says_when_the_campaign_failed(emjax: Emjax, monkeypatch: pyte
     assert said.code == 1 and "error (exit status 3)" in said.err
 
 
-def test_demo_simulates_once_and_keeps_the_configuration(
-    emjax: Emjax, monkeypatch: pytest.MonkeyPatch
-):
-    commands: list[list[str]] = []
-    monkeypatch.setattr("emjax.campaign.demo.run_snakemake", lambda c: commands.append(c) or 0)
+def test_demo_simulates_once_and_keeps_the_configuration(emjax: Emjax, started: list[list[str]]):
     said = emjax("demo", "here", "--particles", "40", "-n")
     assert said.code == 0 and Path.cwd().name == "here"
     assert "Simulating 40 particles into data/demo" in said.out and "demo.yaml" in said.out
     again = emjax("demo", "-n")
     assert (again.code, again.out) == (0, "")
-    assert commands == [snakemake_command("demo.yaml", ["-n"])] * 2
+    assert started == [snakemake_command("demo.yaml", ["-n"])] * 2
     assert read_particles("data/demo/particles.star").n == 40

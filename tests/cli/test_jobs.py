@@ -12,16 +12,6 @@ from tests.rebalance.jobs import averages_of_views, write_class2d
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Commands that would have been run."""
-    commands: list[list[str]] = []
-    monkeypatch.setattr(
-        "emjax.campaign.engine.run_snakemake", lambda command: commands.append(command) or 0
-    )
-    return commands
-
-
-@pytest.fixture
 def job(emjax: Emjax) -> Path:
     """A Class2D job in the folder where the command runs."""
     folder = Path("Class2D/job010")

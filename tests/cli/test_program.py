@@ -158,12 +158,10 @@ def test_completion_offers_commands_options_and_files(emjax: Emjax):
     ],
 )
 def test_words_of_snakemakes_options_are_no_files_of_ours(
-    emjax: Emjax, tiny: str, monkeypatch: pytest.MonkeyPatch, words: str
+    emjax: Emjax, tiny: str, started: list[list[str]], words: str
 ):
-    commands: list[list[str]] = []
-    monkeypatch.setattr("emjax.campaign.engine.run_snakemake", lambda it: commands.append(it) or 0)
     assert emjax(*words.split()) == (0, "", "")
-    parsed = get_argument_parser().parse_args(commands[0][3:])
+    parsed = get_argument_parser().parse_args(started[0][3:])
     assert parsed.configfile == [Path(tiny)] and parsed.cores == 2
     assert set(parsed.targets) == {"report"} and set(parsed.forcerun) == {"build_consensus"}
 

@@ -89,7 +89,7 @@ def test_records_hold_the_diagnostics(campaign: Place):
     assert sum(metrics["ess_histogram"]) == 300
     assert len(metrics["resolution"]) == len(metrics["difference_from_mean"]) == 2
     flows = [np.array(record["flow"]) for record in metrics["history"] if "flow" in record]
-    assert len(flows) == 3  # from the second of two iterations with all frequencies on
+    assert len(flows) == 5  # from the second of six iterations over all particles on
     before, after = (np.array(record["class_sizes"]) for record in metrics["history"][-2:])
     np.testing.assert_array_equal(flows[-1].sum(1), before)
     np.testing.assert_array_equal(flows[-1].sum(0), after)
@@ -112,10 +112,10 @@ def test_records_hold_the_diagnostics(campaign: Place):
 
 
 @pytest.mark.slow
-def test_each_full_iteration_is_written(campaign: Place):
+def test_each_iteration_over_all_particles_is_written(campaign: Place):
     metrics = json.loads((campaign.folder / RUN / "metrics.json").read_text())
-    full = [h for h in metrics["history"] if h["stage"] in ("full", "last")]
-    assert len(full) == 4
+    full = [h for h in metrics["history"] if h["stage"] != "online"]
+    assert [h["stage"] for h in full] == ["coarse", "coarse", "full", "full", "last", "last"]
     folder = campaign.folder / RUN / "iterations"
     files = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     starts = [f"iteration_{h['iteration']:03d}" for h in full]

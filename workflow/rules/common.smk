@@ -70,7 +70,9 @@ ACTUAL = CampaignFolder(
 )
 
 # Before Snakemake removes anything: results of other particles are not this campaign's to replace.
-if (complaint := other_particles(config["particles"], ACTUAL, config["job"])) is not None:
+if (
+    complaint := other_particles(config["particles"], ACTUAL, config["job"])
+) is not None:
     refuse(complaint)
 
 

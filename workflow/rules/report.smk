@@ -1,29 +1,28 @@
 # One page that says what was found, and one file that says how.
 
-# What a stand-alone job has made when it is done.
-MADE = {
-    "rebalance": {"made": rules.rebalance_classes.output.summary},
-    "consensus": {"made": rules.build_consensus.output.elbows},
-    "reconstruct": {"made": lambda wildcards: given_files(MAPS.class_fsc)},
-}
-
-if JOB == "som":
-    MADE["som"] = {"classes": rules.write_som_classes.output}
+# What the record and the report wait for: what the job has made when it is done.
+if JOB == "campaign":
+    RECORDED = {
+        "facts": rules.check_input.output,
+        "metrics": [FOLDER.run(run).metrics for run in RUNS],
+        "elbows": rules.build_consensus.output.elbows,
+        # What takes time comes first, so that its time is known.
+        "rebalance": rules.rebalance_classes.output.summary,
+        "confounders": rules.audit_classes.output,
+    }
+elif JOB == "som":
+    RECORDED = {"classes": rules.write_som_classes.output}
+elif JOB == "rebalance":
+    RECORDED = {"made": rules.rebalance_classes.output.summary}
+elif JOB == "consensus":
+    RECORDED = {"made": rules.build_consensus.output.elbows}
+elif JOB == "reconstruct":
+    RECORDED = {"made": lambda wildcards: given_files(MAPS.class_fsc)}
 
 
 rule record_campaign:
     input:
-        **MADE.get(
-            JOB,
-            {
-                "facts": rules.check_input.output,
-                "metrics": [FOLDER.run(run).metrics for run in RUNS],
-                "elbows": rules.build_consensus.output.elbows,
-                # What takes time comes first, so that its time is known.
-                "rebalance": rules.rebalance_classes.output.summary,
-                "confounders": rules.audit_classes.output,
-            },
-        ),
+        **RECORDED,
     output:
         FOLDER.record,
     log:
@@ -70,21 +69,24 @@ rule render_runs:
         "../scripts/render_runs.py"
 
 
+if JOB == "campaign":
+    REPORTED = {
+        "pages": rules.render_runs.output,
+        "runs": rules.collect_runs.output,
+        "elbows": rules.build_consensus.output.elbows,
+        "volumes": lambda wildcards: consensus_files(CONSENSUS.class_map),
+        "fsc": lambda wildcards: consensus_files(CONSENSUS.class_fsc),
+        "gallery": rules.draw_gallery.output,
+        "rebalance": rules.rebalance_classes.output.superclasses,
+        "confounders": rules.audit_classes.output,
+    }
+else:
+    REPORTED = RECORDED
+
+
 rule render_report:
     input:
-        **MADE.get(
-            JOB,
-            {
-                "pages": rules.render_runs.output,
-                "runs": rules.collect_runs.output,
-                "elbows": rules.build_consensus.output.elbows,
-                "volumes": lambda wildcards: consensus_files(CONSENSUS.class_map),
-                "fsc": lambda wildcards: consensus_files(CONSENSUS.class_fsc),
-                "gallery": rules.draw_gallery.output,
-                "rebalance": rules.rebalance_classes.output.superclasses,
-                "confounders": rules.audit_classes.output,
-            },
-        ),
+        **REPORTED,
         provenance=rules.record_campaign.output,
     output:
         page=report(
