@@ -79,9 +79,7 @@ def filter_resolution(config: dict[str, Any], particles: ParticleSet) -> float:
 def needs_ctf(config: dict[str, Any]) -> bool:
     """Whether particles without CTF are of no use."""
     som = config["runs"]["som"] or {}
-    # A translation would have to invent the CTF.
-    translated = Path(config["particles"]).suffix in (".cs", ".csg")
-    return in_3d(config) or som.get("ctf") != "none" or translated
+    return in_3d(config) or som.get("ctf") != "none"
 
 
 def in_3d(config: dict[str, Any]) -> bool:

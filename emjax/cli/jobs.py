@@ -144,7 +144,7 @@ def _add_som(commands: Commands) -> None:
     parser.add_argument(
         "--ctf",
         choices=("phase_flip", "none"),
-        help="none leaves the images as they are; a .star then needs no CTF (default: phase_flip)",
+        help="none leaves the images as they are; particles then need no CTF (default: phase_flip)",
     )
     parser.add_argument("--mask", metavar="FILE", help="image, 1 where images are compared")
     parser.add_argument(

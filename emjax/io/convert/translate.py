@@ -26,7 +26,7 @@ from emjax.io.fields import (
     star_columns,
 )
 from emjax.io.particles.columns import as_bytes, encoded, has_poses, make_records
-from emjax.io.star.fields import relion_fields
+from emjax.io.star.fields import has_ctf, relion_fields
 from emjax.io.star.relion import StarParticles, particle_keys
 from emjax.io.star.tables import StarFile, make_table
 
@@ -182,17 +182,18 @@ def star_uids(source: StarParticles) -> np.ndarray:
     return uids
 
 
-def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
+def cs_from_star(source: StarParticles, box_size: int = 0, require_ctf: bool = True) -> CsParticles:
     """The `.cs` table of a STAR file: same rows and order.
 
     Args:
         source: the STAR file.
         box_size: pixels, where the file does not say (RELION 3.0).
+        require_ctf: False writes one without CTF fields of a file that has none.
 
     Raises:
         InputError: as `relion_fields`; when the box size is not known.
     """
-    fields = relion_fields(source, require_poses=False)
+    fields = relion_fields(source, require_poses=False, require_ctf=require_ctf)
     box = np.where(fields["image_box_size"] > 0, fields["image_box_size"], box_size)
     if not box.all():
         raise InputError(source.file, "_rlnImageSize", "no box size", "its optics table or stacks")
@@ -206,9 +207,10 @@ def cs_from_star(source: StarParticles, box_size: int = 0) -> CsParticles:
     slots = {f.name: f.cs.slot for f in FIELDS.values() if f.cs and f.name in fields}
     own = [name for name, slot in slots.items() if slot == "emjax"]
     columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "blob"])
-    columns["ctf/type"] = np.full(n, b"imported")
-    columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "ctf"])
-    columns |= to_cs(fields) | {"ctf/scale_const": np.zeros(n, "<f4")}
+    if has_ctf(source):
+        columns["ctf/type"] = np.full(n, b"imported")
+        columns |= encoded(fields, *[name for name, slot in slots.items() if slot == "ctf"])
+        columns |= to_cs(fields) | {"ctf/scale_const": np.zeros(n, "<f4")}
     columns |= encoded(
         fields, *[name for name in own if (fields[name] != FIELDS[name].absent).any()]
     )

@@ -322,7 +322,7 @@ def cryosparc_source(particles: ParticleSet) -> CsParticles:
     """The particles as a `.cs` table."""
     if isinstance(particles.source, CsParticles):
         return particles.source
-    return cs_from_star(relion_source(particles), particles.box_size)
+    return cs_from_star(relion_source(particles), particles.box_size, require_ctf=False)
 
 
 def _moved_stacks(particles: ParticleSet) -> dict[str, Path]:

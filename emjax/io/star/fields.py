@@ -208,10 +208,15 @@ def _shifts(table: StarTable, pixel_size: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
+def has_ctf(source: StarParticles) -> bool:
+    """Whether every particle has CTF parameters of its own."""
+    return not _without_ctf(source)
+
+
 def _ctf(source: StarParticles, group: np.ndarray, require: bool) -> dict[str, np.ndarray]:
     """CTF parameters in emjax's units; per particle first, then of the optics group."""
     table = source.particles
-    missing = [column for field in CTF if field.star for column in _missing(source, field)]
+    missing = _without_ctf(source)
     if missing and not require:
         return neutral_ctf(len(table))
     if missing:
@@ -223,6 +228,11 @@ def _ctf(source: StarParticles, group: np.ndarray, require: bool) -> dict[str, n
             values = _of_group(source, field, group)
             fields[field.name] = field.star.codec.decode(values, fields)
     return fields
+
+
+def _without_ctf(source: StarParticles) -> list[str]:
+    """CTF columns that are not there."""
+    return [column for field in CTF if field.star for column in _missing(source, field)]
 
 
 def _missing(source: StarParticles, field: Field) -> list[str]:

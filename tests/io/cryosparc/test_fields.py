@@ -8,7 +8,7 @@ from scipy.linalg import expm
 from emjax.errors import InputError
 from emjax.imaging.ctf import evaluate_ctf
 from emjax.io.labels.read import read_labels
-from emjax.io.particles.particle_set import read_particles
+from emjax.io.particles.particle_set import read_particles, write_particles
 from emjax.io.poses import pose_to_matrix
 from emjax.jobs.prepared import ctf_of
 
@@ -80,7 +80,7 @@ def test_alignments_of_version_2_are_those_of_several_classes(files, cs_set):
     assert read_labels(cs_set(new))[1].tolist() == best
 
 
-def test_images_aligned_in_2d_keep_their_angle(files, cs_set, star_set):
+def test_images_aligned_in_2d_keep_their_angle(files, cs_set, star_set, tmp_path):
     records = files.records()
     names = [n for n in records.dtype.names if "alignments3D" not in n and "ctf/" not in n]
     kinds = [(n, records.dtype[n]) for n in names]
@@ -97,6 +97,9 @@ def test_images_aligned_in_2d_keep_their_angle(files, cs_set, star_set):
     np.testing.assert_allclose(found.shifts, 6.0)
     for particles in (found, star):
         np.testing.assert_allclose(evaluate_ctf(ctf_of(particles), X, 2 * X), 1, atol=1e-6)
+        write_particles(tmp_path / "again.cs", particles)
+        names = np.load(tmp_path / "again.cs").dtype.names
+        assert "blob/path" in names and not any(name.startswith("ctf/") for name in names)
 
 
 def test_real_particles_open(interop):
