@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from emjax.errors import InputError
 
@@ -129,7 +129,7 @@ class Census:
         self._members = np.split(order, np.cumsum(np.bincount(group))[:-1])
         self._broken, self._sd = np.zeros(n, np.int32), np.zeros(n)
         self._hot, self._few = np.zeros(n), np.zeros(n)
-        self._noise_limit = float(norm.isf(FALSE_ALARM / 2 / (n * box_size**2)))
+        self._noise_limit = float(-ndtri(FALSE_ALARM / 2 / (n * box_size**2)))
         # In a box of few pixels one of the noise alone holds much.
         self._hot_limit = max(HOT_SHARE, 2 * self._noise_limit**2 / box_size**2)
         self._limits: list[Limits | None] = [None] * len(self._members)
@@ -193,7 +193,7 @@ class Census:
             return Limits(0.0, np.log(NORM_FACTOR), self._hot_limit)
         level = np.log(self._sd[rows])
         centre = float(np.median(level))
-        spread = float(np.median(np.abs(level - centre))) / norm.ppf(0.75)
+        spread = float(np.median(np.abs(level - centre))) / ndtri(0.75)
         width = max(np.log(NORM_FACTOR), NORM_SPREAD * spread)
         # Where it is common (images without noise), it is no fault of an image.
         return Limits(centre, width, self._hot_limit + 3 * float(np.median(self._hot[rows])))
@@ -275,5 +275,6 @@ def _noise_of(
     sample = np.sort(images[:, ::step, ::step].reshape(len(images), -1), axis=1)
     left_out = round((1 - CORE) / 2 * sample.shape[1])
     core = sample[:, left_out : sample.shape[1] - left_out]
-    edge = norm.isf((1 - CORE) / 2)
-    return core.mean(1), core.std(1) / np.sqrt(1 - 2 * edge * norm.pdf(edge) / CORE)
+    edge = -ndtri((1 - CORE) / 2)
+    density = np.exp(-(edge**2) / 2) / np.sqrt(2 * np.pi)
+    return core.mean(1), core.std(1) / np.sqrt(1 - 2 * edge * density / CORE)
