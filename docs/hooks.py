@@ -20,6 +20,8 @@ OUTSIDE = {
     "benchmarks/RESULTS.md": "RESULTS.md",
 }
 LINK = re.compile(r"(\]\()(?!https?:|#)([^)#\s]+)")
+# A link that shows the name of a file, as one reads it beside the files.
+NAMED = re.compile(r"\[([\w-]+\.md)\](?=\(\1)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -43,7 +45,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         place = OUTSIDE.get(target, target.removeprefix("docs/"))
         return found[1] + ("index.md" if place in ("README.md", ".", "docs") else place)
 
-    markdown = LINK.sub(link, markdown)
+    def title(found: re.Match[str]) -> str:
+        target = ROOT / posixpath.dirname(source) / found[1]
+        first = target.read_text(encoding="utf-8").split("\n", 1)[0]
+        return f"[{first.removeprefix('# ')}]"
+
+    markdown = LINK.sub(link, NAMED.sub(title, markdown))
     return with_outputs(markdown) if uri == "library.md" else markdown
 
 

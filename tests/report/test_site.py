@@ -65,3 +65,9 @@ def test_the_reference_has_every_public_name(site: Path):
     for name in emjax.__all__:
         if name != "__version__":
             assert re.search(rf'id="emjax\.[\w.]*\b{name}"', page), name
+
+
+def test_links_show_titles_in_place_of_file_names(site: Path):
+    pages = [path.read_text(encoding="utf-8") for path in site.glob("*.html")]
+    assert any(">How to read the report</a>" in page for page in pages)
+    assert not any(re.search(r'href="[\w-]+\.html">[\w-]+\.md</a>', page) for page in pages)
