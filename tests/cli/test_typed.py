@@ -1,4 +1,4 @@
-"""Commands of the how-tos, typed in their order in a project like the reader's."""
+"""Commands of tutorial and how-tos, typed in their order in a project like the reader's."""
 
 import re
 import shlex
@@ -16,8 +16,9 @@ from tests.cli.conftest import Emjax
 
 # What needs no results; a run is handed to Snakemake, which is not started.
 TYPED = {"init", "check", "estimate", "run", "convert", "status"}
-BLOCKS = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = {
+    "tutorial": 4,
     "filter-resolution": 4,
     "focus-mask": 2,
     "relion": 4,
@@ -48,8 +49,7 @@ def typed(page: str) -> Iterator[list[str] | str]:
     for language, block in BLOCKS.findall((ROOT / f"docs/{page}.md").read_text("utf-8")):
         if language == "python":
             yield block
-            continue
-        for line in block.splitlines():
+        for line in block.splitlines() if language in ("sh", "") else ():
             words = shlex.split(line, comments=True)
             if words[:1] == ["emjax"] and words[1] in TYPED:
                 yield words[1:]
@@ -57,7 +57,7 @@ def typed(page: str) -> Iterator[list[str] | str]:
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_how_tos_do_as_typed(page: str, emjax: Emjax, started: list[list[str]]):
+def test_commands_do_as_typed(page: str, emjax: Emjax, started: list[list[str]]):
     if page in ("focus-mask", "nothing-found"):
         assert emjax("init", "Refine3D/job012", "-o", "my.yaml").code == 0
         # What a finished campaign exports.
