@@ -5,13 +5,16 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
+from emjax.campaign.settings import complete
 from emjax.cli.program import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.compile(r"^ *(emjax [^\n]*)$", re.MULTILINE)
 INLINE = re.compile(r"`(emjax [^`]+)`")
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TARGETS = re.compile(r"^ *make ([a-z-]+)|`make ([a-z-]+)", re.MULTILINE)
 
 
@@ -36,6 +39,21 @@ def test_commands_are_understood(page: Path):
         # Ends the program where an argument is missing or wrong.
         options, further = build_parser().parse_known_args(words)
         assert options.passes_on or not further, command
+
+
+def test_options_of_the_documents_exist():
+    """Blocks of YAML are parts of configurations; those that are indented, of `runs.em3d`."""
+    count = 0
+    for page in PAGES:
+        for block in YAML.findall(page.read_text(encoding="utf-8")):
+            part = yaml.safe_load(block)
+            if block.startswith(" "):
+                part = {"runs": {"em3d": {"seeds": 1} | part}}
+            whole = {"campaign": "x", "particles": "x.star", "filter_resolution": 12}
+            whole["runs"] = {"subspace": {"n_classes": [2], "seeds": 1}}
+            complete(whole | part, f"{page.name}, {block}")
+            count += 1
+    assert count >= 10
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

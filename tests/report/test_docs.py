@@ -49,3 +49,33 @@ def test_what_snakemakes_report_needs_is_installed():
     names = {re.split(r"\W", line)[0].lower() for line in wanted}
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert names and names <= {re.split(r"\W", line)[0].lower() for line in declared}
+
+
+def test_the_glossary_has_the_words_of_the_report():
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^\*\*(.+?)\*\*.*\n:   \S", page, re.MULTILINE)
+    terms = [term.strip() for head in heads for term in head.split(",")]
+    assert len(terms) > 50 and len(set(terms)) == len(terms)
+    places = [*(ROOT / "emjax/report").rglob("*.py"), *(ROOT / "emjax/report").rglob("*.html")]
+    places += [ROOT / "docs/reading-the-report.md", ROOT / "docs/method.md"]
+    used = " ".join(path.read_text(encoding="utf-8") for path in places).lower()
+    assert [term for term in terms if term.lower() not in used] == []
+
+
+def columns(name: str) -> set[str]:
+    """Columns of emjax's own that particle files get."""
+    return set(re.findall(r"emjax[A-Z]\w+", (ROOT / name).read_text(encoding="utf-8")))
+
+
+def test_columns_of_the_glossary_are_written():
+    written = set()
+    for path in (ROOT / "emjax").rglob("*.py"):
+        written |= columns(str(path.relative_to(ROOT)))
+    named = columns("docs/glossary.md")
+    assert {"emjaxStability", "emjaxSetAside"} <= named <= written
+
+
+def test_the_list_of_pages_is_whole():
+    listed = re.findall(r"\]\((\S+?\.md)\)", (ROOT / "docs/README.md").read_text("utf-8"))
+    pages = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"]
+    assert sorted(listed) == sorted(pages)
