@@ -42,7 +42,7 @@ help:  ## this list
 	@touch $@
 
 env: .venv/emjax-ready $(if $(ACCELERATOR),.venv/emjax-$(ACCELERATOR)-ready)  ## the environment in .venv; ACCELERATOR=cuda12 or cuda13 for a GPU
-	@$(PYTHON) -c 'import jax; from emjax.classify.operators.backend import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
+	@$(PYTHON) -c 'import logging; logging.getLogger("jax").setLevel(logging.CRITICAL); import jax; from emjax.classify.operators.backend import describe_backend; print("emjax is ready in .venv; JAX", jax.__version__, "on", *sorted({d.platform for d in jax.devices()}), "with the engine", describe_backend())$(if $(ACCELERATOR),; jax.default_backend() == "cpu" and print("JAX sees no GPU on this machine (a login node may have none)"))'
 
 demo: .venv/emjax-ready  ## simulate particles, run the demo campaign, say what was found
 	@$(EMJAX) demo --config config.yaml -- --cores $(CORES)

@@ -31,7 +31,7 @@ def snakemake_command(
     Args:
         config: the campaign's YAML file.
         arguments: Snakemake's own, which win over those of a profile.
-        profile: name of a shipped profile (`slurm`, `slurm-gpu`), or a folder.
+        profile: name of a shipped profile (`gpu`, `slurm`, `slurm-gpu`), or a folder.
         verbose: whether Snakemake speaks too.
 
     Raises:

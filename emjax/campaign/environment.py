@@ -1,12 +1,13 @@
 """What the environment of a process spoils, said in one line with the remedy."""
 
 import importlib.util
+import logging
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from emjax.errors import InputError
@@ -33,6 +34,26 @@ def check_jax_flags() -> None:
     found = f"unknown {said[1].strip()}" if said else flags
     expected = "flags of this version of XLA; correct it, or unset XLA_FLAGS"
     raise InputError(None, "environment, XLA_FLAGS", found, expected)
+
+
+def hear_jax(tell: Callable[[str], None]) -> None:
+    """Take JAX's traceback of a GPU that it cannot use for one line, and leave its warnings out.
+
+    A node without a GPU prints it where JAX is the build for GPUs, and computes on the processor.
+
+    Args:
+        tell: gets the line.
+    """
+
+    def in_one_line(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            tell(f"JAX uses no GPU on {os.uname().nodename}: {' '.join(str(error).split())[:200]}")
+        return error is None
+
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    bridge = logging.getLogger("jax._src.xla_bridge")
+    bridge.filters[:] = [in_one_line]
 
 
 def no_device() -> str | None:

@@ -1,7 +1,6 @@
 """What every job does around its work: log file, progress on the terminal, errors in one line."""
 
 import hashlib
-import logging
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from emjax.campaign.environment import clock_doubt, no_device
+from emjax.campaign.environment import clock_doubt, hear_jax, no_device
 from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.settings import particle_suffixes
 from emjax.errors import OptionError
@@ -23,16 +22,29 @@ EVERY = 5.0  # seconds between lines of progress
 SILENCE = 10.0  # seconds after which a job says that it is running
 
 
-def keep_compiled_code() -> None:
-    """Let jobs share compiled code; each kind of processor has a folder of its own."""
+def set_up_jax() -> None:
+    """What every job wants of JAX, unless the environment says otherwise.
+
+    Matrix products keep single precision, where a GPU would round their factors to ten bits; its
+    memory is taken as needed, not three quarters of it at once; compiled code is shared by jobs on
+    one kind of processor.
+    """
+    # Read with the first device; the others when JAX is imported, as most scripts have done by now.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    wanted: dict[str, str | float] = {"jax_default_matmul_precision": "highest"}
     about = Path("/proc/cpuinfo")
-    if not about.exists():
-        return
-    lines = about.read_text().splitlines()
-    processor = "".join(line for line in lines if line.startswith(("flags", "model name")))
-    folder = Path(".snakemake/compiled") / hashlib.sha256(processor.encode()).hexdigest()[:12]
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder.absolute()))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    if about.exists():
+        lines = about.read_text().splitlines()
+        processor = "".join(line for line in lines if line.startswith(("flags", "model name")))
+        kind = hashlib.sha256(processor.encode()).hexdigest()[:12]
+        wanted["jax_compilation_cache_dir"] = str(Path(".snakemake/compiled", kind).absolute())
+        wanted["jax_persistent_cache_min_compile_time_secs"] = 0.1
+    jax = sys.modules.get("jax")
+    for name, value in wanted.items():
+        if name.upper() not in os.environ:
+            os.environ[name.upper()] = str(value)
+            if jax is not None:
+                jax.config.update(name, value)
 
 
 class Clock:
@@ -137,8 +149,7 @@ def job(snakemake: Any) -> Iterator[Job]:
     Args:
         snakemake: the object Snakemake puts into a script.
     """
-    logging.getLogger("jax").setLevel(logging.ERROR)
-    keep_compiled_code()
+    set_up_jax()
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     work = Job(snakemake.rule, log, snakemake.config)
@@ -148,9 +159,14 @@ def job(snakemake: Any) -> Iterator[Job]:
     shown = warnings.showwarning
     finished = False
     log.touch()
+    # Who asked for a GPU wants to know at once.
+    asked = work.config.get("gpus_per_job")
+    hear_jax((lambda text: work.say(f"warning: {text}")) if asked else work.note)
     if doubt := clock_doubt(log):
         work.say(f"warning: {doubt}")
     warnings.showwarning = lambda message, *_, **__: work.say(f"warning: {message}")
+    # Another job may be writing it; then the code is compiled here.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     try:
         with work.heartbeat():
             yield work

@@ -46,7 +46,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         metavar="NAME",
-        help="slurm or slurm-gpu, which come with emjax, or a folder (default: this machine)",
+        help="gpu, slurm or slurm-gpu, which come with emjax, or a folder (default: this machine)",
     )
     # Partitions and accounts are each cluster's own.
     parser.epilog = f"To change a profile, copy it from {shipped('profiles')} and name the copy."

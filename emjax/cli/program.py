@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from emjax.campaign.environment import check_packages
+from emjax.campaign.environment import check_packages, hear_jax
 from emjax.cli import campaigns, completion, files, jobs
 
 DESCRIPTION = """\
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.further = [*unknown, *further]
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        hear_jax(lambda line: None)
         try:
             check_packages()
             return options.run(options) or 0

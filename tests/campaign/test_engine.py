@@ -56,17 +56,28 @@ def test_a_target_and_the_users_own_options_win():
     assert options.cores == 1
 
 
-@pytest.mark.parametrize("name", ["slurm", "slurm-gpu"])
+@pytest.mark.parametrize("name", ["gpu", "slurm", "slurm-gpu"])
 def test_a_profile_is_found_by_name(name: str):
     command = snakemake_command("my.yaml", profile=name)
     folder = Path(command[command.index("--profile") + 1])
     assert folder.name == name and (folder / "config.yaml").exists()
 
 
+def test_jobs_that_compute_take_turns_on_the_gpus_of_one_machine():
+    """Rules that compute ask for `gpus_per_job` of the resource, of which the machine has one."""
+    command = snakemake_command("my.yaml", profile="gpu")
+    _, options = snakemake.cli.parse_args(command[3:])
+    assert options.config == ["gpus_per_job=1"] and options.resources["gpu"] == 1
+    assert options.executor in (None, "local")
+    assert options.nolock and options.cores == os.cpu_count()  # as without a profile
+
+
 def test_a_profile_of_the_users_own_is_a_folder(tmp_path: Path):
     command = snakemake_command("my.yaml", profile=str(tmp_path))
     assert command[command.index("--profile") + 1] == str(tmp_path)
-    with pytest.raises(InputError, match="--profile: found slrm, expected one of default, slurm"):
+    with pytest.raises(
+        InputError, match="--profile: found slrm, expected one of default, gpu, slurm"
+    ):
         snakemake_command("my.yaml", profile="slrm")
 
 

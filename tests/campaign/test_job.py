@@ -1,7 +1,10 @@
 """What every job does around its work: stops, warnings, checkpoints that were put off."""
 
+import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -16,11 +19,13 @@ from emjax.classify.em3d.state import IterationRecord, Run, RunState, Stage
 from emjax.errors import InputError, OptionError
 from emjax.jobs.checkpoint import Checkpoint
 from emjax.jobs.em3d_progress import stand
+from tests.campaigns import ROOT
 
 
 @pytest.fixture
-def rule(tmp_path: Path) -> SimpleNamespace:
-    """What a script knows of its own rule."""
+def rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What a script knows of its own rule; JAX of this process stays as it is."""
+    monkeypatch.setattr("emjax.campaign.job.set_up_jax", lambda: None)
     return SimpleNamespace(rule="a_rule", log=[str(tmp_path / "logs/tiny/a.log")], config={})
 
 
@@ -124,3 +129,68 @@ def test_an_error_is_one_line_and_its_traceback_is_in_the_log(rule: SimpleNamesp
     message = capsys.readouterr().err
     assert message == f"error: MemoryError: no room for it (log: {rule.log[0]})\n"
     assert "Traceback" in Path(rule.log[0]).read_text()
+
+
+JOB = """
+from types import SimpleNamespace
+{first}
+from emjax.campaign.job import job
+with job(SimpleNamespace(rule="a_rule", log=["logs/tiny/a.log"], config={{}})):
+    import os
+    import jax
+    print(jax.config.jax_default_matmul_precision, os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
+    jax.numpy.linalg.svd(jax.numpy.ones((64, 64)))
+"""
+OURS = (
+    *("XLA_PYTHON_CLIENT_PREALLOCATE", "JAX_DEFAULT_MATMUL_PRECISION"),
+    *("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"),
+)
+
+
+def run_job(folder: Path, first: str = "", **environment: str) -> str:
+    """What a job with JAX says of its settings, in a process of its own."""
+    env = {k: v for k, v in os.environ.items() if k not in OURS} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", JOB.format(first=first)]
+    done = subprocess.run(
+        command, cwd=folder, env=env | environment, capture_output=True, text=True
+    )
+    said = [line for line in done.stderr.splitlines() if "running for" not in line]
+    assert done.returncode == 0 and not said, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("first", ["", "import jax"], ids=["jax later", "jax first"])
+def test_a_job_sets_jax_up_also_where_it_is_loaded(first: str, tmp_path: Path):
+    assert run_job(tmp_path, first) == "highest false"
+    # Read again by the next job, which says nothing of it.
+    assert list(tmp_path.glob(".snakemake/compiled/*/jit_*"))
+    assert run_job(tmp_path, first) == "highest false"
+
+
+def test_the_environment_wins_over_what_jobs_want_of_jax(tmp_path: Path):
+    own = {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32", "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}
+    found = run_job(tmp_path, "import jax", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "c"), **own)
+    assert found == "tensorfloat32 true"
+    assert list((tmp_path / "c").iterdir()) and not (tmp_path / ".snakemake").exists()
+
+
+def test_compiled_code_that_was_cut_off_is_compiled_anew(tmp_path: Path):
+    run_job(tmp_path)
+    for path in tmp_path.glob(".snakemake/compiled/*/jit_*-cache"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert run_job(tmp_path) == "highest false"
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_gpu_that_jax_cannot_use_is_one_line(asked: int, rule: SimpleNamespace, capsys):
+    """As JAX's build for GPUs logs it on a node without one."""
+    rule.config = {"gpus_per_job": asked}
+    with job(rule):
+        try:
+            raise RuntimeError("operation cuInit(0)\nfailed")
+        except RuntimeError:
+            logging.getLogger("jax._src.xla_bridge").exception("Jax plugin configuration error")
+    line = f"JAX uses no GPU on {os.uname().nodename}: operation cuInit(0) failed"
+    assert Path(rule.log[0]).read_text().count(line) == 1
+    said = [word for word in capsys.readouterr().err.splitlines() if "running for" not in word]
+    assert said == ([f"a_rule: warning: {line}"] if asked else [])

@@ -70,3 +70,12 @@ def test_the_supported_versions_of_python_are_those_that_are_named():
     named = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if "Python :: 3." in c]
     assert named == ["3.11", "3.12", "3.13"]
     assert PROJECT["requires-python"] == f">={named[0]}"
+
+
+def test_jax_stays_below_the_version_whose_transforms_wait_for_good():
+    """Seen with 0.11.2; `test_maps_are_solved_in_as_many_threads_as_there_are_cores` shows it."""
+    wanted = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    jax = [line for line in wanted if names([line]) == {"jax"}]
+    assert len(jax) == 3 and all(line.endswith(">=0.10,<0.11") for line in jax)
+    (locked,) = re.findall(r"^jax==(\S+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert locked.startswith("0.10.")

@@ -214,7 +214,7 @@ def _at_once(
 ) -> list[Result]:
     """Work on the runs, some at the same time: as many as fit in an eighth of the memory."""
     gigabytes = SOLVING_BYTES * engine.grid.box_size**3 / 1e9
-    fitting = max(1, int(engine.max_memory_gb / 8 / gigabytes))
+    fitting = max(1, int(engine.memory_gb / 8 / gigabytes))
     with ThreadPoolExecutor(min(threads_at_hand(), fitting)) as pool:
         return list(pool.map(work, states, tallies))
 

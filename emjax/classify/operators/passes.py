@@ -35,6 +35,7 @@ from emjax.classify.operators.layout import (
     Layout,
     make_layout,
 )
+from emjax.classify.operators.memory import block_memory
 from emjax.classify.operators.sparse import TILE
 from emjax.classify.operators.store import BlockStore, count_kept
 from emjax.imaging.grids import FourierGrid
@@ -53,17 +54,21 @@ class Engine(Generic[Block, Tables, LaneSums]):
     particles: Particles
     grid: FourierGrid
     layout: Layout
-    max_memory_gb: float
+    max_memory_gb: float  # of the host
     backend: Backend[Block, Tables, LaneSums]
     lowest_frequency: float = 0.0
     spare_sums: list[LaneSums] = field(default_factory=list)  # of lanes in a pass that is over
+    memory_gb: float = field(init=False, repr=False)  # for tables, sums and results
     store: BlockStore[Block] = field(init=False, repr=False)
 
     def __post_init__(self):
         """Half of the memory is for blocks, the rest for tables, sums and results."""
+        room = block_memory(self.max_memory_gb)
+        # Sums and results come to the host too.
+        self.memory_gb = min(room, self.max_memory_gb)
         rows, size = [block.rows for block in self.layout.blocks], self.layout.block_size
         one = self.backend.gigabytes(size, self.grid)
-        kept = count_kept(len(rows), one, self.max_memory_gb / 2)
+        kept = count_kept(len(rows), one, room / 2)
         self.store = BlockStore(self.particles, rows, size, kept)
 
     @property
@@ -83,7 +88,7 @@ class Engine(Generic[Block, Tables, LaneSums]):
             widths: columns of each run; neither a run nor a tile is divided, fit or not.
         """
         gigabytes = COLUMN_BYTES * int(self.grid.kxyz.shape[0]) / 1e9
-        most = max(TILE, int(self.max_memory_gb / 4 / gigabytes) // TILE * TILE)
+        most = max(TILE, int(self.memory_gb / 4 / gigabytes) // TILE * TILE)
         start = columns = 0
         for i, width in enumerate(widths):
             if i > start and columns + width > most:
@@ -154,7 +159,8 @@ def make_engine(
 
     Args:
         particles: prepared particles.
-        max_memory_gb: blocks that do not fit in half of it are made anew in each iteration.
+        max_memory_gb: blocks that do not fit in half of it (on GPUs, of what these have) are made
+            anew in each iteration.
         seed: of the order of the particles.
         highpass_resolution: frequencies coarser than this (Å) are ignored.
         particle_limit: at most so many of the particles (the first in the seeded order).

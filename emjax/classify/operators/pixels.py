@@ -17,6 +17,7 @@ from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse import csc_array, csc_matrix, csr_matrix
 
+from emjax.classify.operators.memory import block_memory
 from emjax.classify.operators.sparse import slicing_entries
 from emjax.classify.operators.store import BlockStore, count_kept
 from emjax.imaging.grids import FourierGrid
@@ -60,6 +61,12 @@ class PixelOperators:
         """Particles in some folds."""
         return sum(len(self.store.rows[index]) for index in self._indices(folds))
 
+    def beside(
+        self, particles: Particles, fold_of: Int[np.ndarray, " n"] | None = None
+    ) -> "PixelOperators":
+        """Operators of other particles, in the memory that these leave."""
+        return _operators_within(self.spare_gb, particles, fold_of)
+
     def _indices(self, folds: tuple[int, ...] | None) -> list[int]:
         return [i for i, f in enumerate(self.block_folds) if folds is None or f in folds]
 
@@ -74,8 +81,14 @@ def make_pixel_operators(
     Args:
         particles: prepared particles.
         fold_of: which fold each particle belongs to; the half-sets where None.
-        max_memory_gb: for all operators together.
+        max_memory_gb: for all operators together; on GPUs, what these have.
     """
+    return _operators_within(block_memory(max_memory_gb), particles, fold_of)
+
+
+def _operators_within(
+    room_gb: float, particles: Particles, fold_of: Int[np.ndarray, " n"] | None
+) -> PixelOperators:
     grid = particles.grid
     folds = np.asarray(particles.half if fold_of is None else fold_of)
     pixels = int(grid.kx.shape[0])
@@ -90,9 +103,9 @@ def make_pixel_operators(
     ]
     wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
     gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
-    kept = count_kept(len(layout), gigabytes / len(layout), max_memory_gb, partly=False)
+    kept = count_kept(len(layout), gigabytes / len(layout), room_gb, partly=False)
     store = BlockStore[PixelBlock](particles, [rows for _, rows in layout], size, kept)
-    spare = max_memory_gb - gigabytes if kept else max_memory_gb
+    spare = room_gb - gigabytes if kept else room_gb
     return PixelOperators(particles, grid, folds, [f for f, _ in layout], store, spare)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from emjax.classify.operators.pixels import PixelOperators, make_pixel_operators
+from emjax.classify.operators.pixels import PixelOperators
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis, order_components
 from emjax.classify.subspace.mixture import assign, fit_seeds
 from emjax.classify.subspace.optima import information
@@ -77,7 +77,7 @@ def enrich_by_windows(
         own, used, volume = operators, folds, basis.mean
         if group < n_classes:
             members = operators.particles.subset(np.flatnonzero(labels == group))
-            own, used = make_pixel_operators(members, max_memory_gb=operators.spare_gb), None
+            own, used = operators.beside(members), None
             volume = volumes[group]
         fit = fit_basis(own, volume, inside, single, folds=used, nuisance=known, components=first)
         extra.append(fit.components)
@@ -161,7 +161,7 @@ def _scan(
         coarse = coarsen(whole, radius)
         mask = resample(mask, coarse.box_size)
         volumes, known = (_on_grid(v, operators.grid, coarse.grid) for v in (volumes, known))
-        operators = make_pixel_operators(coarse, operators.fold_of, operators.spare_gb)
+        operators = operators.beside(coarse, operators.fold_of)
     windows = tile_mask(mask)
     found = sum_covariances(operators, volumes, np.maximum(labels, 0), known, windows, folds)
     return strongest_directions(found, windows), windows
