@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from emjax.io.mrc.header import read_header
 from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, Number, plural
+from emjax.report.figure import Figure, Number
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, colour, element, heat_colour, number
 
@@ -91,7 +91,7 @@ class Classes:
 
 
 def thumbnails(images: np.ndarray) -> list[str]:
-    """Images as data URIs, each on its own grey scale."""
+    """Images as data URIs, each on its own intensity scale."""
     found = []
     for image in np.asarray(images, np.float32):
         low, high = np.percentile(image, GREYS)
@@ -107,11 +107,40 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     unsorted = _matrix(
         "affinity", _extremes(classes), classes, np.arange(len(classes.affinity)), False
     )
-    title = "All classes are similar: one superclass"
-    if classes.count > 1:
-        title = f"The classes fall into {plural(classes.count, 'superclass', 'superclasses')}"
-        title += ", but not clearly" if campaign.rebalance.get("warning") else ""
+    title = _superclass_title(classes)
+    title += ", not clearly" if campaign.rebalance.get("warning") else ""
     return [unsorted, _matrix("affinity-sorted", title, classes, classes.sorted(), True)]
+
+
+def _superclass_title(classes: Classes) -> str:
+    """How alike the classes of one superclass are, and those of two."""
+    used, s = classes.used, classes.superclass[classes.used]
+    pairs = np.triu_indices(len(used), 1)
+    values = classes.affinity[np.ix_(used, used)][pairs]
+    same = (s[:, None] == s)[pairs]
+    if not len(values):
+        return "One class is left to compare"
+    if same.all():
+        return f"One superclass: no group of classes stands out ({_span(values)} alike)"
+    name = f"{classes.count} superclasses"
+    if not same.any():
+        return (
+            f"Each class is a superclass of its own: no two are more than {values.max():.2f} alike"
+        )
+    inside, between = values[same].min(), values[~same].max()
+    if inside > between:
+        return (
+            f"{name}: classes of one are {inside:.2f} alike or more, of two {between:.2f} or less"
+        )
+    return (
+        f"{name} without a sharp border: the least alike two classes of one have {inside:.2f}, the "
+        f"most alike two of different ones {between:.2f}"
+    )
+
+
+def _span(values: np.ndarray) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def tree_figure(classes: Classes) -> Figure | None:
@@ -133,7 +162,7 @@ def tree_figure(classes: Classes) -> Figure | None:
     chart.axes("class", "1 − mean affinity", [])
     for xs, ys, ink in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True):
         # SciPy puts leaf i at 10 i + 5.
-        chart.line((np.array(xs) / 10).tolist(), ys, style=f"stroke:{ink}")
+        chart.line((np.array(xs) / 10).tolist(), ys, ink)
     if classes.pictures:
         axis.define(chart, "tree-picture")
     axis.below(chart, "tree-picture")
@@ -227,7 +256,7 @@ def _matrix(name: str, title: str, classes: Classes, order: np.ndarray, framed: 
     a, m = classes.affinity[np.ix_(order, order)], len(order)
     length = 360 if m < 10 else 440 if m <= 30 else 720
     axis = _Axis(classes, order, length)
-    left = axis.depth + 14
+    left = max(axis.depth + 14, 84 if framed else 0)  # room for the word above the frames
     chart = Chart(
         (0, m), (m, 0), left + length + 14, length + axis.depth + 46, left=left, top=24,
         bottom=axis.depth + 22, label=title,
@@ -253,6 +282,11 @@ def _matrix(name: str, title: str, classes: Classes, order: np.ndarray, framed: 
     reading = "1: identical; 0: nothing in common; the darkest colour is "
     reading += f"{low:.2f}. Rows and columns are the classes"
     reading += ", with those of a superclass side by side in a frame." if framed else " by number."
+    if framed:
+        reading += (
+            " Superclasses say which maps look alike, by the affinities of all classes together; "
+            "classes of one superclass may still be different states."
+        )
     return Figure(name, title, chart.svg(), reading, data, wide=m > 30)
 
 

@@ -10,7 +10,7 @@ from emjax.consensus.traces import parse_class
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.firm import shortfalls
-from emjax.report.quality import class_resolution, fsc_figure, stability_figure
+from emjax.report.quality import class_resolution, stability_figure
 from emjax.report.raster import (
     diverging,
     grey,
@@ -41,7 +41,6 @@ class ClassCard:
     facts: list[tuple[str, str]]
     warnings: list[str]
     links: list[str]
-    fsc: Figure | None
     stability: Figure | None
     slices: list[tuple[str, str]] = field(default_factory=list)
     differences: list[tuple[str, str]] = field(default_factory=list)
@@ -190,7 +189,6 @@ def _card(campaign: Campaign, c: int, pictures: dict[str, Any]) -> ClassCard:
         warnings=warnings,
         links=[campaign.link(p) for p in files if p.is_file()],
         of=_shown(campaign, c),
-        fsc=fsc_figure(campaign, c),
         stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
         **pictures,
     )

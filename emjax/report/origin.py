@@ -11,7 +11,7 @@ from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE
 from emjax.report.aside import FIT_NOTHING
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.svg import Chart, colour, heat_colour, small
+from emjax.report.svg import WARN, Chart, heat_colour, small
 
 WORST = 10  # micrographs shown
 MOST_NAME = 34  # characters of a micrograph's name
@@ -86,7 +86,7 @@ def micrograph_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     )  # fmt: skip
     chart.axes("particles that fit nothing (%)", "", y_ticks=[])
     for row, i in enumerate(worst.tolist()):
-        fill = colour(1) if found.q_value[i] < campaign.fdr else "var(--soft)"
+        fill = WARN if found.q_value[i] < campaign.fdr else "var(--soft)"
         end = float(share[i])
         chart.bar(0, end, row + 0.14, row + 0.86, f"{names[i]}: {found.said(i)}", fill)
         y, count = chart.py(row + 0.5) + 4, f"{found.aside[i]} of {found.total[i]}"
@@ -104,7 +104,7 @@ def micrograph_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     return Figure(
         "aside-micrographs", title, chart.svg(),
         f"The {len(worst)} micrographs with the most unlikely counts; dashed, the share of all. "
-        "Orange: more than chance explains, at the false-discovery rate asked for. Look at these: "
+        "Yellow: more than chance explains, at the false-discovery rate asked for. Look at these: "
         "thick ice, carbon or crystals are often on few of them.",
         pd.DataFrame({"micrograph": names} | found.table()).iloc[order],
     )  # fmt: skip
