@@ -35,7 +35,7 @@ def say(nuisance: str) -> str:
 
 def _listed(nuisances: list[str]) -> str:
     names = list(map(say, nuisances))
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def confounder_figure(campaign: Campaign) -> Figure | None:
@@ -102,9 +102,7 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         them = "it" if count.startswith("1 ") else "them"
         title = f"{count} with {what}: distrust {them}"
     else:
-        n = len(nuisances)
-        what = "the property" if n == 1 else f"any of {n} properties"
-        title = f"No class correlates with {what} tested: {_listed(nuisances)}"
+        title = f"No class reaches the level of a warning for {_listed(nuisances)}"
     return Figure(
         "confounders",
         title,

@@ -167,7 +167,7 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
         names = [(plural(k, "class", "classes"), series(i)) for i, k in enumerate(kinds)]
         chart.legend(names, dashes=[DASHES[i % len(DASHES)] for i in range(len(kinds))])
     if quantity == "switched" and (limit := _limit(campaign, curves)):
-        chart.rule(y=100 * limit, name=f"switch_convergence, {100 * limit:g} %", right=True)
+        chart.rule(y=100 * limit, name=f"switch_convergence, {100 * limit:g} %")
     unit = " %" if factor > 1 else ""
     for name in shown:
         xs, ys = curves[name]

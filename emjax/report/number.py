@@ -99,7 +99,7 @@ def cost_figure(campaign: Campaign) -> Figure | None:
     if 1 < best <= len(costs):
         title = (
             f"Merging {plural(best, 'class', 'classes')} into {best - 1} costs "
-            f"{number(costs[best - 2])}, {best + 1} into {best} {number(costs[best - 1])}"
+            f"{costs[best - 2]:.2f}, {best + 1} into {best} {costs[best - 1]:.2f}"
         )
     else:
         title = f"{plural(best, 'class', 'classes')} recommended: what merging further costs"

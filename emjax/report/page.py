@@ -57,9 +57,9 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         ],
         "runs": [
             agreement.agreement_figure(campaign),
+            starts.starts_figure(campaign),
             agreement.likelihood_figure(campaign),
             flow.flow_figure(campaign),
-            starts.starts_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
             convergence.ess_figure(campaign, best),

@@ -38,8 +38,8 @@
     svg.prepend(style);
     const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
     // As svg.py writes the files: the title above, how to read it below.
-    const title = wrap($("h3", figure).textContent, width / 8);
-    const caption = wrap($("figcaption", figure).textContent, width / 6);
+    const title = wrap($("h3", figure).textContent, width / 10);
+    const caption = wrap($("figcaption", figure).textContent, width / 7.5);
     const top = 22 * title.length + 12, all = height + top + 16 * caption.length + 14;
     const add = (name, marks, words = "") => {
       const mark = document.createElementNS("http://www.w3.org/2000/svg", name);
