@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emjax.io.files import read_json, write_json
-from emjax.report.affinity import Classes, _superclass_title
+from emjax.report.compared import Classes, superclass_title
 from emjax.report.convergence import convergence_figure, ended_by, endings_sentence
 from emjax.report.job_warnings import warnings_of
 from emjax.report.number import reasons
@@ -52,7 +52,7 @@ def test_what_settled_and_what_a_criterion_stopped_differ(folder: Path):
 def test_superclasses_are_as_sharp_as_their_numbers():
     def title(a: float, b: float, c: float, own: list[int]) -> str:
         affinity = np.array([[1, a, b], [a, 1, c], [b, c, 1]])
-        return _superclass_title(Classes(affinity, np.array(own), np.full(3, 10.0)))
+        return superclass_title(Classes(affinity, np.array(own), np.full(3, 10.0)))
 
     sharp = title(0.93, 0.92, 0.83, [1, 1, 2])
     assert sharp == "2 superclasses: classes of one are 0.93 alike or more, of two 0.92 or less"
