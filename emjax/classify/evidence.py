@@ -9,7 +9,7 @@ Evidence for it must come from runs on one fold.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,27 @@ def choose_number(
         )
     paired = [block_interval(g - gains[chosen], blocks) for g in gains]
     return Choice(tuple(numbers), tuple(total), tuple(paired), int(numbers[chosen]), reason)
+
+
+def choose_another(
+    choice: Choice,
+    chosen: int,
+    reason: str,
+    gains: Float[np.ndarray, "m n"],
+    blocks: Shaped[np.ndarray, " n"] | None,
+) -> Choice:
+    """The same candidates with another of them chosen, and the differences from that one.
+
+    Args:
+        choice: what the gains alone would choose.
+        chosen: the number chosen instead.
+        reason: why.
+        gains: held-out log-likelihood of each particle under each candidate.
+        blocks: micrograph of each particle.
+    """
+    row = choice.numbers.index(chosen)
+    paired = tuple(block_interval(g - gains[row], blocks) for g in gains)
+    return replace(choice, chosen=chosen, reason=reason, differences=paired)
 
 
 def verdict(classes: Choice) -> str:

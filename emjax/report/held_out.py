@@ -180,6 +180,9 @@ class Curve:
             nearest = self.at + 1 + int(self.paired[self.at + 1 :, 0].argmax())
             return f"{nothing}: {number(self.k[nearest])} {_gains(self.paired[nearest])}"
         low, value, high = np.sort(-self.paired[self.at - 1])
+        if low <= 0:  # chosen for another reason than the gain
+            noun, before = words.removesuffix(" explain"), number(self.k[self.at - 1])
+            return f"{self.best} {noun} chosen, where {before} {_gains(self.paired[self.at - 1])}"
         title = (
             f"{self.best} {words} held-out particles better than {number(self.k[self.at - 1])}, by "
             f"{_nats(value)} nats ({_nats(low)} to {_nats(high)})"

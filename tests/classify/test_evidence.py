@@ -8,6 +8,7 @@ import pytest
 from emjax.classify.evidence import (
     NOTHING_FOUND,
     block_interval,
+    choose_another,
     choose_number,
     evidence_curve,
     evidence_record,
@@ -51,6 +52,13 @@ def test_the_smallest_number_that_none_beats_is_chosen(gains):
     alone = choose_number(gains[[0, 0]], [1, 2], None, "classes")
     assert alone.chosen == 1 and "no number of classes above 1" in alone.reason
     assert verdict(alone) == NOTHING_FOUND != verdict(found)
+
+
+def test_another_choice_is_compared_with_the_others(gains):
+    found = choose_number(gains, [1, 2, 3], None, "classes")
+    other = choose_another(found, 1, "poses", gains, None)
+    assert (other.chosen, other.reason, other.gains) == (1, "poses", found.gains)
+    assert other.differences == found.gains
 
 
 def test_a_certain_gain_that_is_too_small_does_not_count():
