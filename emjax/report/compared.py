@@ -12,6 +12,7 @@ from emjax.report.campaign import Campaign, column
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import number
 
+SHARP = 0.05  # between the affinities inside superclasses and those of two: less is no border
 GREYS = 1.0, 99.5  # percentiles of a picture that are black and white
 
 
@@ -110,7 +111,7 @@ def superclass_title(classes: Classes) -> str:
             f"Each class is a superclass of its own: no two are more than {values.max():.2f} alike"
         )
     inside, between = values[same].min(), values[~same].max()
-    if inside > between:
+    if inside - between >= SHARP:
         return (
             f"{name}: classes of one are {inside:.2f} alike or more, of two {between:.2f} or less"
         )

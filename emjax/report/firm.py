@@ -87,7 +87,9 @@ def uncertain_sentences(found: dict[int, list[Miss]]) -> Iterator[str]:
 def _in_turn(values: list[str]) -> str:
     """One value where all have the same, else each in the order of the classes."""
     several = dict.fromkeys(values)
-    return values[0] if len(several) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
+    if len(several) == 1:
+        return values[0]
+    return f"{', '.join(values[:-1])} and {values[-1]} in turn"
 
 
 def spread_of_number(campaign: Campaign) -> str:

@@ -46,23 +46,20 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
     symmetry = config.get("symmetry", "C1")
     if symmetry != "C1":
         yield f"Point-group symmetry {symmetry} was imposed."
-    if config.get("pose_error", "auto") == "auto":
-        yield "Poses were refined against half-maps where this raised the likelihood."
-    elif config.get("pose_error") == "off":
-        yield "Poses were kept as given."
+    poses = campaign.json(campaign.folder.prepare.poses)
+    if poses.get("pose_error"):
+        yield "The poses were refined locally against the half-maps of all particles."
+    elif poses:
+        yield "The poses were kept: refining them did not raise the likelihood."
     yield f"Independent runs were made: {'; '.join(_runs(campaign))}."
-    consensus = config.get("consensus") or {}
-    yield (
-        "Particles that share their class in every run were grouped, and the groups were merged by "
-        f"hierarchical clustering ({consensus.get('metric', 'cosine')} similarity of the runs' "
-        f"classes) into {plural(chosen_number(campaign), 'consensus class', 'consensus classes')}; "
-        + (
-            "their number was chosen from the agreement of the runs, resampling, and the "
-            "likelihood of held-out particles where it was computed."
-            if campaign.elbows.get("chosen_by", "auto") == "auto"
-            else "their number was set by us."
+    if chosen_number(campaign) == 1:
+        yield (
+            "A consensus of all runs found no division of the particles into separate classes that "
+            f"the runs and held-out particles support (false-discovery rate {100 * campaign.fdr:g} "
+            "%)."
         )
-    )
+    else:
+        yield from _consensus(campaign)
     if len(campaign.class_numbers) > 1:
         found = misses(campaign)
         firm = sum(not own for own in found.values())
@@ -81,6 +78,32 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
     )
 
 
+LABELLED = {
+    "tree": "the groups were merged by hierarchical clustering",
+    "model": "a latent class model of the runs' labels gave each particle its most probable class",
+    "images": (
+        "a latent class model of the runs' labels gave the classes, from whose maps a few last "
+        "iterations over the images gave each particle its most probable class"
+    ),
+}
+
+
+def _consensus(campaign: Campaign) -> Iterator[str]:
+    """How classes were made of the runs."""
+    elbows, count = campaign.elbows, chosen_number(campaign)
+    if elbows.get("verdict") == "unreplicated":
+        yield "The classes are those of a single run, which no other run replicates."
+        return
+    how = LABELLED.get(str(elbows.get("labelled_by")), "the groups were merged into classes")
+    yield f"Particles that share their class in every run were grouped; {how}."
+    asked = elbows.get("chosen_by", "auto") != "auto"
+    yield (
+        f"The number of classes, {count}, was "
+        + ("set by us." if asked else "chosen from the agreement of the runs, resampling, and the ")
+        + ("" if asked else "likelihood of held-out particles where it was computed.")
+    )
+
+
 def _runs(campaign: Campaign) -> Iterator[str]:
     """Runs by method: number, classes, seeds."""
     methods, classes = campaign.run_methods(), campaign.run_classes()
@@ -91,9 +114,10 @@ def _runs(campaign: Campaign) -> Iterator[str]:
         listed += str(numbers[-1]) if numbers else "their own"
         of = " of another program" if method == "external" else f" of {method}"
         seeds = (campaign.config.get("runs") or {}).get(method) or {}
-        text = f"{plural(len(own), 'run')}{of} with {listed} classes"
+        text = f"{plural(len(own), 'run')}{of} with {listed} class{'es' * (listed != '1')}"
         if isinstance(seeds, dict) and seeds.get("seeds"):
-            text += f" ({seeds['seeds']} seeds for each number"
+            count = seeds["seeds"] if isinstance(seeds["seeds"], int) else len(seeds["seeds"])
+            text += f" ({plural(count, 'seed')} for each number"
             text += ", the best kept)" if method == "subspace" else ")"
         yield text
 

@@ -72,7 +72,7 @@ def test_classes_that_miss_the_same_are_named_together():
     missed = {1: [near, same], 2: [], 3: [near._replace(own="4"), same], 4: [near]}
     assert firmness(missed) == "1 firm, 3 uncertain"
     assert list(uncertain_sentences(missed)) == [
-        "Classes 1, 3 are uncertain: perhaps part of class 2 and 4; too small.",
+        "Classes 1, 3 are uncertain: perhaps part of class 2 and 4 in turn; too small.",
         "Class 4 is uncertain: perhaps part of class 2.",
     ]
     assert firmness({1: [near], 2: [near]}) == "none of them firm"
