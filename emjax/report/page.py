@@ -26,15 +26,18 @@ from emjax.report import (
     quality,
     som,
     starts,
+    views,
 )
 from emjax.report.alone import job_report
 from emjax.report.campaign import Campaign
+from emjax.report.class_maps import ClassMaps, Shown
 from emjax.report.figure import Figure
 from emjax.report.frame import Frame, asset
 from emjax.report.history import MOST_STEPS
 from emjax.report.intersections import intersections_figure, intersections_tab
 from emjax.report.job_warnings import warnings_table
 from emjax.report.methods import JUDGED
+from emjax.report.summary import summary
 from emjax.report.svg import alone
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict, judge
@@ -49,6 +52,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         "classes": [
             quality.occupancy_figure(campaign) if len(campaign.class_numbers) > 1 else None,
             quality.resolution_figure(quality.consensus_curves(campaign)),
+            views.views_figure(campaign),
         ],
         "number": [
             number.dendrogram_figure(campaign),
@@ -136,7 +140,8 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     campaign = Campaign(folder, config)
     if job := job_report(campaign):
         several = any(tab.key == "classes" for tab in job.tabs)
-        cards = classes.class_cards(campaign) if several else []
+        shown = ClassMaps(campaign).shown() if several else Shown({})
+        cards = classes.class_cards(campaign, shown) if several else []
         last = Tab("provenance", "Provenance", "Everything needed to repeat this job.")
         nothing: dict[str, Any] = {
             "picking": None,
@@ -145,8 +150,10 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
             "notes": {},
             "run_pages": False,
         }
+        nothing |= {"shown": shown, "summary": summary(campaign, shown) if several else None}
         return _page(campaign, job.verdict, [*job.tabs, last], job=True, cards=cards, **nothing)
-    cards = classes.class_cards(campaign)
+    shown = ClassMaps(campaign).shown()
+    cards = classes.class_cards(campaign, shown)
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
     tabs = _tabs(campaign, all_figures(campaign), cards, run_rows)
@@ -159,6 +166,8 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
         job=False,
         kept_file=campaign.link(folder.rebalance.kept.star),
         cards=cards,
+        shown=shown,
+        summary=summary(campaign, shown),
         picking=classes.picking(campaign) if campaign.job == CAMPAIGN else None,
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),

@@ -219,18 +219,6 @@ def test_numbers_open_as_a_table(open_report):
     assert page.locator("#figure-occupancy .numbers").count() == 0
 
 
-def test_surface_is_drawn_or_said_to_be_missing(open_report):
-    page = open_report()
-    page.click(".look >> nth=0")
-    assert page.locator("#viewer").is_visible()
-    page.wait_for_function(
-        "document.querySelector('#viewer-canvas').hidden ||"
-        " document.querySelector('#viewer-canvas').dataset.drawn"
-    )
-    page.keyboard.press("Escape")
-    assert not page.locator("#viewer").is_visible()
-
-
 def test_theme_button(open_report):
     page = open_report(theme="dark")
     assert page.get_attribute("html", "data-theme") == "dark"
