@@ -17,6 +17,7 @@ from emjax.report.overlay import Cut, Overlays, scale_bar
 from emjax.report.quality import class_resolution
 from emjax.report.raster import (
     PART,
+    centre_of_mass,
     diverging,
     full_colour,
     grey,
@@ -27,6 +28,7 @@ from emjax.report.raster import (
     shaded_surface,
     shrink,
     slices_at,
+    strongest_voxel,
     surface_level,
 )
 
@@ -121,7 +123,7 @@ class ClassMaps:
         clear = [peak for c, peak in peaks.items() if not peak < NOISE * self._noise.get(c, 0.0)]
         most = full_colour(max(clear or peaks.values()), densest)
         overlays = Overlays(self._masks, self._box_size, self._voxel_size)
-        middle = _middle(self._mask if self._bounded else self._mean)
+        middle = centre_of_mass(self._mask if self._bounded else self._mean)
         slices = {c: slices_at(v, middle) for c, v in self._maps.items()}
         everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
         low, high = (float(q) for q in np.quantile(everything, [0.01, 0.997]))
@@ -130,7 +132,7 @@ class ClassMaps:
         found = {}
         for c, gap in self._gaps.items():
             change = self._change(c, densest)
-            at = _strongest(gap)
+            at = strongest_voxel(gap)
             colours = [diverging(s, most) for s in slices_at(gap, at)]
             found[c] = ClassPictures(
                 overlays.cuts(
@@ -245,7 +247,7 @@ class ClassMaps:
     def _change(self, c: int, densest: float) -> Change:
         """The strongest difference of a class."""
         gap = self._gaps[c]
-        at = _strongest(gap)
+        at = strongest_voxel(gap)
         value = float(gap[at])
         pieces = np.empty(gap.shape, np.int32)
         label(np.sign(value) * gap >= abs(value) / 2, output=pieces)
@@ -256,7 +258,7 @@ class ClassMaps:
 
     def _alone(self, volume: Volume) -> ClassPictures:
         """Pictures on a scale of their own: maps of several runs do not compare."""
-        middle = _middle(volume)
+        middle = centre_of_mass(volume)
         slices = slices_at(volume, middle)
         low, high = (float(q) for q in np.quantile(np.stack(slices), [0.01, 0.997]))
         overlays = Overlays({}, self._box_size, self._voxel_size)
@@ -284,19 +286,6 @@ class ClassMaps:
         cuts = [Cut(name, png_uri(still), bar) for name, still in stills.items()]
         common = self._campaign.representatives.empty
         return cuts, look | {"width": width, "window": window, "part": PART, "common": common}
-
-
-def _middle(weight: Volume) -> tuple[int, int, int]:
-    """The voxel at the centre of mass."""
-    weight = np.maximum(weight, 0)
-    sums = [weight.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
-    z, y, x = (round(float(np.average(np.arange(s.size), weights=s + 1e-12))) for s in sums)
-    return z, y, x
-
-
-def _strongest(gap: Volume) -> tuple[int, int, int]:
-    z, y, x = (int(i) for i in np.unravel_index(int(np.abs(gap).argmax()), gap.shape))
-    return z, y, x
 
 
 def _extent(volume: Volume, inside: float) -> float:

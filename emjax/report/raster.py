@@ -55,6 +55,21 @@ def slices_at(volume: np.ndarray, voxel: tuple[int, int, int]) -> list[np.ndarra
     return [volume[z], volume[:, y], volume[:, :, x]]
 
 
+def centre_of_mass(weight: np.ndarray) -> tuple[int, int, int]:
+    """The voxel at the centre of mass of what is positive."""
+    weight = np.maximum(weight, 0)
+    sums = [weight.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    z, y, x = (round(float(np.average(np.arange(s.size), weights=s + 1e-12))) for s in sums)
+    return z, y, x
+
+
+def strongest_voxel(difference: np.ndarray) -> tuple[int, int, int]:
+    """The voxel of the largest difference of either sign."""
+    at = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)
+    z, y, x = (int(i) for i in at)
+    return z, y, x
+
+
 def shrink(volume: np.ndarray, box: int) -> np.ndarray:
     """The map averaged over whole blocks until it is at most `box` wide."""
     step = -(-volume.shape[0] // box)

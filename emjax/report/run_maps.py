@@ -15,7 +15,7 @@ from emjax.report.campaign import Campaign, column
 from emjax.report.figure import percent
 from emjax.report.overlay import Cut, Overlays
 from emjax.report.quality import curves_of_run
-from emjax.report.raster import diverging, full_colour, grey, slices_at
+from emjax.report.raster import diverging, full_colour, grey, slices_at, strongest_voxel
 
 Volume = Float[np.ndarray, "d d d"]
 Pictures = Sequence[Cut]
@@ -221,7 +221,7 @@ class RunMaps:
         """Slices of a difference through its strongest voxel, and how strong it is there."""
         if gap is None:
             return [], ""
-        z, y, x = (int(i) for i in np.unravel_index(int(np.abs(gap).argmax()), gap.shape))
-        pictures = [diverging(s, most) for s in slices_at(gap, (z, y, x))]
-        cuts = self._overlays.cuts((z, y, x), pictures, self._overlays.places((z, y, x)))
-        return cuts, percent(abs(gap[z, y, x]), densest)
+        at = strongest_voxel(gap)
+        pictures = [diverging(s, most) for s in slices_at(gap, at)]
+        cuts = self._overlays.cuts(at, pictures, self._overlays.places(at))
+        return cuts, percent(abs(gap[at]), densest)
