@@ -9,7 +9,7 @@ Evidence for it must come from runs on one fold.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Choice:
 
     numbers: tuple[int, ...]
     gains: tuple[Interval, ...]  # over the simplest candidate
+    differences: tuple[Interval, ...]  # from the number chosen, of the same particles
     chosen: int
     reason: str
 
@@ -131,7 +132,29 @@ def choose_number(
             f"{numbers[chosen]} {what} raise the held-out log-likelihood by {value.value:.0f}"
             f" ({value.low:.0f} … {value.high:.0f}); no more of them raises it further"
         )
-    return Choice(tuple(numbers), tuple(total), int(numbers[chosen]), reason)
+    paired = [block_interval(g - gains[chosen], blocks) for g in gains]
+    return Choice(tuple(numbers), tuple(total), tuple(paired), int(numbers[chosen]), reason)
+
+
+def choose_another(
+    choice: Choice,
+    chosen: int,
+    reason: str,
+    gains: Float[np.ndarray, "m n"],
+    blocks: Shaped[np.ndarray, " n"] | None,
+) -> Choice:
+    """The same candidates with another of them chosen, and the differences from that one.
+
+    Args:
+        choice: what the gains alone would choose.
+        chosen: the number chosen instead.
+        reason: why.
+        gains: held-out log-likelihood of each particle under each candidate.
+        blocks: micrograph of each particle.
+    """
+    row = choice.numbers.index(chosen)
+    paired = tuple(block_interval(g - gains[row], blocks) for g in gains)
+    return replace(choice, chosen=chosen, reason=reason, differences=paired)
 
 
 def verdict(classes: Choice) -> str:
@@ -169,12 +192,14 @@ def evidence_record(
 def evidence_curve(
     classes: Choice,
 ) -> dict[str, Int[np.ndarray, " m"] | Float[np.ndarray, " m"] | Bool[np.ndarray, " m"]]:
-    """Columns of evidence.tsv: held-out gain of each number of classes over one class."""
+    """Columns of evidence.tsv: held-out gain over one class, and beside the number chosen.
+
+    The latter (`difference`) is paired: both numbers score the same particles.
+    """
     numbers = np.array(classes.numbers)
-    return {
-        "n_classes": numbers,
-        "gain": np.array([g.value for g in classes.gains]),
-        "gain_low": np.array([g.low for g in classes.gains]),
-        "gain_high": np.array([g.high for g in classes.gains]),
-        "chosen": numbers == classes.chosen,
+    columns = {
+        f"{name}{end and '_' + end}": np.array([getattr(v, end or "value") for v in values])
+        for name, values in (("gain", classes.gains), ("difference", classes.differences))
+        for end in ("", "low", "high")
     }
+    return {"n_classes": numbers, **columns, "chosen": numbers == classes.chosen}

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from emjax.campaign.folder import CampaignFolder
 from emjax.campaign.origin import checksum_of
 from emjax.io.files import read_json, read_tsv
 from emjax.io.labels.read import read_labels
+from emjax.machine import commit, machine
 
 MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "max_rss_mb": "max_rss"}
 PACKAGES = ("emjax", "equinox", "jax", "jaxlib", "numpy", "pandas", "scikit-learn", "scipy")
@@ -33,6 +35,9 @@ def campaign_record(
     return {
         "config": config,
         "emjax_version": emjax_version,
+        "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
         "versions": versions | {"python": platform.python_version()},
         "input_checksum": checksum,
         "n_particles": n_particles,

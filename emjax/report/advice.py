@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from emjax.report.audit import POSES
 from emjax.report.campaign import Campaign
 from emjax.report.figure import percent
+from emjax.report.firm import misses
 
 MOSTLY = 0.6  # share of each class that a stability to ask for must leave
 
@@ -23,7 +24,7 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
         nothing: whether no classes were found.
     """
     if nothing:
-        yield "Refine all particles together; there is no reason to split them."
+        yield "Refine all particles together: nothing found here is a reason to split them."
         yield (
             "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
             "(masks.focus) or a finer filter_resolution, and more particles."
@@ -32,13 +33,13 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
     if nuisances & set(POSES):
         yield (
             "Refine the poses first (a local angular refinement), then run the campaign again: "
-            "real classes stay, pose artefacts change or vanish."
+            "classes that are states of the molecule stay, pose artefacts change or vanish."
         )
     elif nuisances:
         yield (
             f"Look into {' and '.join(sorted(nuisances))}: refine the CTF, normalise the images "
             "(scale: optimal) or leave out the particles in question, then run the campaign again. "
-            "Real classes stay."
+            "Classes that are states of the molecule stay."
         )
     if continuum(campaign):
         yield (
@@ -46,6 +47,16 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
             "differences stay, use a method for continuous motion, or cut the continuum on "
             "purpose with consensus.n_classes."
         )
+        return
+    found = misses(campaign)
+    uncertain = [str(c) for c, own in found.items() if own]
+    if uncertain:
+        which = "these classes" if len(uncertain) == len(found) else _named(uncertain)
+        yield (
+            f"Do not interpret {which} yet: more runs, some of them with more classes, "
+            "show whether the division stays."
+        )
+    if len(uncertain) == len(found) > 0:
         return
     if campaign.maps.class_maps():
         yield "Look at the difference maps below: is each where biology would put it?"
@@ -55,6 +66,10 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
         "free."
     )
     yield from _cleanest(campaign)
+
+
+def _named(classes: list[str]) -> str:
+    return f"class{'es' * (len(classes) > 1)} {', '.join(classes)}"
 
 
 def _cleanest(campaign: Campaign) -> list[str]:

@@ -1,102 +1,19 @@
 """How similar classes are: matrices and tree, with a picture of each class along the axes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
+from scipy.cluster.hierarchy import dendrogram
 
-from emjax.io.mrc.header import read_header
-from emjax.report.campaign import Campaign, column
-from emjax.report.figure import Figure, Number, plural
-from emjax.report.raster import grey, png_uri
-from emjax.report.svg import Chart, colour, element, heat_colour, number
+from emjax.report.campaign import Campaign
+from emjax.report.compared import Classes, extremes, superclass_title, tree_of
+from emjax.report.figure import Figure, Number
+from emjax.report.raster import png_uri
+from emjax.report.svg import Chart, colour, element, heat_colour
 
-GREYS = 1.0, 99.5  # percentiles of a picture that are black and white
 SMALLEST = 24  # pixels of a picture along an axis; where they are closer they stand in rows
 SINGLE_CELLS = 60  # classes up to which every cell of a matrix says its number
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What is known of classes that were compared.
-
-    Attributes:
-        affinity: of every two.
-        superclass: of each, from 1; 0 has none.
-        sizes: particles of each; NaN where unknown.
-        pictures: data URIs; empty where there are none.
-    """
-
-    affinity: np.ndarray
-    superclass: np.ndarray
-    sizes: np.ndarray
-    pictures: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, campaign: Campaign) -> "Classes | None":
-        """Those of a campaign or job; None where none were compared."""
-        folder = campaign.folder.rebalance
-        affinity, table = campaign.array(folder.affinity), campaign.table(folder.superclasses)
-        if affinity is None or affinity.ndim != 2 or not len(affinity):
-            return None
-        superclass, sizes = column(table, "superclass"), column(table, "size")
-        if superclass is None or len(superclass) != len(affinity):
-            superclass, sizes = np.ones(len(affinity)), None
-        pictures = (
-            thumbnails(read_header(folder.thumbnails).open()) if folder.thumbnails.exists() else ()
-        )
-        return cls(
-            np.asarray(affinity, float),
-            superclass.astype(int),
-            np.full(len(affinity), np.nan) if sizes is None else sizes,
-            pictures,
-        )
-
-    @property
-    def count(self) -> int:
-        """Number of superclasses."""
-        return len(set(self.superclass[self.superclass > 0].tolist()))
-
-    @property
-    def used(self) -> np.ndarray:
-        """Classes that have a superclass, from 0; all where none has."""
-        found = np.flatnonzero(self.superclass > 0)
-        return found if len(found) else np.arange(len(self.affinity))
-
-    def sorted(self) -> np.ndarray:
-        """By superclass, within it the most similar ones side by side; those of none last."""
-        order = list[int]()
-        for superclass in range(1, int(self.superclass.max(initial=0)) + 1):
-            members = np.flatnonzero(self.superclass == superclass)
-            order += members[_by_similarity(self.affinity[np.ix_(members, members)])].tolist()
-        return np.array([*order, *np.flatnonzero(self.superclass == 0)], int)
-
-    def tip(self, k: int) -> str:
-        """What a picture of a class says."""
-        words = [f"Class {k + 1}"]
-        if np.isfinite(self.sizes[k]):
-            words.append(f"{number(self.sizes[k])} particles")
-        s = self.superclass[k]
-        words.append(f"superclass {s}" if s else "left out")
-        others = self.affinity[k].copy()
-        others[k] = -1
-        if s and len(others) > 1:
-            near = int(others.argmax())
-            words.append(f"most similar to class {near + 1} ({others[near]:.2f})")
-        return ", ".join(words)
-
-
-def thumbnails(images: np.ndarray) -> list[str]:
-    """Images as data URIs, each on its own grey scale."""
-    found = []
-    for image in np.asarray(images, np.float32):
-        low, high = np.percentile(image, GREYS)
-        found.append(png_uri(grey(image, float(low), float(high))))
-    return found
 
 
 def affinity_figures(campaign: Campaign) -> list[Figure]:
@@ -105,12 +22,10 @@ def affinity_figures(campaign: Campaign) -> list[Figure]:
     if classes is None or len(classes.affinity) < 2:
         return []
     unsorted = _matrix(
-        "affinity", _extremes(classes), classes, np.arange(len(classes.affinity)), False
+        "affinity", extremes(classes), classes, np.arange(len(classes.affinity)), False
     )
-    title = "All classes are similar: one superclass"
-    if classes.count > 1:
-        title = f"The classes fall into {plural(classes.count, 'superclass', 'superclasses')}"
-        title += ", but not clearly" if campaign.rebalance.get("warning") else ""
+    title = superclass_title(classes)
+    title += ", not clearly" if campaign.rebalance.get("warning") else ""
     return [unsorted, _matrix("affinity-sorted", title, classes, classes.sorted(), True)]
 
 
@@ -120,7 +35,7 @@ def tree_figure(classes: Classes) -> Figure | None:
     m = len(used)
     if m < 3:
         return None
-    tree = _tree(classes.affinity[np.ix_(used, used)])
+    tree = tree_of(classes.affinity[np.ix_(used, used)])
     inks = _inks(tree, classes.superclass[used])
     drawn = dendrogram(tree, no_plot=True, link_color_func=lambda node: inks[node])
     order = used[np.array(drawn["leaves"], int)]
@@ -133,7 +48,7 @@ def tree_figure(classes: Classes) -> Figure | None:
     chart.axes("class", "1 − mean affinity", [])
     for xs, ys, ink in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True):
         # SciPy puts leaf i at 10 i + 5.
-        chart.line((np.array(xs) / 10).tolist(), ys, style=f"stroke:{ink}")
+        chart.line((np.array(xs) / 10).tolist(), ys, ink)
     if classes.pictures:
         axis.define(chart, "tree-picture")
     axis.below(chart, "tree-picture")
@@ -148,21 +63,6 @@ def tree_figure(classes: Classes) -> Figure | None:
         data,
         wide=m > 14,
     )
-
-
-def _extremes(classes: Classes) -> str:
-    """The most and the least similar two of the classes that have a superclass."""
-    used = classes.used
-    a = classes.affinity[np.ix_(used, used)]
-    if len(a) < 2:
-        return "One class is left to compare"
-    pairs = np.where(np.eye(len(a), dtype=bool), np.nan, a)
-    i, j = used[list(np.unravel_index(int(np.nanargmin(pairs)), a.shape))]
-    k, m = used[list(np.unravel_index(int(np.nanargmax(pairs)), a.shape))]
-    title = f"Classes {k + 1} and {m + 1} are most similar ({classes.affinity[k, m]:z.2f})"
-    if len(a) > 2:
-        title += f", {i + 1} and {j + 1} least ({classes.affinity[i, j]:z.2f})"
-    return title
 
 
 class _Axis:
@@ -227,7 +127,7 @@ def _matrix(name: str, title: str, classes: Classes, order: np.ndarray, framed: 
     a, m = classes.affinity[np.ix_(order, order)], len(order)
     length = 360 if m < 10 else 440 if m <= 30 else 720
     axis = _Axis(classes, order, length)
-    left = axis.depth + 14
+    left = max(axis.depth + 14, 84 if framed else 0)  # room for the word above the frames
     chart = Chart(
         (0, m), (m, 0), left + length + 14, length + axis.depth + 46, left=left, top=24,
         bottom=axis.depth + 22, label=title,
@@ -253,6 +153,11 @@ def _matrix(name: str, title: str, classes: Classes, order: np.ndarray, framed: 
     reading = "1: identical; 0: nothing in common; the darkest colour is "
     reading += f"{low:.2f}. Rows and columns are the classes"
     reading += ", with those of a superclass side by side in a frame." if framed else " by number."
+    if framed:
+        reading += (
+            " Superclasses say which maps look alike, by the affinities of all classes together; "
+            "classes of one superclass may still be different states."
+        )
     return Figure(name, title, chart.svg(), reading, data, wide=m > 30)
 
 
@@ -301,14 +206,3 @@ def _inks(tree: np.ndarray, superclass: np.ndarray) -> dict[int, str]:
         below[node] = below[first] | below[second]
     grey = "var(--dim)"
     return {n: colour(min(s) - 1) if len(s) == 1 else grey for n, s in below.items()}
-
-
-def _tree(affinity: np.ndarray) -> np.ndarray:
-    distance = squareform(
-        np.clip(1 - affinity, 0, None) * (1 - np.eye(len(affinity))), checks=False
-    )
-    return optimal_leaf_ordering(linkage(distance, "average"), distance)
-
-
-def _by_similarity(affinity: np.ndarray) -> np.ndarray:
-    return leaves_list(_tree(affinity)) if len(affinity) > 2 else np.arange(len(affinity))

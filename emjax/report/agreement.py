@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.report.campaign import Campaign, column, numbers, traces
-from emjax.report.figure import Figure, percent, plural
+from emjax.report.campaign import Campaign, column, traces
+from emjax.report.figure import Figure, first_upper, percent, plural
 from emjax.report.number import chosen_number
-from emjax.report.svg import Chart, heat_colour
+from emjax.report.svg import Chart, heat_colour, tick_names, ticks
 
+RAND = " of 1 (adjusted Rand index)"
 UNRELATED = 0.05  # agreement below which two methods sort particles by different things
+ACROSS, MOST_PANELS, PANEL = 3, 9, 270  # panels in a row and in all; height of one
 MOST_CELLS = 40  # runs in the agreement matrix; more are thinned evenly
 
 
@@ -68,7 +70,7 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
     )
     return Figure(
         "agreement",
-        agreement_sentence(campaign).capitalize(),
+        first_upper(agreement_sentence(campaign)),
         chart.svg(),
         "Adjusted Rand index of every pair of runs: 1 means the same classes whatever their "
         "order, 0 what chance gives. Runs with different numbers of classes cannot reach 1.",
@@ -113,7 +115,7 @@ def strangers(campaign: Campaign) -> tuple[str, str] | None:
 
 
 def agreement_sentence(campaign: Campaign) -> str:
-    """`seeds agree 0.99 of 1 with 4 classes, 0.61 with 6`; empty where nothing can be compared."""
+    """`seeds agree 0.99 of 1 with 4 classes, 0.61 with 6`; empty where none can be compared."""
     matrix = agreement_matrix(campaign)
     if matrix is None or len(matrix[0]) < 2:
         return ""
@@ -124,53 +126,73 @@ def agreement_sentence(campaign: Campaign) -> str:
         )
     found = seed_agreement(campaign, *matrix)
     if 0 in found:
-        return f"runs agree {found[0]:z.2f} of 1"
+        return f"runs agree {found[0]:z.2f}{RAND}"
     parts = [
-        f"{value:z.2f}{' of 1' if i == 0 else ''} with {plural(n, 'class', 'classes')}"
+        f"{value:z.2f}{RAND if i == 0 else ''} with {plural(n, 'class', 'classes')}"
         for i, (n, value) in enumerate(found.items())
     ]
     return f"seeds agree {', '.join(parts)}"
 
 
 def likelihood_figure(campaign: Campaign) -> Figure | None:
-    """Does the better-fitting run agree more with the consensus?"""
+    """Does the better-fitting run agree more with the consensus? A panel per number of classes."""
     ari, fit = _with_consensus(campaign), campaign.fitted_runs()
     if len(fit) < 2 or len(campaign.class_numbers) < 2:
         return None
-    known = dict(zip(campaign.run_names(), numbers(campaign.runs, "n_classes"), strict=True))
-    points = [
-        (name, value, ari[name], int(np.nan_to_num(known[name])))
-        for name, value in fit.items()
-        if name in ari
-    ]
-    if len(points) < 2:
-        return None
-    xs = [p[1] for p in points]
-    pad = (max(xs) - min(xs)) * 0.08 or 1.0
+    known = campaign.run_classes()
+    points = [(run, fit[run], ari[run], known.get(run, 0)) for run in fit if run in ari]
     kinds = sorted({p[3] for p in points})
-    chart = Chart(
-        (min(xs) - pad, max(xs) + pad),
-        (0, 1.04),
-        top=18 + 16 * -(-len(kinds) // 4),
-        label="Likelihood and agreement",
-    )
-    chart.axes("log-likelihood per particle", "agreement with the consensus")
-    chart.legend([plural(c, "class", "classes") for c in kinds])
-    for name, x, y, c in points:
-        tip = f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}"
-        chart.dot(x, y, tip, kinds.index(c), 6)
-    wanted = chosen_number(campaign)
-    near = min(kinds, key=lambda c: abs(c - wanted))
+    # A run alone compares with none.
+    panels = [k for k in kinds if sum(p[3] == k for p in points) > 1][:MOST_PANELS]
+    if not panels:
+        return None
+    across = min(len(panels), ACROSS)
+    parts, width = list[str](), 480 if across == 1 else 960
+    height = PANEL * -(-len(panels) // across)
+    charts = [
+        _panel(panels[i], points, (i % across, i // across), (width, height), across, parts)
+        for i in range(len(panels))
+    ]
+    near = min(panels, key=lambda c: abs(c - chosen_number(campaign)))
     best = max((p for p in points if p[3] == near), key=lambda p: p[1])
     return Figure(
         "likelihood",
         f"The best-fitting run with {plural(near, 'class', 'classes')} agrees {best[2]:z.2f} of 1 "
         "with the consensus",
-        chart.svg(),
-        "Each dot is a run. Seeds that fit worse and agree less have stopped short of the best "
-        "answer. Compare dots of one colour only: more classes always fit a little better.",
+        charts[0].svg(),
+        "Each dot is a run, each panel a number of classes with an axis of its own: the likelihood "
+        "of runs with more classes is always a little higher. A run at the lower left fits worse "
+        "and agrees less: it has stopped short of the best answer.",
         pd.DataFrame(points, columns=["run", "log_likelihood", "agreement", "n_classes"]),
+        wide=across > 1,
     )
+
+
+def _panel(
+    k: int, points: list, place: tuple[int, int], size: tuple[int, int], across: int, parts: list
+) -> Chart:
+    """The runs with k classes."""
+    own = [p for p in points if p[3] == k]
+    low, high = min(p[1] for p in own), max(p[1] for p in own)
+    pad = (high - low) * 0.12 or 0.01
+    (width, height), (across_at, row) = size, place
+    cell = width / across
+    chart = Chart(
+        (low - pad, high + pad), (0, 1.08), width, height, left=int(across_at * cell) + 62,
+        right=int(width - (across_at + 1) * cell) + 16, top=row * PANEL + 26,
+        bottom=height - (row + 1) * PANEL + 46, label="Likelihood and agreement", parts=parts,
+        origin=int(across_at * cell), foot=height - (row + 1) * PANEL,
+    )  # fmt: skip
+    chart.axes(
+        "log-likelihood per particle",
+        "agreement with the consensus",
+        tick_names(ticks(low, high, 3)),
+    )
+    middle = (chart.left + width - chart.right) / 2
+    chart.text(middle, chart.top - 9, plural(k, "class", "classes"), class_="label")
+    for name, x, y, _ in own:
+        chart.dot(x, y, f"{name}: log-likelihood {x:.4f}, agreement {y:.3f}", r=6)
+    return chart
 
 
 def _with_consensus(campaign: Campaign) -> dict[str, float]:

@@ -60,7 +60,7 @@ def counts(campaign: Campaign) -> dict[str, int]:
 
 
 def sentences(campaign: Campaign) -> list[str]:
-    """How many were set aside and why; empty where nobody was."""
+    """How many have no class and why; empty where all have one."""
     found, total = counts(campaign), len(campaign.reasons)
     lines = []
     if found:
@@ -69,10 +69,10 @@ def sentences(campaign: Campaign) -> list[str]:
             f"{number(n)} {REASONS[name].one if n == 1 else REASONS[name].many}"
             for name, n in found.items()
         )
-        verb = "was" if aside == 1 else "were"
+        verb = "has" if aside == 1 else "have"
         lines.append(
-            f"{number(aside)} of {plural(total, 'particle')} ({percent(aside, total)}) {verb} set "
-            f"aside: {parts}."
+            f"{number(aside)} of {plural(total, 'particle')} ({percent(aside, total)}) {verb} no "
+            f"class: {parts}."
         )
     recovered = int(campaign.judged_by_mean.get("recovered", 0))
     if recovered:

@@ -33,6 +33,11 @@ def say(nuisance: str) -> str:
     return NAMES.get(nuisance, nuisance.replace("_", " "))
 
 
+def _listed(nuisances: list[str]) -> str:
+    names = list(map(say, nuisances))
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def confounder_figure(campaign: Campaign) -> Figure | None:
     """Effect size of every nuisance on every class."""
     table = campaign.table(campaign.folder.consensus.confounders)
@@ -78,11 +83,12 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
         )
         ink = "#fff" if light else "#111"
         middle = (chart.px(x + 0.5), chart.py(y + 0.5) + 4)
-        chart.text(*middle, f"{value:.2f}", style=f"fill:{ink}", class_="cell")
+        mark = "!" * ((nuisance, own) in marked)
+        chart.text(*middle, f"{value:z.2f}{mark}", style=f"fill:{ink}", class_="cell")
     for nuisance, own in marked:
         x, y = chart.px(nuisances.index(nuisance)), chart.py(classes.index(own))
         width, height = chart.px(1) - chart.px(0), chart.py(1) - chart.py(0)
-        chart.add("rect", x=x, y=y, width=width, height=height, class_="square")
+        chart.add("rect", x=x, y=y, width=width, height=height, class_="warned")
     for j, name in enumerate(nuisances):
         x, base = chart.px(j + 0.5), chart.height - chart.bottom + 16
         chart.text(
@@ -93,15 +99,16 @@ def confounder_figure(campaign: Campaign) -> Figure | None:
     if len(hits):
         what = ", ".join(dict.fromkeys(say(str(n)) for n in hits["nuisance"]))
         count = plural(len(set(hits["class"])), "class correlates", "classes correlate")
-        title = f"{count} with {what}: distrust {'it' if count.startswith('1 ') else 'them'}"
+        them = "it" if count.startswith("1 ") else "them"
+        title = f"{count} with {what}: distrust {them}"
     else:
-        title = "No class depends on anything but the images, as far as can be tested"
+        title = f"No class reaches the level of a warning for {_listed(nuisances)}"
     return Figure(
         "confounders",
         title,
         chart.svg(),
         "How strongly membership of a class correlates with a property that has nothing to do "
-        "with the molecule's state: 0 not at all, 1 entirely. An orange frame is a warning: from "
+        "with the molecule's state: 0 not at all, 1 entirely. A frame with ! is a warning: from "
         "0.2 if chance does not explain it. For intensity scale and rigid-body motion the number "
         "is the share of the class's difference map that another intensity scale of the particle, "
         "or a small rotation or shift of it, explains; they warn from 0.5. Reproducible is not the "

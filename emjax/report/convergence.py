@@ -1,12 +1,14 @@
 """Did each run settle, and how sure are its assignments."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
-from emjax.report.svg import Chart, colour, number, ticks
+from emjax.report.svg import DASHES, Chart, number, series, ticks
 
 MOST_CURVES = 24
 
@@ -51,12 +53,98 @@ def has_coarse(rows: list[dict]) -> bool:
     return bool(of_stage(rows, "coarse"))
 
 
+class Ending(NamedTuple):
+    """What ended a run's search, and where that left it (the last iterations do not search)."""
+
+    by: str  # switched, change or limit
+    switched: float  # fraction of the particles that changed class in the last iteration
+    change: float  # mean change of the maps over the last two, as the criterion takes it
+    gain: float  # log-likelihood per particle in the last iteration; NaN where not comparable
+    limits: tuple[float, float]  # switch_convergence and rms_convergence
+
+    @property
+    def settled(self) -> bool:
+        """Whether all criteria that are on are met."""
+        pairs = zip((self.switched, self.change), self.limits, strict=True)
+        return all(value < limit for value, limit in pairs if limit)
+
+
+def ending(metrics: dict) -> Ending | None:
+    """How a run of em3d ended; None for runs without such iterations or criteria."""
+    rows = [r for r in history(metrics) if r.get("stage") != "last"]
+    options = metrics.get("options") or {}
+    limits = tuple(float(options.get(f"{n}_convergence") or 0) for n in ("switch", "rms"))
+    if len(rows) < 2 or not any(limits) or "switched" not in rows[-1]:
+        return None
+    last = rows[-1]
+    same = [r for r in rows[-2:] if r.get("stage") == last.get("stage")]
+    change = float(np.mean([r.get("rms_change", np.nan) for r in same]))
+    gain = np.nan
+    if len(same) == 2:
+        gain = float(last["log_likelihood"]) - float(same[0]["log_likelihood"])
+    switched = float(last["switched"])
+    by = "limit"
+    if metrics.get("converged"):
+        by = "switched" if switched < limits[0] else "change"
+    return Ending(by, switched, change, gain, (limits[0], limits[1]))
+
+
+def ended_by(metrics: dict) -> str:
+    """What ended a run, in the table of runs."""
+    found = ending(metrics)
+    if found is None:
+        return {True: "converged", False: "not converged"}.get(metrics.get("converged"), "")  # type: ignore[arg-type]
+    if found.by == "limit":
+        return f"all {metrics.get('iterations', len(history(metrics)))} iterations"
+    if found.by == "switched":
+        return f"{100 * found.switched:.1f} % changed class"
+    return f"maps changed {100 * found.change:.1f} %, {100 * found.switched:.1f} % changed class"
+
+
+def endings_sentence(campaign: Campaign) -> str:
+    """How many runs settled, and what stopped the others; empty where no run has criteria."""
+    found = [e for e in map(ending, campaign.listed_metrics()) if e is not None]
+    if not found:
+        return ""
+    switch, rms = (100 * max(e.limits[i] for e in found) for i in (0, 1))
+    settled = [e for e in found if e.by != "limit" and e.settled]
+    by_maps = [e for e in found if e.by == "change" and not e.settled]
+    by_switched = [e for e in found if e.by == "switched" and not e.settled]
+    late = [e for e in found if e.by == "limit"]
+    parts = [f"{len(settled)} of {plural(len(found), 'run')} settled"]
+    if settled:
+        both = [f"under {switch:g} % of the particles changed class"] * (switch > 0)
+        both += [f"the maps changed by under {rms:g} %"] * (rms > 0)
+        parts[0] += f" ({', '.join(both)})"
+    if by_switched:
+        most = 100 * max(e.change for e in by_switched)
+        parts.append(
+            f"{_stopped(by_switched)} by the first of these while the maps changed by up to "
+            f"{most:.1f} %"
+            if settled
+            else f"{_stopped(by_switched)} as under {switch:g} % of the particles changed class, "
+            f"while the maps changed by up to {most:.1f} %"
+        )
+    if by_maps:
+        most = 100 * max(e.switched for e in by_maps)
+        parts.append(
+            f"{_stopped(by_maps)} as the maps changed by under {rms:g} %, while up to {most:.1f} % "
+            "of the particles changed class"
+        )
+    if late:
+        parts.append(f"{len(late)} ran out of iterations")
+    return "; ".join(parts)
+
+
+def _stopped(endings: list[Ending]) -> str:
+    return f"{len(endings)} {'was' if len(endings) == 1 else 'were'} stopped"
+
+
 def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     """One curve per run over its iterations."""
     label, short, factor = _CURVES[quantity]
     found = {name: curve(history(m), quantity) for name, m in campaign.metrics.items()}
     curves = {name: values for name, values in found.items() if len(values[0]) > 1}
-    coarse = any(has_coarse(history(campaign.metrics[name])) for name in curves)
     if not curves:
         return None
     shown = list(curves)[:: max(1, len(curves) // MOST_CURVES)]
@@ -76,38 +164,63 @@ def convergence_figure(campaign: Campaign, quantity: str) -> Figure | None:
     whole = [t for t in ticks(first, max(last, first + 1), 6) if t == int(t)]
     chart.axes("iteration", label, [(t, number(t)) for t in whole])
     if len(kinds) > 1:
-        chart.legend([plural(k, "class", "classes") for k in kinds])
+        names = [(plural(k, "class", "classes"), series(i)) for i, k in enumerate(kinds)]
+        chart.legend(names, dashes=[DASHES[i % len(DASHES)] for i in range(len(kinds))])
+    if quantity == "switched" and (limit := _limit(campaign, curves)):
+        chart.rule(y=100 * limit, name=f"switch_convergence, {100 * limit:g} %")
     unit = " %" if factor > 1 else ""
     for name in shown:
         xs, ys = curves[name]
-        hue = kinds.index(sizes[name])
-        chart.line(xs, ys, hue)
+        kind = kinds.index(sizes[name])
+        ink, dashes = series(kind), DASHES[kind % len(DASHES)]
+        chart.line(xs, ys, ink, stroke_dasharray=dashes)
         for x, y in zip(xs, ys, strict=True):
-            chart.dot(x, y, f"{name}, iteration {int(x)}: {short} {number(y)}{unit}", hue, 2.5)
+            chart.dot(x, y, f"{name}, iteration {int(x)}: {short} {number(y)}{unit}", ink, 2.5)
     rows = [(n, x, y) for n, (xs, ys) in curves.items() for x, y in zip(xs, ys, strict=True)]
     data = pd.DataFrame(rows, columns=["run", "iteration", quantity])
+    title, reading = _words(campaign, quantity, curves)
+    return Figure(f"convergence-{short}", title, chart.svg(), reading, data)
+
+
+def _limit(campaign: Campaign, curves: dict) -> float:
+    """switch_convergence, where all runs have the same."""
+    found = {e.limits[0] for name in curves if (e := ending(campaign.metrics[name]))}
+    return found.pop() if len(found) == 1 else 0.0
+
+
+def _words(campaign: Campaign, quantity: str, curves: dict) -> tuple[str, str]:
+    """Title and reading of a convergence figure."""
     if quantity == "switched":
         final = [ys[-1] for _, ys in curves.values()]
-        title = (
-            f"At the end at most {max(final):.1f} % of the particles still change class"
-            if max(final) > 0
-            else "At the end no particle changes class any more"
+        title = f"In the last iteration of the search at most {max(final):.1f} % of the particles "
+        title += "of a run changed class"
+        return title, (
+            "A run is stopped when fewer particles than the dashed line change class, or when the "
+            "maps change by less than rms_convergence: classes that still exchange particles then "
+            "differ by little more than the noise. The last iterations, which only filter, are "
+            "left out."
         )
-        reading = "A run has settled when almost no particle changes class any more."
-    else:
-        done = [bool(campaign.metrics[name].get("converged")) for name in curves]
-        title = f"{sum(done)} of {plural(len(done), 'run')} converged"
-        reading = (
-            "How well the classes explain the images (higher is better; only differences matter). "
-        )
+    gains = [e.gain for name in curves if (e := ending(campaign.metrics[name]))]
+    title = endings_sentence(campaign)
+    if not title:
+        done = sum(bool(campaign.metrics[name].get("converged")) for name in curves)
+        title = f"{done} of {plural(len(curves), 'run')} converged"
+    coarse = any(has_coarse(history(campaign.metrics[name])) for name in curves)
+    reading = "How well the classes explain the images; only differences matter, and only between "
+    reading += "runs with as many classes. "
+    if gains and np.isfinite(gains).any():
         reading += (
-            "The first iterations, without the finest frequencies, are left out: they explain "
-            "less of the images."
-            if coarse
-            else "Dips in the first iterations come from annealing, which starts with all "
-            "classes equal."
+            f"In the last iteration the log-likelihood rose by at most {number(np.nanmax(gains))} "
+            "per particle. "
         )
-    return Figure(f"convergence-{short}", title, chart.svg(), reading, data)
+    reading += (
+        "The first iterations, without the finest frequencies, are left out: they explain less of "
+        "the images."
+        if coarse
+        else "Dips in the first iterations come from annealing, which starts with all classes "
+        "equal."
+    )
+    return title, reading
 
 
 def best_run(campaign: Campaign) -> str | None:
@@ -147,16 +260,16 @@ def ess_figure(campaign: Campaign, name: str | None) -> Figure | None:
             0,
             s,
             f"{s:.1f} % of particles: {a:.2f} to {b:.2f} classes",
-            colour(0),
+            series(),
         )
     sure = float((ess < 1.2).mean())
     return Figure(
         "ess",
-        f"{percent(sure, 1)} of the particles are assigned to a single class in {name}",
+        f"{percent(sure, 1)} of the particles are spread over fewer than 1.2 classes in {name}",
         chart.svg(),
         "1 divided by the sum of squared class probabilities: 1 is a clear decision, 2 a coin "
         "toss between two classes. Beware: probabilities near 1 say that the maps differ, not "
-        "that the difference is real.",
+        "that other particles would confirm the difference; noise gives them too.",
         pd.DataFrame({"from": edges[:-1], "to": edges[1:], "percent": share}),
     )
 
@@ -177,7 +290,7 @@ def mass_figure(campaign: Campaign, name: str | None) -> Figure | None:
         label="Counts and probability mass",
     )
     chart.axes("class", "particles", [(i, str(i)) for i in range(1, k + 1)][:: max(1, k // 12)])
-    chart.legend(["assigned", "sum of probabilities"], 3)
+    chart.legend([("assigned", series(0)), ("sum of probabilities", series(1))], 3)
     for i in range(k):
         chart.bar(
             i + 0.63,
@@ -185,7 +298,7 @@ def mass_figure(campaign: Campaign, name: str | None) -> Figure | None:
             0,
             count[i],
             f"Class {i + 1}: {number(count[i])} assigned",
-            colour(0),
+            series(0),
         )
         chart.bar(
             i + 1.01,
@@ -193,7 +306,7 @@ def mass_figure(campaign: Campaign, name: str | None) -> Figure | None:
             0,
             mass[i],
             f"Class {i + 1}: probability mass {mass[i]:,.0f}",
-            colour(1),
+            series(1),
         )
     gap = float(np.abs(count - mass).sum() / max(count.sum(), 1) / 2)
     return Figure(

@@ -10,10 +10,10 @@ from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.consensus.traces import parse_class
 from emjax.report.agreement import strangers
 from emjax.report.audit import MATTERS, say
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign, numbers
 from emjax.report.figure import percent, plural
-from emjax.report.firm import UNSTABLE
-from emjax.report.landscape import evidence, numbers_untried, supported
+from emjax.report.held_out import evidence, numbers_untried, supported
+from emjax.report.job_warnings import warnings_of
 from emjax.report.methods import JUDGED
 
 EMPTIED = 0.005  # share of the particles below which a class of a run counts as empty
@@ -52,8 +52,8 @@ def _doubts_of_held_out(campaign: Campaign) -> Iterator[str]:
     held_out = supported(campaign)
     if held_out is not None and held_out < len(campaign.class_numbers):
         yield (
-            f"Held-out particles support {plural(held_out, 'class', 'classes')} only; the further "
-            "ones fit the particles they were made from and no others."
+            f"Held-out particles confirm {plural(held_out, 'class', 'classes')} only: a finer "
+            "division does not explain particles that its maps were not made from."
         )
     yield from numbers_untried(campaign)
     for method, words in JUDGED.items():
@@ -65,12 +65,6 @@ def _doubts_of_held_out(campaign: Campaign) -> Iterator[str]:
 
 
 def _doubts_of_stability(campaign: Campaign) -> Iterator[str]:
-    means = column(campaign.stability, "mean_stability")
-    classes = column(campaign.stability, "class")
-    if means is not None and classes is not None:
-        weak = [str(int(c)) for c, s in zip(classes, means, strict=True) if s < UNSTABLE]
-        if weak:
-            yield f"Particles of class {', '.join(weak)} move between classes from run to run."
     stability = campaign.particles.get("emjaxStability")
     if stability is None:
         return
@@ -101,6 +95,12 @@ def _doubts_of_runs(campaign: Campaign, nothing: bool) -> Iterator[str]:
     late = sum(str(value).lower() in ("false", "0", "0.0") for value in said)
     if late:
         yield f"{plural(late, 'run')} of {len(said)} had not converged when the iterations ran out."
+    if count := len(warnings_of(campaign)):
+        verb = "stands" if count == 1 else "stand"
+        yield (
+            f"{plural(count, 'warning')} of runs and jobs {verb} in the part "
+            '"Trust", below its figures.'
+        )
 
 
 def unparted(campaign: Campaign) -> int:

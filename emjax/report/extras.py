@@ -4,7 +4,7 @@ import numpy as np
 
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure
-from emjax.report.svg import Chart, number
+from emjax.report.svg import Chart, number, resolution_ticks
 
 
 def rebalance_notes(campaign: Campaign) -> list[str]:
@@ -39,13 +39,11 @@ def noise_figure(campaign: Campaign) -> Figure | None:
         return None
     f, fsc = f[np.isfinite(fsc)], fsc[np.isfinite(fsc)]
     chart = Chart((0, float(f.max())), (-0.1, 1.05), height=260, label="FSC of the mean map")
-    marks = [float(f.max()) * part for part in (0.25, 0.5, 0.75, 1)]
-    chart.axes(
-        "resolution (Å)", "agreement of half-maps (FSC)", [(m, f"{1 / m:.3g}") for m in marks]
-    )
+    marks = resolution_ticks(float(f.max()))
+    chart.axes("resolution (Å)", "FSC of half-maps (masked)", marks)
     chart.line(f.tolist(), fsc.tolist())
     for x, y in zip(f, fsc, strict=True):
-        chart.dot(x, y, f"{1 / x:.1f} Å: FSC {y:.3f}", 0, 2.5)
+        chart.dot(x, y, f"{1 / x:.1f} Å: FSC {y:.3f}", r=2.5)
     limit = float(
         campaign.preparation.get("filter_resolution")
         or campaign.config.get("filter_resolution")
@@ -55,7 +53,7 @@ def noise_figure(campaign: Campaign) -> Figure | None:
     title = "Half-maps of all particles together"
     if limit and 1 / limit <= f.max():
         chart.rule(x=1 / limit, name=f"filter at {limit:g} Å")
-        title = f"At the filter of {limit:g} Å the mean map's halves agree to {at:z.2f}"
+        title = f"At the filter of {limit:g} Å the FSC of the mean map's halves is {at:z.2f}"
     return Figure(
         "mean-fsc",
         title,

@@ -28,6 +28,11 @@ def percent(part: Number, whole: Number) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def first_upper(text: str) -> str:
+    """A sentence that begins with a capital; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int | np.integer, noun: str, many: str | None = None) -> str:
     """`1 class`, `4 classes`, `8,000 particles`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"

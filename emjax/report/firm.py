@@ -1,73 +1,95 @@
 """Which classes are firm: those that pass every test. The others, with what they miss."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from emjax.report.campaign import Campaign, truths
 from emjax.report.figure import percent, plural
-from emjax.report.landscape import evidence, supported
+from emjax.report.held_out import evidence, supported
 from emjax.report.number import recommended_number
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
 RESAMPLED = 0.8  # share of the resamplings that must hold a class
 
 
-def shortfalls(campaign: Campaign) -> dict[int, list[str]]:
+class Miss(NamedTuple):
+    """A test that a class fails: which, how it is said of one class, and what of it is its own."""
+
+    test: str  # may be said of several classes with `own` of each in place of {}
+    own: str
+
+    def of(self, own: str) -> str:
+        """The sentence about one or several classes."""
+        return self.test.replace("{}", own)
+
+
+def misses(campaign: Campaign) -> dict[int, list[Miss]]:
     """What each consensus class misses; empty lists for firm ones."""
-    found: dict[int, list[str]] = {c: [] for c in campaign.class_numbers}
+    found: dict[int, list[Miss]] = {c: [] for c in campaign.class_numbers}
     significant, distinct = (truths(campaign.stability, n) for n in ("significant", "distinct"))
     stability, resampled = campaign.by_class("mean_stability"), campaign.by_class("resampled")
     nearest = campaign.by_class("nearest")
     for row, c in enumerate(campaign.class_numbers):
         own = found[c]
         if stability.get(c, 1.0) < UNSTABLE:
-            own.append(
-                f"its stability, {stability[c]:.2f}, says that particles move between classes from"
-                " run to run"
-            )
+            own.append(Miss(_MOVES, f"{stability[c]:.3g}"))
         if resampled.get(c, 1.0) < RESAMPLED:
-            share = percent(resampled[c], 1)
-            own.append(f"found in only {share} of the resamplings of runs and particles")
+            own.append(Miss(_RESAMPLED, percent(resampled[c], 1)))
         if "significant" in campaign.stability and not significant[row]:
-            own.append("no larger than unrelated runs would make it")
+            own.append(Miss("no larger than unrelated runs would make it", ""))
         if "distinct" in campaign.stability and not distinct[row] and len(found) > 1:
-            own.append(_alike(campaign, row, int(nearest[c])))
+            by = str(campaign.stability["distinct_by"].iloc[row])
+            own.append(Miss(_ALIKE.get(by, _NOT_SPARE), f"{nearest[c]:.0f}"))
     return found
 
 
-def _alike(campaign: Campaign, row: int, nearest: int) -> str:
-    """Why a class may be no other state than its nearest."""
-    by = str(campaign.stability["distinct_by"].iloc[row])
-    if by == "images":
-        return f"not told from class {nearest} by held-out particles"
-    if by == "runs":
-        return f"joined with class {nearest} by most runs that had classes to spare"
-    return (
-        f"perhaps part of class {nearest}: no run had classes to spare, to leave the two together"
-    )
+_MOVES = f"particles move between classes from run to run (stability {{}}, below {UNSTABLE:g})"
+_RESAMPLED = "found in only {} of the resamplings of runs and particles"
+_ALIKE = {
+    "images": "held-out particles do not distinguish it from class {}",
+    "runs": "joined with class {} by most runs that had classes to spare",
+}
+_NOT_SPARE = "perhaps part of class {}: no run had classes to spare, to leave the two together"
 
 
-def firmness(misses: dict[int, list[str]]) -> str:
+def shortfalls(campaign: Campaign) -> dict[int, list[str]]:
+    """What each consensus class misses, in words; empty lists for firm ones."""
+    return {c: [m.of(m.own) for m in own] for c, own in misses(campaign).items()}
+
+
+def firmness(found: dict[int, list[Miss]]) -> str:
     """`3 firm, 1 uncertain`; empty where all are firm."""
-    uncertain = sum(map(bool, misses.values()))
+    uncertain = sum(map(bool, found.values()))
     if not uncertain:
         return ""
-    firm = len(misses) - uncertain
+    firm = len(found) - uncertain
     return f"{firm} firm, {uncertain} uncertain" if firm else "none of them firm"
 
 
-def uncertain_sentences(misses: dict[int, list[str]]) -> Iterator[str]:
+def uncertain_sentences(found: dict[int, list[Miss]]) -> Iterator[str]:
     """Uncertain classes, those together that miss the same."""
     same: dict[tuple[str, ...], list[int]] = {}
-    for c, why in misses.items():
-        if why:
-            same.setdefault(tuple(why), []).append(c)
-    for why, classes in same.items():
+    for c, own in found.items():
+        if own:
+            same.setdefault(tuple(m.test for m in own), []).append(c)
+    for tests, classes in same.items():
         name = "Class" if len(classes) == 1 else "Classes"
         verb = "is" if len(classes) == 1 else "are"
-        named = ", ".join(map(str, classes))
-        yield f"{name} {named} {verb} uncertain: {'; '.join(why)}."
+        own = [[found[c][i].own for c in classes] for i in range(len(tests))]
+        why = "; ".join(
+            test.replace("{}", _in_turn(values)) for test, values in zip(tests, own, strict=True)
+        )
+        yield f"{name} {', '.join(map(str, classes))} {verb} uncertain: {why}."
+
+
+def _in_turn(values: list[str]) -> str:
+    """One value where all have the same, else each in the order of the classes."""
+    several = dict.fromkeys(values)
+    if len(several) == 1:
+        return values[0]
+    return f"{', '.join(values[:-1])} and {values[-1]} in turn"
 
 
 def spread_of_number(campaign: Campaign) -> str:
@@ -99,13 +121,19 @@ def power_sentence(campaign: Campaign) -> str:
     if fraction is None and supported(campaign) is not None:
         return "How small a difference held-out particles could have shown is not known here."
     if fraction is None:
-        return "No held-out particles were asked; seeds alone may miss what they would show."
+        return (
+            "No held-out particles were asked (runs.subspace and runs.em3d.evidence_seeds do); "
+            "seeds alone may miss what they would show."
+        )
     if fraction >= 1:
-        return "Held-out particles could not have shown any difference: there are too few of them."
+        return (
+            "With so few particles, or so little signal in them, held-out particles could not have "
+            "shown any difference."
+        )
     return (
         "Two equally frequent states that differ by less than about "
         f"{_rounded(100 * fraction)} % of the particle's mass would not have been found with so "
-        "many particles at this resolution."
+        "many particles at this resolution; rarer states must differ by more."
     )
 
 

@@ -10,11 +10,11 @@ from emjax.io.fields import FIT, SET_ASIDE
 from emjax.report.aside import FIT_NOTHING
 from emjax.report.campaign import Campaign, numbers, particle_table
 from emjax.report.figure import Figure, plural
-from emjax.report.svg import Chart, colour
+from emjax.report.svg import WARN, Chart, series
 
 BINS = 60
 # The colour of each reason; particles that were kept are grey.
-COLOURS = {"none": "var(--soft)", "junk": colour(1), "pose": colour(3), "image": colour(7)}
+COLOURS = {"none": "var(--soft)", "junk": WARN, "pose": series(0), "image": series(2)}
 NAMES = {"none": "kept", "junk": "no particle", "pose": "another pose", "image": "bad image"}
 
 
@@ -102,11 +102,11 @@ def _figure(campaign: Campaign, name: str, scores: Scores) -> Figure:
         base += count[reason]
     curves = {}
     if found.separated:
-        curves["expected of what fits"] = fit, "var(--c0)"
+        curves["expected of what fits"] = fit, series(1)
     if found.share > 0:
         curves["expected of what fits nothing"] = unfit, "var(--ink)"
     for curve, stroke in curves.values():
-        chart.line(middle.tolist(), curve.tolist(), style=f"stroke:{stroke}")
+        chart.line(middle.tolist(), curve.tolist(), stroke)
     if scores.threshold is not None:
         chart.rule(x=scores.threshold, name=f"set aside below {scores.threshold:.1f}", lift=230)
     bars = [(NAMES[r], COLOURS[r]) for r in reasons]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from emjax.report.figure import Figure
 
-SCRIPTS = ("ui.js", "figures.js", "cut.js", "keep.js", "surface.js")
+SCRIPTS = ("ui.js", "figures.js", "sort.js", "cut.js", "keep.js", "surface.js")
 MOST_CSV = 400_000  # characters of one figure's table inside the page
 
 

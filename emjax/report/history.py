@@ -244,4 +244,4 @@ def _chart(xs: Sequence[float], ys: Sequence[float], label: str, name: str) -> C
 def _draw(chart: Chart, xs: Sequence[float], ys: Sequence[float], words: str) -> None:
     chart.line(xs, ys)
     for x, y in zip(xs, ys, strict=True):
-        chart.dot(x, y, f"Iteration {int(x)}: {words.format(number(y))}", 0, 2.5)
+        chart.dot(x, y, f"Iteration {int(x)}: {words.format(number(y))}", r=2.5)

@@ -1,5 +1,6 @@
 """How many classes: the cost of merging, the tree of groups with its cut, the rules' numbers."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,14 @@ def why_heading(campaign: Campaign) -> str:
     return f"Why {name}" if chosen == best else f"Why {name} would be recommended ({chosen} in use)"
 
 
+def spaced(words: str) -> str:
+    """A sentence of the consensus with a space before each per cent sign, as the page writes it."""
+    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", str(words))
+
+
 def reasons(elbows: dict) -> list[str]:
     """Why, in the consensus's own sentences, and how sure the number is."""
-    found = [str(elbows["why"])] if "why" in elbows else []
+    found = [spaced(elbows["why"])] if "why" in elbows else []
     low, high = elbows.get("recommended_low"), elbows.get("recommended_high")
     if isinstance(low, int) and isinstance(high, int) and low < high:
         found.append(
@@ -90,17 +96,20 @@ def cost_figure(campaign: Campaign) -> Figure | None:
         chart.rule(x=best, name=f"{best} recommended")
     if chosen != best and chosen <= numbers[shown][-1]:
         chart.rule(x=chosen, name=f"{chosen} used", lift=24)
-    spread = sorted(set(rules(campaign.elbows).values()))
-    title = f"{plural(best, 'class', 'classes')} recommended"
-    if spread:
-        span = f"{spread[0]}" if len(spread) == 1 else f"{spread[0]} to {spread[-1]}"
-        title += f"; the simple elbow rules say {span}"
+    if 1 < best <= len(costs):
+        title = (
+            f"Merging {plural(best, 'class', 'classes')} into {best - 1} costs "
+            f"{costs[best - 2]:.2f}, {best + 1} into {best} {costs[best - 1]:.2f}"
+        )
+    else:
+        title = f"{plural(best, 'class', 'classes')} recommended: what merging further costs"
     return Figure(
         "cost-curve",
         title,
         chart.svg(),
         "Reading from the right: groups that the runs keep together merge cheaply; a merge that "
-        "costs much more than the one before joins groups that the runs keep apart.",
+        "costs much more than the one before joins groups that the runs keep apart."
+        + (f" {chosen} are in use, as you asked." if chosen != best else ""),
         pd.DataFrame({"classes": numbers, "cost_of_merge": costs}),
     )
 
@@ -133,7 +142,8 @@ def part_colours(part: np.ndarray, groups: pd.DataFrame) -> list[int]:
     chosen: dict[int, int] = {}
     for own in np.argsort(-held.sum(axis=1), kind="stable"):
         best = int(held[own].argmax()) - 1
-        free = (i for i in range(count + held.shape[1]) if i not in chosen.values())
+        new = held.shape[1] - 1  # a colour that no class in use has, while there are some
+        free = (i for i in range(new, new + count) if i not in chosen.values())
         chosen[int(own)] = best if best >= 0 and best not in chosen.values() else next(free)
     return [chosen[i] for i in range(count)]
 
@@ -240,9 +250,9 @@ def tree_data(campaign: Campaign) -> dict | None:
     }
 
 
-def rule_rows(campaign: Campaign) -> list[dict]:
+def rule_rows(campaign: Campaign) -> list[list[str]]:
     """The rules, their numbers and what they look for."""
     return [
-        {"name": name.replace("_", " "), "n": value, "meaning": RULES[name]}
+        [name.replace("_", " "), str(value), RULES[name]]
         for name, value in rules(campaign.elbows).items()
     ]

@@ -7,11 +7,12 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from emjax.consensus.significance import adjust_fdr
-from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE
+from emjax.io.fields import MICROGRAPH_NAME
 from emjax.report.aside import FIT_NOTHING
 from emjax.report.campaign import Campaign
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.svg import Chart, colour, heat_colour, small
+from emjax.report.svg import WARN, Chart, heat_colour, small
+from emjax.report.views import Cells, directions
 
 WORST = 10  # micrographs shown
 MOST_NAME = 34  # characters of a micrograph's name
@@ -86,7 +87,7 @@ def micrograph_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     )  # fmt: skip
     chart.axes("particles that fit nothing (%)", "", y_ticks=[])
     for row, i in enumerate(worst.tolist()):
-        fill = colour(1) if found.q_value[i] < campaign.fdr else "var(--soft)"
+        fill = WARN if found.q_value[i] < campaign.fdr else "var(--soft)"
         end = float(share[i])
         chart.bar(0, end, row + 0.14, row + 0.86, f"{names[i]}: {found.said(i)}", fill)
         y, count = chart.py(row + 0.5) + 4, f"{found.aside[i]} of {found.total[i]}"
@@ -104,45 +105,19 @@ def micrograph_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     return Figure(
         "aside-micrographs", title, chart.svg(),
         f"The {len(worst)} micrographs with the most unlikely counts; dashed, the share of all. "
-        "Orange: more than chance explains, at the false-discovery rate asked for. Look at these: "
+        "Yellow: more than chance explains, at the false-discovery rate asked for. Look at these: "
         "thick ice, carbon or crystals are often on few of them.",
         pd.DataFrame({"micrograph": names} | found.table()).iloc[order],
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Directions in cells of equal area: bands of equal height on the unit sphere."""
-
-    bands: int
-
-    @property
-    def n(self) -> int:
-        """Number of cells."""
-        return 2 * self.bands**2
-
-    def place(self, rot: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-        """Cell of each direction, in degrees."""
-        around = ((rot + 180) % 360) / 360 * 2 * self.bands
-        down = (1 - np.cos(np.deg2rad(tilt))) / 2 * self.bands
-        column = np.minimum(around.astype(int), 2 * self.bands - 1)
-        return np.minimum(down.astype(int), self.bands - 1) * 2 * self.bands + column
-
-    def edges(self, i: int) -> tuple[float, float, float, float]:
-        """First and last rot in degrees, lowest and highest cosine of the tilt."""
-        band, column = divmod(i, 2 * self.bands)
-        rot, height = -180 + 180 * column / self.bands, 1 - 2 * band / self.bands
-        return rot, rot + 180 / self.bands, height - 2 / self.bands, height
-
-
 def view_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     """Share of particles that fit nothing by viewing direction."""
-    known = campaign.particles
-    names = REFINED_POSE[:2] if REFINED_POSE[0] in known else ("rlnAngleRot", "rlnAngleTilt")
-    if names[1] not in known:
+    known = directions(campaign)
+    if known is None:
         return None
     cells = Cells(int(np.clip(np.sqrt(len(aside) / PER_VIEW / 2), 3, MOST_BANDS)))
-    found = excess(cells.place(known[names[0]], known[names[1]]), aside, cells.n)
+    found = excess(cells.place(*known), aside, cells.n)
     chart = Chart((-180, 180), (-1, 1), 480, 300, left=64, label="Viewing directions")
     tilts = [(np.cos(np.deg2rad(t)), f"{t}°") for t in (0, 45, 60, 90, 120, 135, 180)]
     chart.axes("rot", "tilt", [(r, f"{r}°") for r in (-180, -90, 0, 90, 180)], tilts)
@@ -150,10 +125,7 @@ def view_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
     many = found.q_value < campaign.fdr
     for i in np.flatnonzero(found.total).tolist():
         rot, end, low, high = cells.edges(i)
-        tip = (
-            f"rot {rot:.0f} to {end:.0f}°, tilt {_tilt(high):.0f} to {_tilt(low):.0f}°: "
-            f"{found.said(i)}"
-        )
+        tip = f"{cells.said(i)}: {found.said(i)}"
         chart.bar(rot, end, low, high, tip, heat_colour(found.share[i] / top)[0])
     for rot, end, low, high in map(cells.edges, np.flatnonzero(many).tolist()):
         x, y, right, bottom = chart.px(rot), chart.py(high), chart.px(end), chart.py(low)
@@ -175,11 +147,6 @@ def view_figure(campaign: Campaign, aside: np.ndarray) -> Figure | None:
         "a few directions.",
         pd.DataFrame(where | found.table()),
     )  # fmt: skip
-
-
-def _tilt(height: float) -> float:
-    """Tilt in degrees of a height on the unit sphere."""
-    return float(np.rad2deg(np.arccos(np.clip(height, -1, 1))))
 
 
 def _short(name: str) -> str:

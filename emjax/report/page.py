@@ -16,22 +16,28 @@ from emjax.report import (
     fits,
     flow,
     gallery,
+    held_out,
     history,
     landscape,
     number,
     origin,
     provenance,
+    publish,
     quality,
     som,
     starts,
+    views,
 )
 from emjax.report.alone import job_report
 from emjax.report.campaign import Campaign
+from emjax.report.class_maps import ClassMaps, Shown
 from emjax.report.figure import Figure
 from emjax.report.frame import Frame, asset
 from emjax.report.history import MOST_STEPS
 from emjax.report.intersections import intersections_figure, intersections_tab
+from emjax.report.job_warnings import warnings_table
 from emjax.report.methods import JUDGED
+from emjax.report.summary import summary
 from emjax.report.svg import alone
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict, judge
@@ -44,19 +50,20 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     best = convergence.best_run(campaign)
     groups = {
         "classes": [
-            quality.occupancy_figure(campaign),
+            quality.occupancy_figure(campaign) if len(campaign.class_numbers) > 1 else None,
             quality.resolution_figure(quality.consensus_curves(campaign)),
+            views.views_figure(campaign),
         ],
         "number": [
             number.dendrogram_figure(campaign),
             number.cost_figure(campaign),
-            *(landscape.evidence_figure(campaign, method) for method in JUDGED),
+            *(held_out.evidence_figure(campaign, method) for method in JUDGED),
         ],
         "runs": [
             agreement.agreement_figure(campaign),
+            starts.starts_figure(campaign),
             agreement.likelihood_figure(campaign),
             flow.flow_figure(campaign),
-            starts.starts_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
             convergence.ess_figure(campaign, best),
@@ -65,7 +72,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
         ],
         "landscape": [
             landscape.landscape_figure(campaign),
-            landscape.components_figure(campaign),
+            held_out.components_figure(campaign),
             landscape.seed_figure(campaign),
             landscape.optima_figure(campaign),
         ],
@@ -79,7 +86,9 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     return {key: [f for f in found if f is not None] for key, found in groups.items()}
 
 
-def _tabs(figures: dict[str, list[Figure]], cards: list, runs: list) -> list[Tab]:
+def _tabs(
+    campaign: Campaign, figures: dict[str, list[Figure]], cards: list, runs: list
+) -> list[Tab]:
     several = len(cards) > 1
     there = {"classes": cards, "runs": runs, "provenance": True}
     every = [
@@ -92,7 +101,11 @@ def _tabs(figures: dict[str, list[Figure]], cards: list, runs: list) -> list[Tab
         Tab(
             "runs",
             "Runs",
-            "Whether independent runs from different random starts agree.",
+            (
+                "How far the labellings agree."
+                if campaign.job == "consensus"
+                else "Whether runs from different random starts agree, and what ended each."
+            ),
         ),
         Tab("landscape", "Landscape", "The particles in the space of their largest differences."),
         Tab(
@@ -104,12 +117,17 @@ def _tabs(figures: dict[str, list[Figure]], cards: list, runs: list) -> list[Tab
         Tab(
             "maps",
             "Superclasses",
-            "Which classes show the same thing, and which particles are kept.",
+            "Which classes look alike, and which particles are kept.",
         ),
-        Tab("audit", "Trust", "Whether something other than the molecule explains the classes."),
+        Tab(
+            "audit",
+            "Trust",
+            "Whether something other than the molecule explains the classes.",
+            tables=warnings_table(campaign),
+        ),
         Tab("provenance", "Provenance", "Everything needed to repeat this campaign."),
     ]
-    return [tab for tab in every if figures.get(tab.key) or there.get(tab.key)]
+    return [tab for tab in every if figures.get(tab.key) or tab.tables or there.get(tab.key)]
 
 
 def render_report(folder: CampaignFolder, config: dict) -> str:
@@ -122,14 +140,23 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
     campaign = Campaign(folder, config)
     if job := job_report(campaign):
         several = any(tab.key == "classes" for tab in job.tabs)
-        cards = classes.class_cards(campaign) if several else []
+        shown = ClassMaps(campaign).shown() if several else Shown({})
+        cards = classes.class_cards(campaign, shown) if several else []
         last = Tab("provenance", "Provenance", "Everything needed to repeat this job.")
-        nothing: dict[str, Any] = {"picking": None, "tree": None, "run_rows": [], "notes": {}}
+        nothing: dict[str, Any] = {
+            "picking": None,
+            "tree": None,
+            "run_rows": [],
+            "notes": {},
+            "run_pages": False,
+        }
+        nothing |= {"shown": shown, "summary": summary(campaign, shown) if several else None}
         return _page(campaign, job.verdict, [*job.tabs, last], job=True, cards=cards, **nothing)
-    cards = classes.class_cards(campaign)
+    shown = ClassMaps(campaign).shown()
+    cards = classes.class_cards(campaign, shown)
     run_head, run_rows = provenance.run_table(campaign)
     super_head, super_rows = extras.rebalance_rows(campaign)
-    tabs = _tabs(all_figures(campaign), cards, run_rows)
+    tabs = _tabs(campaign, all_figures(campaign), cards, run_rows)
     if campaign.job == "consensus":
         tabs.insert(2, intersections_tab(campaign))
     return _page(
@@ -139,18 +166,20 @@ def render_report(folder: CampaignFolder, config: dict) -> str:
         job=False,
         kept_file=campaign.link(folder.rebalance.kept.star),
         cards=cards,
+        shown=shown,
+        summary=summary(campaign, shown),
         picking=classes.picking(campaign) if campaign.job == CAMPAIGN else None,
         tree=number.tree_data(campaign),
         rules=number.rule_rows(campaign),
         reasons=number.reasons(campaign.elbows),
         why=number.why_heading(campaign),
-        recommended=number.recommended_number(campaign),
         chosen=number.chosen_number(campaign),
         run_head=run_head,
         run_rows=run_rows,
+        run_pages=any(folder.run(run).report.exists() for run in campaign.run_names()),
         notes={
             "maps": extras.rebalance_notes(campaign),
-            "landscape": landscape.evidence_notes(campaign),
+            "landscape": held_out.evidence_notes(campaign),
         },
         aside=aside.sentences(campaign),
         reason_rows=aside.reason_rows(campaign),
@@ -170,6 +199,10 @@ def _page(campaign: Campaign, verdict: Verdict, tabs: list[Tab], **parts: Any) -
         tabs=tabs,
         figures=all_figures(campaign),
         facts=provenance.facts(campaign),
+        command=provenance.command(campaign),
+        methods=publish.methods_paragraph(campaign),
+        citation=publish.citation(campaign),
+        deposition=publish.deposition(campaign),
         options=provenance.options(campaign.config),
         times=provenance.times(campaign),
         **parts,
@@ -193,8 +226,6 @@ def write_figures(folder: CampaignFolder, config: dict, figures: Path | None = N
     written = []
     for figure in [f for group in all_figures(campaign).values() for f in group]:
         path = figures / f"{figure.name}.svg"
-        path.write_text(
-            alone(str(figure.drawing), figure.title, asset("chart.css")), encoding="utf-8"
-        )
+        path.write_text(alone(figure, asset("chart.css")), encoding="utf-8")
         written.append(path)
     return written

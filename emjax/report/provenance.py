@@ -1,13 +1,16 @@
 """Where the numbers come from: versions, checksums, seeds, options, time and memory."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from emjax.campaign.alone import job_of, reads
+from emjax.campaign.settings import load_schema
 from emjax.report.campaign import Campaign
+from emjax.report.convergence import ended_by
 from emjax.report.figure import plural
 from emjax.report.svg import number
 
@@ -17,7 +20,7 @@ RUN_COLUMNS = {
     "n_classes": "Classes",
     "seed": "Seed",
     "iterations": "Iterations",
-    "converged": "Converged",
+    "converged": "Ended by",
     "log_likelihood": "Log-likelihood per particle",
     "seconds": "Seconds (share of its job)",
     # Of label files alone:
@@ -38,15 +41,39 @@ def facts(campaign: Campaign) -> list[tuple[str, str]]:
     rows = [
         ("Name", campaign.name),
         ("Particles", str(campaign.config.get("particles", ""))),
-        ("emjax", _distinct(made, "emjax_version")),
+        ("Finished", str(record.get("finished", "")).replace("T", " ").replace("+00:00", " UTC")),
+        ("emjax", _version(made, record)),
         ("Other programs", ", ".join(f"{k} {v}" for k, v in versions.items() if k != "emjax")),
         ("Input checksum", _distinct(made, "input_checksum", "checksum")),
-        ("Devices", _distinct(metrics, "devices", "device")),
+        ("Devices of the runs", _distinct(metrics, "devices", "device")),
+        ("Machine that wrote this", _machine(record.get("machine", {}))),
         ("Half-sets", _half_sets(campaign)),
         ("Box in the file", _with_unit(prepared, "box_size", "px", "pixel_size")),
         ("Box while classifying", _with_unit(prepared, "cropped_box_size", "px", "voxel_size")),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def command(campaign: Campaign) -> str:
+    """What repeats it, typed where its results folder is; empty where there is no record."""
+    record = campaign.folder.record
+    if not record.exists():
+        return ""
+    return f"emjax reproduce {shlex.quote(record.relative_to(campaign.folder.base).as_posix())}"
+
+
+def _version(made: list[dict], record: dict[str, Any]) -> str:
+    commit = record.get("commit")
+    return _distinct(made, "emjax_version") + (f", commit {commit}" if commit else "")
+
+
+def _machine(found: dict[str, Any]) -> str:
+    parts = [found.get("processor"), found.get("system")]
+    if "cores" in found:
+        parts.insert(1, plural(int(found["cores"]), "core"))
+    if "memory_gb" in found:
+        parts.append(f"{found['memory_gb']:g} GB")
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _half_sets(campaign: Campaign) -> str:
@@ -74,10 +101,24 @@ def _with_unit(record: dict, size: str, unit: str, pixel: str) -> str:
     return f"{text} of {float(record[pixel]):.4g} Å" if pixel in record else text
 
 
-def options(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """The config as dotted names and values; of a stand-alone job, what it reads of it."""
-    job = job_of(config)
-    return [(name, value) for name, value in _flatten(config, "") if reads(job, name)]
+def options(config: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Dotted name, value, and meaning with its unit; of a stand-alone job, what it reads."""
+    job, meanings = job_of(config), dict(_meanings(load_schema(), ""))
+    return [
+        (name, value, meanings.get(name, ""))
+        for name, value in _flatten(config, "")
+        if reads(job, name)
+    ]
+
+
+def _meanings(schema: dict[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Descriptions of the options, by dotted name."""
+    if name and "description" in schema:
+        yield name, str(schema["description"])
+    inner = [schema, *schema.get("oneOf", []), *schema.get("anyOf", [])]
+    for part in inner:
+        for key, value in part.get("properties", {}).items():
+            yield from _meanings(value, f"{name}.{key}" if name else key)
 
 
 def _flatten(value: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -95,6 +136,8 @@ def run_table(campaign: Campaign) -> tuple[list[str], list[list[str]]]:
     rows = []
     for _, row in table.head(MOST_ROWS).iterrows():
         cells = [_cell(c, row[c]) for c in present]
+        if "converged" in present and (how := ended_by(campaign.metrics.get(str(row["run"]), {}))):
+            cells[present.index("converged")] = how
         if present[0] == "run":
             cells[0] = campaign.run_link(cells[0], cells[0])
         rows.append(cells)

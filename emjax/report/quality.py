@@ -6,8 +6,10 @@ import pandas as pd
 from emjax.report.agreement import strangers
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import Figure, percent, plural
-from emjax.report.svg import N_COLOURS, Chart, colour, number
+from emjax.report.svg import Chart, colour, dash, number, resolution_ticks
 from emjax.resolution import FSC_THRESHOLD, resolution_at
+
+KEYED = 4  # names beside each other in the key of a figure
 
 
 def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, bool]:
@@ -19,36 +21,6 @@ def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, boo
     """
     falls = bool((fsc < FSC_THRESHOLD).any())
     return resolution_at(np.append(1.0, fsc), 1 / float(frequency[0])), falls
-
-
-def fsc_figure(campaign: Campaign, c: int) -> Figure | None:
-    """Fourier shell correlation of a class's half-maps."""
-    table = campaign.table(campaign.maps.class_fsc(c))
-    if table.empty:
-        return None
-    frequency, fsc = (
-        np.asarray(column(table, "frequency_per_angstrom")),
-        np.asarray(column(table, "fsc")),
-    )
-    resolution, falls = class_resolution(frequency, fsc)
-    chart = Chart((0, float(frequency.max())), (-0.1, 1.05), height=260, label=f"FSC of class {c}")
-    marks = [float(frequency.max()) * part for part in (0.25, 0.5, 0.75, 1)]
-    named = [(f, f"{1 / f:.3g}") for f in marks]
-    chart.axes("resolution (Å)", "agreement of half-maps (FSC)", named)
-    chart.rule(y=FSC_THRESHOLD, name=f"{FSC_THRESHOLD}")
-    chart.line(frequency.tolist(), fsc.tolist(), c - 1)
-    for f, value in zip(frequency, fsc, strict=True):
-        chart.dot(f, value, f"{1 / f:.1f} Å: FSC {value:.3f}", c - 1, 2.5)
-    found = f"{resolution:.1f} Å" if falls else "the pixel size's limit"
-    what = f"class {c}" if len(campaign.class_numbers) > 1 else "all particles"
-    return Figure(
-        f"fsc-class-{c}",
-        f"Half-maps of {what} agree to {found}",
-        chart.svg(),
-        "Two maps from two halves of the particles, compared shell by shell; 1 is identical. "
-        "Where the curve falls below 0.143 the map stops being reproducible.",
-        table,
-    )
 
 
 def stability_figure(campaign: Campaign, c: int) -> Figure | None:
@@ -68,7 +40,7 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
         tip = f"{count:,} particles with stability {a:.2f} to {b:.2f}"
         chart.bar(a + 0.004, b - 0.004, 0, count, tip, colour(c - 1))
     sure = int((values >= 0.8).sum())
-    title = f"{percent(sure, values.size)} of class {c} stay together in nearly every run"
+    title = f"{percent(sure, values.size)} of class {c} have a stability of 0.8 or more"
     if apart := strangers(campaign):
         title = (
             f"Half of class {c} have a stability of {np.median(values):.2f} or more; "
@@ -152,52 +124,55 @@ def curves_of_run(campaign: Campaign, name: str) -> dict[int, pd.DataFrame]:
 
 
 def resolution_figure(tables: dict[int, pd.DataFrame]) -> Figure | None:
-    """FSC of all classes in one plot; of a class alone there is another."""
-    if len(tables) < 2:
+    """FSC of all classes in one plot."""
+    if not tables:
         return None
     curves = {
         c: (np.asarray(column(t, "frequency_per_angstrom")), np.asarray(column(t, "fsc")))
         for c, t in tables.items()
     }
-    top = max(float(f.max()) for f, _ in curves.values())
-    named = len(curves) <= N_COLOURS
+    several = len(curves) > 1
+    corrected = all("fsc_unmasked" in t for t in tables.values())
+    top, rows = max(float(f.max()) for f, _ in curves.values()), -(-len(curves) // KEYED)
     chart = Chart(
-        (0, top),
-        (-0.1, 1.05),
-        label="Resolution of the classes",
-        top=18 + 16 * -(-len(curves) // 4) if named else 14,
-    )
-    marks = [top * part for part in (0.25, 0.5, 0.75, 1)]
-    chart.axes(
-        "resolution (Å)", "agreement of half-maps (FSC)", [(f, f"{1 / f:.3g}") for f in marks]
-    )
+        (0, top), (-0.1, 1.05), height=320 + 16 * rows * several,
+        label="Resolution of the classes", top=18 + 16 * rows if several else 14,
+    )  # fmt: skip
+    chart.axes("resolution (Å)", "FSC of half-maps (masked)", resolution_ticks(top))
     chart.rule(y=FSC_THRESHOLD, name=f"{FSC_THRESHOLD}")
-    if named:
-        chart.legend([f"class {c}" for c in curves])
-    found = {}
+    if several:
+        names = [(f"class {c}", colour(c - 1)) for c in curves]
+        chart.legend(names, KEYED, [dash(c - 1) for c in curves])
     for c, (frequency, fsc) in curves.items():
-        chart.line(frequency.tolist(), fsc.tolist(), c - 1)
-        found[c] = class_resolution(frequency, fsc)
+        chart.line(frequency.tolist(), fsc.tolist(), colour(c - 1), stroke_dasharray=dash(c - 1))
         for f, value in zip(frequency, fsc, strict=True):
-            chart.dot(f, value, f"Class {c}, {1 / f:.1f} Å: FSC {value:.3f}", c - 1, 2.5)
-    known = {c: resolution for c, (resolution, falls) in found.items() if falls}
-    title = "The half-maps of every class agree to the limit of the pixel size"
-    if known:
-        best, worst = min(known, key=lambda c: known[c]), max(known, key=lambda c: known[c])
-        title = f"Half-maps of class {best} agree to {known[best]:.1f} Å"
-        title += (
-            ", the others to the pixel size's limit"
-            if best == worst
-            else f", of class {worst} to {known[worst]:.1f} Å"
-        )
+            chart.dot(f, value, f"Class {c}, {1 / f:.1f} Å: FSC {value:.3f}", colour(c - 1), 2.5)
     return Figure(
         "resolution",
-        title,
+        _resolution_title(curves),
         chart.svg(),
-        "Two maps from two halves of a class's particles, compared shell by shell; 1 is identical, "
-        "below 0.143 nothing is reproducible. Small classes end at coarser resolution.",
+        "Two maps from two halves of the particles, compared shell by shell inside the solvent mask"
+        + (", corrected for the mask by random phases" if corrected else "")
+        + "; 1 is identical, below 0.143 nothing is reproducible."
+        + (" Small classes end at coarser resolution." if several else ""),
         pd.concat([t.assign(**{"class": c}) for c, t in tables.items()]),
     )
+
+
+def _resolution_title(curves: dict[int, tuple[np.ndarray, np.ndarray]]) -> str:
+    found = {c: class_resolution(frequency, fsc) for c, (frequency, fsc) in curves.items()}
+    known = {c: resolution for c, (resolution, falls) in found.items() if falls}
+    if not known:
+        whose = "every class" if len(curves) > 1 else "all particles"
+        return f"The half-maps of {whose} agree to the limit of the pixel size"
+    best, worst = min(known, key=lambda c: known[c]), max(known, key=lambda c: known[c])
+    if len(curves) == 1:
+        return f"The half-maps agree to {known[best]:.1f} Å (FSC 0.143)"
+    title = f"Half-maps of class {best} agree to {known[best]:.1f} Å"
+    if len(known) < len(curves):
+        others = "the others" if best == worst else "others"
+        return f"{title} (FSC 0.143), {others} to the pixel size's limit"
+    return f"{title}, of class {worst} to {known[worst]:.1f} Å (FSC 0.143)"
 
 
 def sentence_of_sizes(campaign: Campaign) -> str:

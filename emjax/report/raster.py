@@ -9,6 +9,10 @@ from scipy.ndimage import label, zoom
 
 from emjax.resolution import lowpass_weights
 
+FULL_COLOUR = 0.5  # of the strongest difference of all classes
+FAINTEST = 0.02  # of the highest density: differences below never get full colour
+PART = 0.5  # of full colour: from it on, differences are surfaces of their own
+SKIN = 16  # pixels of a surface's picture: how deep beneath it differences tint it
 # Black through grey to white says "density"; blue, white, orange says "less, same, more" and is
 # distinguished in every common kind of colour blindness.
 _LESS, _SAME, _MORE = np.array([[0, 90, 160], [247, 247, 247], [200, 80, 0]], float)
@@ -49,6 +53,21 @@ def slices_at(volume: np.ndarray, voxel: tuple[int, int, int]) -> list[np.ndarra
     """The three slices of a [z, y, x] map through a voxel, seen along z, y and x."""
     z, y, x = voxel
     return [volume[z], volume[:, y], volume[:, :, x]]
+
+
+def centre_of_mass(weight: np.ndarray) -> tuple[int, int, int]:
+    """The voxel at the centre of mass of what is positive."""
+    weight = np.maximum(weight, 0)
+    sums = [weight.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    z, y, x = (round(float(np.average(np.arange(s.size), weights=s + 1e-12))) for s in sums)
+    return z, y, x
+
+
+def strongest_voxel(difference: np.ndarray) -> tuple[int, int, int]:
+    """The voxel of the largest difference of either sign."""
+    at = np.unravel_index(int(np.abs(difference).argmax()), difference.shape)
+    z, y, x = (int(i) for i in at)
+    return z, y, x
 
 
 def shrink(volume: np.ndarray, box: int) -> np.ndarray:
@@ -100,21 +119,19 @@ def surface_level(volume: np.ndarray, inside: float) -> float:
     return float(np.quantile(volume, 1 - inside))
 
 
-def shaded_surface(
-    volume: np.ndarray, level: float, change: np.ndarray, size: int = 96
-) -> np.ndarray:
-    """The isosurface at `level` seen along z, lit from the upper left, as RGBA.
+def full_colour(strongest: float, densest: float) -> float:
+    """Difference that all difference pictures of a page show in full colour.
 
     Args:
-        volume: the map.
-        level: density of the surface.
-        change: difference from the mean, −1..1, which tints the surface blue or orange.
-        size: width of the picture.
+        strongest: difference of all classes.
+        densest: highest density; far weaker differences never get full colour.
     """
-    volume = np.asarray(zoom(volume, size / volume.shape[0], order=1))
-    change = np.asarray(zoom(change, size / change.shape[0], order=1))
+    return max(FULL_COLOUR * strongest, FAINTEST * densest, 1e-12)
+
+
+def _facing(volume: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the isosurface is hit along z, its depth in voxels, and its brightness there."""
     above = volume > level
-    hit = above.any(axis=0)
     first = np.argmax(above, axis=0)
     before = np.maximum(first - 1, 0)
     rows, columns = np.indices(first.shape)
@@ -125,11 +142,39 @@ def shaded_surface(
     gradient = np.stack(slopes, axis=-1)
     normal = -gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-12)
     shade = 0.4 + 0.6 * np.clip(normal @ np.array([-0.75, -0.5, -0.43]), 0, 1)
-    fog = 1 - 0.35 * depth / volume.shape[0]
-    d = change[first, rows, columns][..., None]
-    t = np.clip((np.abs(d) - 0.12) / 0.5, 0, 1)
+    return np.asarray(above.any(axis=0)), depth, shade * (1 - 0.35 * depth / len(volume))
+
+
+def shaded_surface(
+    volume: np.ndarray, level: float, change: np.ndarray, size: int = 128
+) -> np.ndarray:
+    """The isosurface at `level` seen along z, lit from the upper left, as RGBA.
+
+    What is denser than the mean tints it orange, what is less dense blue. Density that is missing
+    lies outside it and is drawn as a blue surface of its own, through which one sees.
+
+    Args:
+        volume: the map.
+        level: density of the surface.
+        change: difference from the mean in full colours.
+        size: width of the picture.
+    """
+    volume = np.asarray(zoom(volume, size / len(volume), order=1))
+    change = np.asarray(zoom(change, size / len(change), order=1))
+    hit, depth, light = _facing(volume, level)
+    # Density that is added is strongest beneath the surface that it makes.
+    first = np.ceil(depth).astype(int) + np.arange(SKIN)[:, None, None]
+    beneath = np.take_along_axis(change, np.minimum(first, len(volume) - 1), axis=0)
+    d = np.take_along_axis(beneath, np.abs(beneath).argmax(axis=0)[None], axis=0)[0, ..., None]
+    t = np.clip(2 * np.abs(d) / PART - 1.5, 0, 1)
     tone = (1 - t) * np.array([165, 180, 198.0]) + t * np.where(d < 0, _LESS, _MORE) * 1.2
     picture = np.zeros((*hit.shape, 4))
-    picture[..., :3] = tone * (shade * fog)[..., None]
-    picture[..., 3] = 255 * hit
+    picture[hit, :3] = (tone * light[..., None])[hit]
+    picture[hit, 3] = 255
+    lost, before, light = _facing(-change, PART)
+    lost &= ~hit | (before < depth - 1)
+    blue = np.array([60, 155, 240.0]) * light[..., None]
+    share = np.where(hit, 0.6, 1.0)[..., None]
+    picture[lost, :3] = (share * blue + (1 - share) * picture[..., :3])[lost]
+    picture[lost & ~hit, 3] = 200
     return np.clip(picture, 0, 255).astype(np.uint8)

@@ -9,6 +9,7 @@ from emjax.report.campaign import Campaign, column
 from emjax.report.figure import plural
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict
+from emjax.report.views import views_figure
 
 FEW = 100  # particles of a class below which its FSC says little
 
@@ -47,7 +48,11 @@ def report(campaign: Campaign) -> tuple[Verdict, Sequence[Tab]]:
     if head.distrust:
         head.mood, head.badge = "warn", "Reconstructed, with doubts"
     curves = quality.consensus_curves(campaign)
-    figures = [quality.occupancy_figure(campaign), quality.resolution_figure(curves)]
+    figures = [
+        quality.occupancy_figure(campaign),
+        quality.resolution_figure(curves),
+        views_figure(campaign),
+    ]
     lead = "The map of each class from its own particles at full box; classes keep their numbers."
     tab = Tab("classes", "Classes", lead, figures=[f for f in figures if f is not None])
     return head, [tab]

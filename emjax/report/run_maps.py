@@ -13,15 +13,12 @@ from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume
 from emjax.report.campaign import Campaign, column
 from emjax.report.figure import percent
+from emjax.report.overlay import Cut, Overlays
 from emjax.report.quality import curves_of_run
-from emjax.report.raster import diverging, grey, png_uri, slices_at
-
-DIRECTIONS = ("along z", "along y", "along x")
-FULL_COLOUR = 0.5  # of the strongest difference of all classes
-FAINTEST = 0.02  # of the highest density: differences below never get full colour
+from emjax.report.raster import diverging, full_colour, grey, slices_at, strongest_voxel
 
 Volume = Float[np.ndarray, "d d d"]
-Pictures = Sequence[tuple[str, str]]  # names and data URIs
+Pictures = Sequence[Cut]
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,9 @@ class RunPictures:
 
     classes: dict[int, ClassPictures]
     scale: str  # what full colour means in every difference
+    masks: Mapping[str, str]  # those that are outlined, in words
     regularised: str  # by whose FSC, in words
+    part: str = ""  # surfaces are not drawn
 
 
 def wiener_weights(
@@ -121,14 +120,28 @@ class RunMaps:
         return read_volume(self._folder.class_maps()[0])[1]
 
     @cached_property
+    def _masks(self) -> dict[str, Volume]:
+        """The solvent and the focus mask on the box of the run, those that there are."""
+        box_size = len(next(iter(self._maps.values())))
+        paths = {
+            "solvent": self._campaign.folder.prepare.solvent_mask,
+            "focus": self._folder.focus_mask,
+        }
+        return {
+            name: resample_mask(read_volume(path)[0], box_size)
+            for name, path in paths.items()
+            if path.exists()
+        }
+
+    @cached_property
     def _mask(self) -> Volume:
         """Where the run's classes may differ."""
         box_size = len(next(iter(self._maps.values())))
-        mask = np.ones((box_size,) * 3, np.float32)
-        for path in (self._campaign.folder.prepare.solvent_mask, self._folder.focus_mask):
-            if path.exists():
-                mask = mask * resample_mask(read_volume(path)[0], box_size)
-        return mask
+        return np.prod([np.ones((box_size,) * 3, np.float32), *self._masks.values()], axis=0)
+
+    @cached_property
+    def _overlays(self) -> Overlays:
+        return Overlays(self._masks, len(self._mask), self._voxel_size)
 
     def _weights(self, number: int) -> np.ndarray:
         """By the class's own FSC; where the run has none, by that of its consensus class."""
@@ -174,7 +187,7 @@ class RunMaps:
         densest = max(float((volume * self._mask).max()) for volume in self._maps.values())
         gaps = [*own.values(), *other.values()]
         strongest = max(float(np.abs(gap).max()) for gap in gaps)
-        most = max(FULL_COLOUR * strongest, FAINTEST * densest)
+        most = full_colour(strongest, densest)
         at = len(self._mask) // 2
         cuts = {number: slices_at(volume, (at, at, at)) for number, volume in self._maps.items()}
         low, high = np.quantile(
@@ -182,17 +195,18 @@ class RunMaps:
         )
         found = {}
         for number, slices in cuts.items():
-            greys = [png_uri(grey(s, float(low), float(high))) for s in slices]
+            greys = [grey(s, float(low), float(high)) for s in slices]
             from_mean, mean_strength = self._difference(own.get(number), most, densest)
             from_consensus, strength = self._difference(other.get(number), most, densest)
-            plain = list(zip(DIRECTIONS, greys, strict=True))
+            middle = at, at, at
+            plain = self._overlays.cuts(middle, greys, self._overlays.places(middle))
             partner = self._partners.get(number, 0)
             alone = len(self._campaign.class_numbers) == 1
             reference = "the map of all particles" if alone else f"consensus class {partner}"
             found[number] = ClassPictures(
                 plain, from_mean, from_consensus, mean_strength, strength, reference
             )
-        return RunPictures(found, percent(most, densest), self._regularised)
+        return RunPictures(found, percent(most, densest), self._overlays.names, self._regularised)
 
     @property
     def _regularised(self) -> str:
@@ -207,8 +221,7 @@ class RunMaps:
         """Slices of a difference through its strongest voxel, and how strong it is there."""
         if gap is None:
             return [], ""
-        z, y, x = (int(i) for i in np.unravel_index(int(np.abs(gap).argmax()), gap.shape))
-        place = [f"{(v - len(gap) // 2) * self._voxel_size:+.0f} Å" for v in (z, y, x)]
-        names = [f"{d}, {p}" for d, p in zip(DIRECTIONS, place, strict=True)]
-        pictures = [png_uri(diverging(s, most)) for s in slices_at(gap, (z, y, x))]
-        return list(zip(names, pictures, strict=True)), percent(abs(gap[z, y, x]), densest)
+        at = strongest_voxel(gap)
+        pictures = [diverging(s, most) for s in slices_at(gap, at)]
+        cuts = self._overlays.cuts(at, pictures, self._overlays.places(at))
+        return cuts, percent(abs(gap[at]), densest)

@@ -70,7 +70,7 @@ class RunPages:
             pictures=pictures,
             figures=figures,
             facts=run.facts(),
-            options=provenance.options(run.metrics.get("options") or {}),
+            options=[row[:2] for row in provenance.options(run.metrics.get("options") or {})],
         )
 
 

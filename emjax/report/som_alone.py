@@ -9,7 +9,7 @@ from emjax.campaign.facts import PreparedFacts
 from emjax.report.campaign import Campaign, numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.som import PROPERTIES, map_pictures, som_figures
-from emjax.report.svg import Chart, heat_colour, number
+from emjax.report.svg import Chart, heat_colour, number, series
 from emjax.report.tab import Tab, Table
 from emjax.report.verdict import Verdict
 
@@ -207,9 +207,9 @@ def _convergence(campaign: Campaign) -> Figure | None:
     pad, longest = (high - low) * 0.05 or 1.0, max(map(len, curves.values()))
     chart = Chart((1, max(longest, 2)), (low - pad, high + pad), top=34, label="Convergence")
     chart.axes("iteration", "width of the kernel")
-    chart.legend(list(curves), columns=3)
+    chart.legend([(run, series(i)) for i, run in enumerate(curves)], columns=3)
     for index, (run, curve) in enumerate(curves.items()):
-        chart.line(list(range(1, len(curve) + 1)), curve.tolist(), index, data_tip=run)
+        chart.line(list(range(1, len(curve) + 1)), curve.tolist(), series(index), data_tip=run)
     slowest = max(curves, key=lambda run: len(curves[run]))
     rows = [table.assign(run=run) for run, table in tables.items()]
     return Figure(

@@ -9,14 +9,30 @@ from textwrap import wrap
 import numpy as np
 from markupsafe import Markup, escape
 
-from emjax.report.figure import Number
+from emjax.report.figure import Figure, Number
 
-N_COLOURS = 8  # the class colours --c0 … --c7 of page.css
+# One palette a meaning, in chart.css and for the dark theme in page.css: classes, series, warnings,
+# and less and more density. Of any two colours the worst CIELAB distance in normal, protan, deutan
+# and tritan vision (Machado et al. 2009) is at least 14.
+N_COLOURS, N_SERIES = 8, 4
+WIDE = 900  # pixels from which a drawing takes a row of its own
+WARN = "var(--warn)"
+DASHES = (None, "7 4", "2 3", "9 3 2 3")  # of classes that have to share a colour
 
 
 def colour(index: int | np.integer) -> str:
-    """The CSS colour of a class or series (0-based)."""
+    """The CSS colour of a class (0-based)."""
     return f"var(--c{index % N_COLOURS})"
+
+
+def series(index: int | np.integer = 0) -> str:
+    """The CSS colour of a series that is no class: runs with so many classes, a histogram."""
+    return f"var(--s{index % N_SERIES})"
+
+
+def dash(index: int | np.integer) -> str | None:
+    """Dashes of a class's curve (0-based): classes of one colour differ in them."""
+    return DASHES[index // N_COLOURS % len(DASHES)]
 
 
 def number(value: Number) -> str:
@@ -54,6 +70,17 @@ def tick_names(values: Sequence[Number]) -> list[tuple[Number, str]]:
     return [(v, f"{v:,.{digits}f}") for v in values]
 
 
+def resolution_ticks(top: float) -> list[tuple[Number, str]]:
+    """Round resolutions (Å) on an axis of frequencies up to `top` 1/Å, far enough apart to read."""
+    found: list[tuple[Number, str]] = []
+    last = 0.0
+    for r in (m * one for one in (100, 10, 1, 0.1) for m in (5, 4, 3, 2.5, 2, 1.5, 1.2, 1)):
+        if 1 / r <= top * 1.001 and 1 / r - last >= top / 9:
+            found.append((1 / r, f"{r:g}"))
+            last = 1 / r
+    return found
+
+
 def _attributes(values: dict) -> str:
     return "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
@@ -84,6 +111,8 @@ class Chart:
     bottom: int = 46
     label: str = ""
     parts: list[str] = field(default_factory=list)
+    origin: int = 0  # of a panel in a drawing that others share: pixels left of it
+    foot: int = 0  # and below it
 
     def px(self, x: Number) -> float:
         """Horizontal pixel of a coordinate."""
@@ -121,7 +150,7 @@ class Chart:
         if y_ticks is None:
             y_ticks = tick_names(ticks(*self.y))
         longest = max((len(name) for _, name in y_ticks), default=0)
-        self.left = max(self.left, 30 + 7 * longest)
+        self.left = max(self.left, self.origin + 30 + 7 * longest)
         end, base = self.width - self.right, self.height - self.bottom
         for value, name in y_ticks:
             y = self.py(value)
@@ -129,13 +158,18 @@ class Chart:
             self.text(self.left - 7, y + 4, name, "end", class_="tick")
         self.add("line", x1=self.left, x2=end, y1=base, y2=base, class_="axis")
         for value, name in x_ticks:
-            self.text(self.px(value), base + 17, name, class_="tick")
-        self.text((self.left + end) / 2, self.height - 8, x_label, class_="label")
-        y = (self.top + base) / 2
-        self.text(15, y, y_label, class_="label", transform=f"rotate(-90 15 {y:.1f})")
+            x, half = self.px(value), 4 * len(name)
+            place = (x, "middle") if x + half <= self.width else (self.width - 1, "end")
+            self.text(place[0], base + 17, name, place[1], class_="tick")
+        # A wide drawing is scrolled on a phone, where its middle is not seen.
+        wide = self.width >= WIDE and self.origin == 0 and end > WIDE * 0.75
+        x, anchor = (self.left, "start") if wide else ((self.left + end) / 2, "middle")
+        self.text(x, self.height - self.foot - 8, x_label, anchor, class_="label")
+        x, y = self.origin + 15, (self.top + base) / 2
+        self.text(x, y, y_label, class_="label", transform=f"rotate(-90 {x} {y:.1f})")
 
     def line(
-        self, xs: Sequence[Number], ys: Sequence[Number], index: int | np.integer = 0, **attributes
+        self, xs: Sequence[Number], ys: Sequence[Number], stroke: str = series(), **attributes
     ) -> None:
         """A curve; breaks where a value is missing."""
         path, pen = [], "M"
@@ -145,15 +179,15 @@ class Chart:
                 continue
             path.append(f"{pen}{self.px(x):.1f} {self.py(y):.1f}")
             pen = "L"
-        attributes.setdefault("style", f"stroke:{colour(index)}")
-        self.add("path", d="".join(path), class_="curve", **attributes)
+        style = f"stroke:{stroke}"
+        self.add("path", d="".join(path), class_="curve", style=style, **attributes)
 
     def dot(
-        self, x: Number, y: Number, tip: str, index: int | np.integer = 0, r: Number = 4.5, **more
+        self, x: Number, y: Number, tip: str, fill: str = series(), r: Number = 4.5, **more
     ) -> None:
         """A point that shows its numbers under the pointer."""
         if isfinite(x) and isfinite(y):
-            style = f"fill:{colour(index)}"
+            style = f"fill:{fill}"
             self.add("circle", cx=self.px(x), cy=self.py(y), r=r, style=style, data_tip=tip, **more)
 
     def bar(
@@ -181,20 +215,32 @@ class Chart:
             place = (
                 (end - 4, p - 4, name, "end") if right else (self.left + 4, p - 4, name, "start")
             )
-            self.text(*place, class_="note")
+            if name:
+                self.text(*place, class_="note")
         if x is not None:
             p = self.px(x)
             self.add("line", x1=p, x2=p, y1=self.top, y2=base, class_="rule")
             side = ("end", -4) if p > 0.7 * end else ("start", 4)
-            self.text(p + side[1], base - lift, name, side[0], class_="note")
+            if name:
+                self.text(p + side[1], base - lift, name, side[0], class_="note")
 
-    def legend(self, names: Sequence[str], columns: int = 4) -> None:
-        """Series names above the plot."""
+    def legend(
+        self,
+        entries: Sequence[tuple[str, str]],
+        columns: int = 4,
+        dashes: Sequence[str | None] = (),
+    ) -> None:
+        """Names with their colours above the plot, as lines where these have dashes."""
         cell = (self.width - self.left) / columns
-        for i, name in enumerate(names):
+        for i, (name, ink) in enumerate(entries):
             x, y = self.left + (i % columns) * cell, 10 + 16 * (i // columns)
-            self.add("rect", x=x, y=y - 7, width=12, height=6, style=f"fill:{colour(i)}")
-            self.text(x + 16, y, name, "start", class_="tick")
+            if dashes:
+                ends = {"x1": x, "x2": x + 22, "y1": y - 4, "y2": y - 4}
+                style = f"stroke:{ink}"
+                self.add("line", **ends, class_="curve", style=style, stroke_dasharray=dashes[i])
+            else:
+                self.add("rect", x=x, y=y - 7, width=12, height=6, style=f"fill:{ink}")
+            self.text(x + (26 if dashes else 16), y, name, "start", class_="tick")
 
     def svg(self) -> Markup:
         """The whole drawing."""
@@ -206,20 +252,24 @@ class Chart:
         )
 
 
-def alone(drawing: str, title: str, style: str) -> str:
-    """A drawing as a file of its own: with its size, its title above it, and its style."""
+def alone(figure: Figure, style: str) -> str:
+    """A figure as a file of its own: its size, the title above it, how to read it below."""
+    drawing = str(figure.drawing)
     found = re.search(r'viewBox="0 0 (\d+) (\d+)"', drawing)
     assert found is not None
     width, height = int(found[1]), int(found[2])
-    lines = wrap(title, width // 8)
-    top = 22 * len(lines) + 12
-    size = f'viewBox="0 {-top} {width} {height + top}" width="{width}" height="{height + top}"'
+    # In a wide fallback font a letter of the title takes 10 pixels, one of the caption 7.5.
+    title, caption = wrap(figure.title, width // 10), wrap(figure.reading, int(width / 7.5))
+    top, below = 22 * len(title) + 12, 16 * len(caption) + 14
+    full = height + top + below
+    size = f'viewBox="0 {-top} {width} {full}" width="{width}" height="{full}"'
     head, body = drawing.replace(found[0], size, 1).split(">", 1)
-    words = [
-        element("text", str(escape(line)), x=12, y=22 * (i + 1) - top, class_="title")
-        for i, line in enumerate(lines)
-    ]
-    return f"{head}><style>{style}</style>{''.join(words)}{body}"
+    lines = [(22 * (i + 1) - top, "title", line) for i, line in enumerate(title)]
+    lines += [(height + 16 * (i + 1), "caption", line) for i, line in enumerate(caption)]
+    words = [element("text", str(escape(line)), x=12, y=y, class_=c) for y, c, line in lines]
+    back = element("rect", x=0, y=-top, width=width, height=full, class_="paper")
+    named = f"<title>{escape(figure.title)}</title>"
+    return f"{head}>{named}<style>{style}</style>{back}{''.join(words)}{body}"
 
 
 def heat_colour(value: Number) -> tuple[str, bool]:

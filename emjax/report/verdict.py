@@ -15,14 +15,15 @@ from emjax.report.figure import plural
 from emjax.report.firm import (
     detectable,
     firmness,
+    misses,
     number_against_evidence,
     power_sentence,
-    shortfalls,
     spread_of_number,
     uncertain_sentences,
 )
-from emjax.report.landscape import SUBSPACE, evidence_verdicts, supported
-from emjax.report.number import chosen_number, recommended_number
+from emjax.report.held_out import evidence_verdicts, supported
+from emjax.report.methods import SUBSPACE
+from emjax.report.number import chosen_number, recommended_number, spaced
 from emjax.report.quality import sentence_of_sizes
 
 BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
@@ -79,7 +80,14 @@ def judge(campaign: Campaign) -> Verdict:
             "Not replicated",
             f"{name} of a single run: nothing replicates them yet.",
         )
-        verdict.found.append("Run more seeds; a single run cannot be distinguished from chance.")
+        verdict.found.append(
+            "Every run fits noise as well as states: what a single one finds, no test tells from "
+            "chance."
+        )
+        verdict.advice.append(
+            "Run more seeds (runs.em3d.seeds), or add the labels of another program "
+            "(runs.external), before any class is refined."
+        )
     elif continuum(campaign):
         verdict = Verdict(
             "warn",
@@ -111,28 +119,31 @@ def judge(campaign: Campaign) -> Verdict:
             verdict = Verdict(
                 "warn",
                 "Too few to tell",
-                "No reproducible classes, but only large differences could have been found.",
+                "No reproducible classes, but only large differences could have been found."
+                if least < 1
+                else "No reproducible classes; with these particles none could have been found.",
             )
-        verdict.found.append(
-            f"Nothing beyond one group holding nearly everything passes {rate}. The classes of "
-            "single runs are noise; do not interpret their maps."
-        )
+        why = f"Of {plural(count, 'class', 'classes')} {significant or 'none'} pass {rate}."
+        if best <= 1 and campaign.elbows.get("why"):
+            why = spaced(campaign.elbows["why"])
+        verdict.found.append(why)
+        verdict.found.append("Do not interpret the maps of single runs: no other run repeats them.")
         verdict.found.append(power_sentence(campaign))
     else:
-        misses = shortfalls(campaign)
+        missed = misses(campaign)
         verdict = Verdict("found", "Reproducible classes found", sentence_of_sizes(campaign))
         held_out = supported(campaign)
         if len(hits) or strangers(campaign) or (held_out is not None and held_out < count):
             verdict.mood, verdict.badge = "warn", "Found, but be careful"
-        if firm := firmness(misses):
+        if firm := firmness(missed):
             verdict.mood, verdict.badge = "warn", f"Found: {firm}"
         else:
             verdict.headline = verdict.headline.replace("classes", "reproducible classes", 1)
         verdict.headline += f"{spread_of_number(campaign)}{firm and f': {firm}'}."
-        verdict.found.extend(uncertain_sentences(misses))
+        verdict.found.extend(uncertain_sentences(missed))
         verdict.found.append(
-            f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: so many particles "
-            "would not have been put together so consistently by unrelated runs."
+            f"{plural(significant, 'class', 'classes')} of {count} pass {rate}: unrelated runs "
+            "would rarely put so many particles together."
         )
     verdict.found.extend(sentences(campaign))
     _add_reasons(verdict, campaign)

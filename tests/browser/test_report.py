@@ -91,6 +91,65 @@ def test_the_page_cuts_a_tree_as_the_report_does(open_report, method: str):
             assert cut == cut_from_left(tree, k).tolist()
 
 
+def test_classes_at_a_cut_are_named_as_the_classes_in_use(open_report):
+    page = open_report()
+    page.click("#tab-number")
+    names = page.locator("#cut-table tbody td:nth-child(1)")
+    assert names.all_inner_texts() == [f"class {c}" for c in range(1, 5)]
+    held = page.locator("#cut-table tbody td:nth-child(6)").all_inner_texts()
+    assert [text.split(":")[0] for text in held] == [f"class {c}" for c in range(1, 5)]
+    page.focus("#cut")
+    page.keyboard.press("ArrowRight")
+    assert names.all_inner_texts() == [*(f"class {c}" for c in range(1, 5)), "new"]
+    fills = page.locator("#cut-table tbody i").evaluate_all(
+        "marks => marks.map(mark => mark.style.background)"
+    )
+    assert len(set(fills)) == 5
+
+
+def test_a_link_opens_its_tab(open_report):
+    page = open_report()
+    page.click("#tab-runs")
+    assert page.url.endswith("#panel-runs")
+    page.goto(page.url.replace("#panel-runs", "#figure-agreement"))
+    assert shown(page) == ["runs"]
+    page.goto("about:blank")
+    page.goto(open_report().url + "#panel-audit")
+    assert shown(page) == ["audit"]
+
+
+def test_a_saved_figure_has_title_and_caption(open_report):
+    page = open_report()
+    with page.expect_download() as waiting:
+        page.click("#figure-occupancy [data-save=svg]")
+    page.goto(waiting.value.path().rename(waiting.value.path().with_suffix(".svg")).as_uri())
+    texts = page.locator("text").evaluate_all("all => all.map(t => t.textContent)")
+    assert any(text.startswith("Class 1 is the largest") for text in texts)
+    assert any(text.startswith("Share of all particles") for text in texts)
+    outside = """() => { const f = document.documentElement.getBoundingClientRect();
+        return [...document.querySelectorAll('text')].map(t => t.getBoundingClientRect())
+            .filter(b => b.left < f.left || b.right > f.right || b.top < f.top
+                || b.bottom > f.bottom).length; }"""
+    assert page.evaluate(outside) == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_label_of_a_figure_is_cut_off(open_report, width: int):
+    page = open_report(width=width)
+    for key in TABS:
+        page.click(f"#tab-{key}")
+        cut = page.evaluate(
+            """key => [...document.querySelectorAll(`#panel-${key} svg.chart`)].flatMap(svg => {
+                const f = svg.getBoundingClientRect();
+                return [...svg.querySelectorAll('text')].filter(t => {
+                    const b = t.getBoundingClientRect();
+                    return b.left < f.left - 1 || b.right > f.right + 1 || b.bottom > f.bottom + 1;
+                }).map(t => svg.getAttribute('aria-label') + ': ' + t.textContent); })""",
+            key,
+        )
+        assert cut == []
+
+
 def test_cut_follows_the_pointer(open_report):
     page = open_report()
     page.click("#tab-number")
@@ -160,18 +219,6 @@ def test_numbers_open_as_a_table(open_report):
     assert page.locator("#figure-occupancy .numbers").count() == 0
 
 
-def test_surface_is_drawn_or_said_to_be_missing(open_report):
-    page = open_report()
-    page.click(".look >> nth=0")
-    assert page.locator("#viewer").is_visible()
-    page.wait_for_function(
-        "document.querySelector('#viewer-canvas').hidden ||"
-        " document.querySelector('#viewer-canvas').dataset.drawn"
-    )
-    page.keyboard.press("Escape")
-    assert not page.locator("#viewer").is_visible()
-
-
 def test_theme_button(open_report):
     page = open_report(theme="dark")
     assert page.get_attribute("html", "data-theme") == "dark"
@@ -190,6 +237,14 @@ def test_print_shows_every_part(open_report):
     page.emulate_media(media="print")
     assert shown(page) == TABS
     assert not page.locator(".tabs").is_visible()
+
+
+def test_print_is_light_whatever_the_theme(open_report):
+    page = open_report(theme="dark")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+    dark = page.evaluate(ink)
+    page.emulate_media(media="print")
+    assert page.evaluate(ink) == "#1b2430" != dark
 
 
 def test_verdicts_are_read_first(open_report):

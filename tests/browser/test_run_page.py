@@ -27,7 +27,7 @@ def test_links_lead_to_the_next_run_and_to_the_campaign_and_back(open_report):
     page.click("nav >> text=previous: em3d-K04-s000")
     assert "em3d-K04-s000" in page.inner_text("h1")
     page.click("nav >> text=All runs")
-    assert page.locator("#panel-runs").is_visible()
+    page.locator("#panel-runs").wait_for()  # until it is there and visible
     page.click("#panel-runs td a >> text=em3d-K04-s001")
     assert "em3d-K04-s001" in page.inner_text("h1")
 

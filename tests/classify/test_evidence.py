@@ -8,6 +8,7 @@ import pytest
 from emjax.classify.evidence import (
     NOTHING_FOUND,
     block_interval,
+    choose_another,
     choose_number,
     evidence_curve,
     evidence_record,
@@ -44,9 +45,20 @@ def test_the_smallest_number_that_none_beats_is_chosen(gains):
     found = choose_number(gains, [1, 2, 3], None, "classes")
     assert found.chosen == 2 and found.reason.startswith("2 classes raise")
     assert [g.low > 0 for g in found.gains] == [False, True, True]
+    # Of the same particles: the third candidate is the second with other noise.
+    second, third = found.differences[1:]
+    assert (second.value, second.low, second.high) == (0, 0, 0) and third.low < 0 < third.high
+    assert third.high - third.low < found.gains[2].high - found.gains[2].low
     alone = choose_number(gains[[0, 0]], [1, 2], None, "classes")
     assert alone.chosen == 1 and "no number of classes above 1" in alone.reason
     assert verdict(alone) == NOTHING_FOUND != verdict(found)
+
+
+def test_another_choice_is_compared_with_the_others(gains):
+    found = choose_number(gains, [1, 2, 3], None, "classes")
+    other = choose_another(found, 1, "poses", gains, None)
+    assert (other.chosen, other.reason, other.gains) == (1, "poses", found.gains)
+    assert other.differences == found.gains
 
 
 def test_a_certain_gain_that_is_too_small_does_not_count():

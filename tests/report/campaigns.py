@@ -228,12 +228,25 @@ def add_subspace(folder: Path, best: int = 3, n: int = 200, states: int | None =
     here = folder / "runs/subspace"
     k = np.arange(2, 6)
     gain = 900.0 - 300 * (k - best) ** 2 if best > 1 else -100.0 * k
-    curve = pd.DataFrame(
-        {"n_classes": k, "gain": gain, "gain_low": gain - 80, "gain_high": gain + 80}
-    )
+    chosen = gain[k == best][0] if best in k else 0.0
+    curve = pd.DataFrame({"n_classes": k})
+    for name, value, width in (("gain", gain, 80), ("difference", gain - chosen, 30)):
+        error = width * (value != 0)
+        curve = curve.assign(
+            **{name: value, f"{name}_low": value - error, f"{name}_high": value + error}
+        )
+    if best == 1:
+        none = dict.fromkeys(curve.columns, 0.0) | {"n_classes": 1}
+        curve = pd.concat([pd.DataFrame([none]), curve], ignore_index=True)
     write_tsv(here / "evidence.tsv", curve)
     gains = [{"value": v, "low": v - 5.0, "high": v + 5.0} for v in (400.0, 90.0, -20.0)]
-    choice = {"numbers": [1, 2, 3], "gains": gains, "chosen": 2, "reason": "the third loses."}
+    beside = [
+        {"value": v, "low": v - e, "high": v + e} for v, e in ((-400.0, 9), (0.0, 0), (-110.0, 9))
+    ]
+    choice = {
+        "numbers": [1, 2, 3], "gains": gains, "differences": beside, "chosen": 2,
+        "reason": "the third loses.",
+    }  # fmt: skip
     evidence = {
         "verdict": f"{best} classes raise the held-out likelihood",
         "discrete_classes": best if states is None else states,

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
-from emjax.report.firm import firmness, shortfalls, uncertain_sentences
+from emjax.report.firm import Miss, firmness, shortfalls, uncertain_sentences
 from emjax.report.verdict import Verdict, judge
 from tests.report.campaigns import make_campaign, read
 
@@ -42,9 +42,12 @@ def test_classes_that_pass_every_test_are_green(folder: Path):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"mean_stability": 0.49}, "its stability, 0.49, says that particles move"),
+        (
+            {"mean_stability": 0.49},
+            "particles move between classes from run to run (stability 0.49, below 0.7)",
+        ),
         ({"resampled": 0.4}, "found in only 40 % of the resamplings of runs and particles"),
-        ({"distinct": False}, "not told from class 1 by held-out particles"),
+        ({"distinct": False}, "held-out particles do not distinguish it from class 1"),
         (
             {"distinct": False, "distinct_by": "runs"},
             "joined with class 1 by most runs that had classes to spare",
@@ -65,11 +68,23 @@ def test_one_uncertain_class_is_named_with_its_reason(folder: Path, columns: dic
 
 
 def test_classes_that_miss_the_same_are_named_together():
-    misses = {1: ["a"], 2: [], 3: ["a"], 4: ["b", "c"]}
-    assert firmness(misses) == "1 firm, 3 uncertain"
-    found = list(uncertain_sentences(misses))
-    assert found == ["Classes 1, 3 are uncertain: a.", "Class 4 is uncertain: b; c."]
-    assert firmness({1: ["a"], 2: ["a"]}) == "none of them firm"
+    near, same = Miss("perhaps part of class {}", "2"), Miss("too small", "")
+    missed = {1: [near, same], 2: [], 3: [near._replace(own="4"), same], 4: [near]}
+    assert firmness(missed) == "1 firm, 3 uncertain"
+    assert list(uncertain_sentences(missed)) == [
+        "Classes 1, 3 are uncertain: perhaps part of class 2 and 4 in turn; too small.",
+        "Class 4 is uncertain: perhaps part of class 2.",
+    ]
+    assert firmness({1: [near], 2: [near]}) == "none of them firm"
+
+
+def test_no_advice_to_refine_what_is_not_firm(folder: Path):
+    change(folder, distinct=False)
+    assert any("Do not interpret class 4 yet" in line for line in verdict_of(folder).advice)
+    table = read_tsv(folder / STABILITY)
+    write_tsv(folder / STABILITY, table.assign(distinct=False))
+    advice = verdict_of(folder).advice
+    assert advice[0].startswith("Do not interpret these classes yet") and len(advice) == 1
 
 
 def test_a_number_that_resampling_changes_is_given_as_a_range(folder: Path):

@@ -10,7 +10,7 @@ import pytest
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
 from emjax.report.frame import embed
-from emjax.report.landscape import evidence_figure
+from emjax.report.held_out import evidence_figure
 from emjax.report.page import render_report, write_figures
 from emjax.report.provenance import facts, run_table, times
 from tests.report.campaigns import add_map, add_subspace, make_campaign, read, read_config, render
@@ -141,7 +141,7 @@ def test_shows_superclasses_where_rebalanced(tmp_path: Path):
         "class\tsuperclass\tsize\n1\t1\t10\n2\t2\t10\n3\t1\t10\n4\t2\t10\n"
     )
     page = render(folder)
-    assert "The classes fall into 2 superclasses" in page
+    assert "2 superclasses" in page
 
 
 def test_says_which_classes_were_picked(tmp_path: Path):
@@ -199,10 +199,10 @@ def test_shows_what_held_out_particles_and_seeds_say(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200)
     add_subspace(folder)
     page = render(folder)
-    assert "Of 2, 3, 4 and 5 classes tried, 3 explain held-out particles best" in page
+    assert "3 classes explain held-out particles better than 2, by 300 nats (270 to 330)" in page
     assert "the largest number of classes that was tried" not in page
     assert "By held-out particles (maps inside the subspace): 3 classes raise" in page
-    assert "Held-out particles support 3 classes only" in page
+    assert "Held-out particles confirm 3 classes only" in page
     assert "80\N{NO-BREAK SPACE}% of 60 seeds reach the best answer for 3 classes" in page
     assert "60 seeds ended in 3 distinct answers for 3 classes" in page
     assert "1 component (1) follows the error of the poses." in page
@@ -215,11 +215,21 @@ def test_says_when_the_largest_number_tried_explains_most(tmp_path: Path):
     assert "5 is the largest number of classes that was tried (maps inside the subspace)" in page
     figure = evidence_figure(read(folder), "subspace")
     assert figure is not None
-    height = {
-        name: float(re.findall(rf'y="([\d.]+)"[^>]*>{name}<', str(figure.drawing))[0])
-        for name in ("5 chosen", "no gain")
-    }
-    assert abs(height["5 chosen"] - height["no gain"]) > 12  # pixels: one above the other
+    assert "5 classes explain held-out particles better than 4, by 300 nats" in figure.title
+    assert "more were not tried" in figure.title
+
+
+def test_the_number_of_held_out_particles_beside_another_has_a_sentence(tmp_path: Path):
+    folder = make_campaign(tmp_path / "beside", n_particles=200)
+    add_subspace(folder, best=5)
+    figure = evidence_figure(read(folder), "subspace")
+    assert figure and "the runs do not agree on a division into 5" in figure.reading
+    add_subspace(folder, best=3)
+    figure = evidence_figure(read(folder), "subspace")
+    assert figure and "held-out particles confirm 3 only" in figure.reading
+    add_subspace(folder, best=4)
+    figure = evidence_figure(read(folder), "subspace")
+    assert figure and "The consensus has" not in figure.reading
 
 
 def test_a_number_that_was_asked_for_is_not_given_the_reasons_of_another(tmp_path: Path):
@@ -257,14 +267,17 @@ def test_says_when_classes_only_cut_a_continuum(tmp_path: Path):
     add_subspace(folder, states=1)
     page = render(folder)
     assert "Held-out particles show a continuum, which 3 classes cut" in page
-    assert "Held-out particles support 1 class only" in page
+    assert "Held-out particles confirm 1 class only" in page
 
 
 def test_says_when_held_out_particles_confirm_nothing(tmp_path: Path):
     folder = make_campaign(tmp_path / "sub", n_particles=200, kind="null")
     add_subspace(folder, best=1)
     page = render(folder)
-    assert "No number of classes explains held-out particles better than one map does" in page
+    assert (
+        "No number of classes explains held-out particles better than one: 2 gains -200 nats"
+        in page
+    )
 
 
 def test_warns_of_poses_where_held_out_particles_gain_by_their_error(tmp_path: Path):
@@ -272,7 +285,10 @@ def test_warns_of_poses_where_held_out_particles_gain_by_their_error(tmp_path: P
     here = folder / "runs/em3d"
     here.mkdir(parents=True, exist_ok=True)
     gains = pd.DataFrame({"n_classes": [1, 4], "gain": [0.0, 2e3]})
-    write_tsv(here / "evidence.tsv", gains.assign(gain_low=[0, 1600], gain_high=[0, 2400]))
+    gains = gains.assign(gain_low=[0, 1600], gain_high=[0, 2400])
+    for end in ("", "_low", "_high"):
+        gains[f"difference{end}"] = gains[f"gain{end}"]
+    write_tsv(here / "evidence.tsv", gains)
     classes = {"chosen": 1}
     judged = {"discrete_classes": 1, "follows_poses": True, "classes": classes}
     write_json(here / "evidence.json", judged)

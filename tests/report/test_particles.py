@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_verdict_says_how_many_and_why_and_the_page_the_same(folder: Path):
     add_outliers(folder, junk=30, pose=1, between=9)
     sentence = (
-        "40 of 400 particles (10\N{NO-BREAK SPACE}%) were set aside: 30 hold no particle, 1 fits "
+        "40 of 400 particles (10\N{NO-BREAK SPACE}%) have no class: 30 hold no particle, 1 fits "
         "at another pose only, 9 fit no class more than the others."
     )
     campaign = read(folder)

@@ -41,7 +41,7 @@ def test_the_cut_is_numbered_from_left_to_right():
 
 def test_colours_follow_the_classes_in_use():
     groups = pd.DataFrame({"size": [10, 50, 40], "consensus_class": [3, 1, 1]})
-    assert part_colours(np.array([0, 1, 2]), groups) == [2, 0, 1]
+    assert part_colours(np.array([0, 1, 2]), groups) == [2, 0, 3]  # new: that of no class in use
 
 
 @given(st.integers(0, 2**31))

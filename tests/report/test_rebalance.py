@@ -8,8 +8,8 @@ import pytest
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_tsv
-from emjax.report.affinity import Classes
 from emjax.report.campaign import Campaign
+from emjax.report.compared import Classes
 from emjax.report.page import write_figures
 from tests.report.rebalance_files import make_rebalance
 

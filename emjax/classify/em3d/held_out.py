@@ -27,6 +27,7 @@ from emjax.classify.evidence import (
     Choice,
     Interval,
     block_interval,
+    choose_another,
     choose_number,
     evidence_record,
     verdict,
@@ -184,7 +185,7 @@ def judge_maps(
     if follows_poses:
         reason = f"what {choice.chosen} classes explain follows the error of the poses"
         reason += f": without it {left:.0f} of {before:.0f} are left"
-        choice, row = replace(choice, chosen=1, reason=reason), 0
+        choice, row = choose_another(choice, 1, reason, gains, blocks), 0
     losses = [block_interval(gains[row] - without, blocks) for without in scores[scale][row][1]]
     return MapEvidence(choice, tuple(losses), PoseError().scaled(scale), follows_poses)
 

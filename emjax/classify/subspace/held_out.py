@@ -15,6 +15,7 @@ from emjax.classify.evidence import (
     Choice,
     Interval,
     block_interval,
+    choose_another,
     choose_number,
     least_gain,
     verdict,
@@ -139,10 +140,10 @@ def held_out_evidence(
     tasks, classes, gains, fits = judged[tried.index(wanted)]
     if wanted > max(components.chosen, 1):
         reason = f"{classes.chosen} classes in {wanted} components raise the held-out likelihood"
-        components = replace(components, chosen=wanted, reason=reason)
+        components = choose_another(components, wanted, reason, component[:, scored], own)
     if components.chosen == 0 and classes.chosen > 1:
         reason = "no component raises the held-out likelihood, so there is nothing to class by"
-        classes = replace(classes, chosen=1, reason=reason)
+        classes = choose_another(classes, 1, reason, gains[:, scored], own)
     row = numbers.index(classes.chosen)
     offset = sum(float(task.scoring.offset.sum()) for task in tasks)
     return Evidence(

@@ -23,6 +23,7 @@ const cutFromLeft = (merges, order, k) => {
   const [bottom, top] = tree.plot;
   const heights = [...Array(n).fill(0), ...tree.merges.map((merge) => merge[2])];
   const colour = (i) => `var(--c${i % 8})`;
+  const inUse = Math.max(...tree.class);
   const count = (value) => value.toLocaleString("en");
 
   const cutHeight = (k) => {
@@ -39,7 +40,7 @@ const cutFromLeft = (merges, order, k) => {
     const bySize = found.map((entry, i) => i).sort((a, b) => found[b].size - found[a].size);
     for (const i of bySize) {
       let best = [...found[i].held].sort((a, b) => b[1] - a[1])[0][0] - 1;
-      if (best < 0 || taken.has(best)) for (best = 0; taken.has(best);) best += 1;
+      if (best < 0 || taken.has(best)) for (best = inUse; taken.has(best);) best += 1;
       taken.add(best);
       hue[i] = best;
     }
@@ -57,6 +58,11 @@ const cutFromLeft = (merges, order, k) => {
       entry.held.set(used, (entry.held.get(used) || 0) + size);
     }
     const hue = hues(found);
+    // What takes the colour of a class in use has its name; the others are new at this cut.
+    found.forEach((entry, i) => {
+      entry.name = entry.held.has(hue[i] + 1) ? `class ${hue[i] + 1}` : "new";
+      entry.at = i;
+    });
     for (const mark of marks) {
       const own = part[+mark.dataset.node];
       mark.style[mark.tagName === "path" ? "stroke" : "fill"] = own < 0 ? "" : colour(hue[own]);
@@ -66,11 +72,14 @@ const cutFromLeft = (merges, order, k) => {
     line.setAttribute("y2", y);
     const body = $("#cut-table tbody");
     body.replaceChildren();
-    found.forEach((entry, i) => {
+    const rank = (entry) => (entry.name === "new" ? Infinity : hue[entry.at]);
+    const rows = [...found].sort((a, b) => rank(a) - rank(b) || b.size - a.size);
+    rows.forEach((entry) => {
+      const i = entry.at;
       const row = body.insertRow(), name = row.insertCell();
       const swatch = document.createElement("i");
       swatch.style.background = colour(hue[i]);
-      name.append(swatch, String(i + 1));
+      name.append(swatch, entry.name);
       const held = [...entry.held].sort((a, b) => b[1] - a[1]).slice(0, 4)
         .map(([used, size]) => `${used ? "class " + used : "unassigned"}: ${Math.round(100 * size / entry.size)} %`);
       cells(row, [

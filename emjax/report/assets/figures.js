@@ -21,6 +21,15 @@
     link.download = name;
     link.click();
   };
+  const wrap = (text, most) => {
+    const lines = [""];
+    for (const word of text.trim().split(/\s+/)) {
+      const last = lines[lines.length - 1];
+      if (last && last.length + word.length + 1 > most) lines.push(word);
+      else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+    }
+    return lines;
+  };
   const blob = (text, type) => URL.createObjectURL(new Blob([text], { type }));
   const standalone = (figure) => {
     const svg = $("svg", figure).cloneNode(true);
@@ -28,9 +37,23 @@
     style.textContent = $("#chart-style").textContent;
     svg.prepend(style);
     const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+    // As svg.py writes the files: the title above, how to read it below.
+    const title = wrap($("h3", figure).textContent, width / 10);
+    const caption = wrap($("figcaption", figure).textContent, width / 7.5);
+    const top = 22 * title.length + 12, all = height + top + 16 * caption.length + 14;
+    const add = (name, marks, words = "") => {
+      const mark = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const key of Object.keys(marks)) mark.setAttribute(key, marks[key]);
+      mark.textContent = words;
+      return mark;
+    };
+    style.after(add("rect", { x: 0, y: -top, width, height: all, class: "paper" }));
+    title.forEach((line, i) => svg.append(add("text", { x: 12, y: 22 * (i + 1) - top, class: "title" }, line)));
+    caption.forEach((line, i) => svg.append(add("text", { x: 12, y: height + 16 * (i + 1), class: "caption" }, line)));
+    svg.setAttribute("viewBox", `0 ${-top} ${width} ${all}`);
     svg.setAttribute("width", width);
-    svg.setAttribute("height", height);
-    return { text: new XMLSerializer().serializeToString(svg), width, height };
+    svg.setAttribute("height", all);
+    return { text: new XMLSerializer().serializeToString(svg), width, height: all };
   };
   const csv = (figure) => JSON.parse($("script.csv", figure).textContent);
   const parse = (text) => text.trim().split("\n").map((line) =>

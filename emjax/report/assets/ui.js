@@ -24,15 +24,20 @@ const copyText = (element) => {
     }
     if (focus) tab.focus();
   };
+  // A tab has an address of its own, so that a link to it can be sent.
+  const choose = (tab, focus = false) => {
+    open(tab, focus);
+    history.replaceState(null, "", "#" + tab.getAttribute("aria-controls"));
+  };
   tabs.forEach((tab, i) => {
-    tab.addEventListener("click", () => open(tab));
+    tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       const next = step ? tabs[(i + step + tabs.length) % tabs.length]
         : event.key === "Home" ? tabs[0] : event.key === "End" ? tabs[tabs.length - 1] : null;
       if (!next) return;
       event.preventDefault();
-      open(next, true);
+      choose(next, true);
     });
   });
   const asked = () => {
@@ -55,4 +60,7 @@ const copyText = (element) => {
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   button.addEventListener("click", () => theme(root.dataset.theme === "dark" ? "light" : "dark"));
   $("#print").addEventListener("click", () => print());
+  for (const copy of $$(".copy")) {
+    copy.addEventListener("click", () => copyText($("#" + copy.dataset.copy)));
+  }
 })();
