@@ -14,8 +14,9 @@ def block_memory(max_memory_gb: float) -> float:
         max_memory_gb: of the host, which is where they lie on a processor.
     """
     devices = jax.local_devices()[:LANES]
-    found = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
-    if jax.default_backend() == "cpu" or None in found:
+    stats = (device.memory_stats() or {} for device in devices)
+    found = [each["bytes_limit"] for each in stats if "bytes_limit" in each]
+    if jax.default_backend() == "cpu" or len(found) < len(devices):
         return max_memory_gb
     # Lanes take turns on the devices, so that the smallest decides.
     return SHARE * len(devices) * min(found) / 1e9
