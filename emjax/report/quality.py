@@ -169,9 +169,10 @@ def _resolution_title(curves: dict[int, tuple[np.ndarray, np.ndarray]]) -> str:
     if len(curves) == 1:
         return f"The half-maps agree to {known[best]:.1f} Å (FSC 0.143)"
     title = f"Half-maps of class {best} agree to {known[best]:.1f} Å"
-    if len(known) < len(curves):
-        others = "the others" if best == worst else "others"
-        return f"{title} (FSC 0.143), {others} to the pixel size's limit"
+    if finer := [c for c in curves if c not in known]:
+        others = "the others" if best == worst else f"{len(finer)} others"
+        others = f"class {finer[0]}" if len(finer) == 1 else others
+        return f"{title} (FSC 0.143), {others} to the limit of the pixel size"
     return f"{title}, of class {worst} to {known[worst]:.1f} Å (FSC 0.143)"
 
 

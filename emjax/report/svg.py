@@ -166,7 +166,9 @@ class Chart:
         x, anchor = (self.left, "start") if wide else ((self.left + end) / 2, "middle")
         self.text(x, self.height - self.foot - 8, x_label, anchor, class_="label")
         x, y = self.origin + 15, (self.top + base) / 2
-        self.text(x, y, y_label, class_="label", transform=f"rotate(-90 {x} {y:.1f})")
+        if y_label:
+            turned = f"rotate(-90 {x} {y:.1f})"
+            self.text(x, y, y_label, class_="label", transform=turned)
 
     def line(
         self, xs: Sequence[Number], ys: Sequence[Number], stroke: str = series(), **attributes
