@@ -83,6 +83,8 @@ def open_page(browser) -> Iterator:
 
     def open_one(path: Path, width: int = 1280, theme: str = "light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        # The processor draws the surfaces here, on busy machines in more than the usual 30 seconds.
+        page.set_default_timeout(180_000)
         record = Opened(page)
         page.on("console", lambda m: record.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: record.errors.append(str(e)))
