@@ -49,8 +49,10 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
     poses = campaign.json(campaign.folder.prepare.poses)
     if poses.get("pose_error"):
         yield "The poses were refined locally against the half-maps of all particles."
-    elif poses:
-        yield "The poses were kept: refining them did not raise the likelihood."
+    elif poses.get("gain"):
+        yield "The poses were kept: the images show no error of them."
+    else:
+        yield "The given poses were taken as exact."
     yield f"Independent runs were made: {'; '.join(_runs(campaign))}."
     if chosen_number(campaign) == 1:
         yield (

@@ -117,6 +117,14 @@ def test_a_paper_finds_what_it_needs(folder: Path):
     assert "300 particles with known poses (box 32 px, 6 Å per px)" in said
     assert "6 runs of em3d with 4 and 6 classes (3 seeds for each number)" in said
     assert "4 of 4 classes passed all tests" in said
+    for found, words in (
+        ({"pose_error": {"rotation": 1.0}, "gain": {"value": 9.0}}, "poses were refined locally"),
+        ({"pose_error": None, "gain": {"value": -9.0}}, "the images show no error of them"),
+        ({"pose_error": None, "gain": None}, "The given poses were taken as exact."),
+    ):
+        write_json(campaign.folder.prepare.poses, found)
+        assert words in methods_paragraph(read(folder))
+    campaign.folder.prepare.poses.unlink()
     record = {
         "emjax_version": "9.8",
         "commit": "0123456789abcdef",
