@@ -53,7 +53,7 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
         yield "The poses were kept: the images show no error of them."
     else:
         yield "The given poses were taken as exact."
-    yield f"Independent runs were made: {'; '.join(_runs(campaign))}."
+    yield f"These runs were made: {'; '.join(_runs(campaign))}."
     if chosen_number(campaign) == 1:
         yield (
             "A consensus of all runs found no division of the particles into separate classes that "
