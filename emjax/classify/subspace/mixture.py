@@ -12,7 +12,9 @@ from emjax.classify.subspace.products import (
     accumulate,
     accumulate_labels,
     class_columns,
+    draw_labels,
     feature_blocks,
+    padded_rows,
     solve_classes,
 )
 from emjax.classify.subspace.statistics import Statistics
@@ -142,7 +144,8 @@ class _Runs:
         rows = next(feature_blocks(np.asarray(statistics.features[:n]), n))
         for own in self._tiles(np.arange(len(self.seeds))):
             keys = jax.vmap(jax.random.key)(jnp.asarray(self.seeds[own], jnp.uint32))
-            z, _ = solve_classes(accumulate_labels(rows, keys, self.k), self.q)
+            labels = draw_labels(keys, self.k, len(rows))
+            z, _ = solve_classes(accumulate_labels(rows, labels, self.k), self.q)
             self.z[own] = np.asarray(z)
 
     def _tiles(self, active: np.ndarray) -> list[np.ndarray]:
@@ -191,6 +194,19 @@ def _scores(phi: Float[Array, "b f"], theta: Float[Array, "r k f"]) -> Float[Arr
     return jnp.einsum("bf,rkf->brk", phi, theta)
 
 
+@jax.jit
+def _labels(phi: Float[Array, "b f"], theta: Float[Array, "r k f"]) -> Int[Array, "b r"]:
+    return jnp.argmax(_scores(phi, theta), -1)
+
+
+@jax.jit
+def _posteriors(
+    phi: Float[Array, "b f"], theta: Float[Array, "1 k f"]
+) -> tuple[Float[Array, "b k"], Float[Array, " b"]]:
+    scores = _scores(phi, theta)[:, 0]
+    return jax.nn.softmax(scores, -1), jax.nn.logsumexp(scores, -1)
+
+
 def assign(
     statistics: Statistics,
     coordinates: Float[np.ndarray, "r k q"],
@@ -198,8 +214,9 @@ def assign(
 ) -> Int[np.ndarray, "n r"]:
     """Most probable class (0-based) of each particle in each run."""
     labels = np.zeros((statistics.n, len(coordinates)), np.int16)
-    for rows, scores in _score_chunks(statistics, coordinates, class_weights):
-        labels[rows] = np.asarray(jnp.argmax(scores, -1))
+    theta = _columns(statistics, coordinates, class_weights)
+    for rows, phi in _chunks(statistics, theta[..., 0].size):
+        labels[rows] = np.asarray(_labels(phi, theta))[: rows.stop - rows.start]
     return labels
 
 
@@ -211,26 +228,30 @@ def posteriors_and_gain(
     """Posteriors of one run, and each particle's log-likelihood gain over the mean map."""
     posteriors = np.zeros((statistics.n, len(coordinates)), np.float32)
     gain = np.zeros(statistics.n)
-    for rows, scores in _score_chunks(statistics, coordinates[None], class_weights[None]):
-        posteriors[rows] = np.asarray(jax.nn.softmax(scores[:, 0], -1))
-        gain[rows] = np.asarray(jax.nn.logsumexp(scores[:, 0], -1))
+    theta = _columns(statistics, coordinates[None], class_weights[None])
+    for rows, phi in _chunks(statistics, theta[..., 0].size):
+        length = rows.stop - rows.start
+        found = _posteriors(phi, theta)
+        posteriors[rows], gain[rows] = (np.asarray(values)[:length] for values in found)
     return posteriors, gain
 
 
-def _score_chunks(
+def _columns(
     statistics: Statistics,
     coordinates: Float[np.ndarray, "r k q"],
     class_weights: Float[np.ndarray, "r k"],
-) -> Iterator[tuple[slice, Float[Array, "b r k"]]]:
-    """Rows, and ℓ + log π of their particles in every class of every run."""
+) -> Float[Array, "r k f"]:
+    dtype = statistics.features.dtype
+    return class_columns(jnp.asarray(coordinates, dtype), jnp.asarray(class_weights, dtype))
+
+
+def _chunks(statistics: Statistics, n_classes: int) -> Iterator[tuple[slice, Float[Array, "b f"]]]:
+    """Particles, and their rows [g, vech G, 1] with zeros as padding, for so many classes."""
     features = statistics.features
-    theta = class_columns(
-        jnp.asarray(coordinates, features.dtype), jnp.asarray(class_weights, features.dtype)
-    )
-    size = max(256, min(65_536, 8_000_000 // theta[..., 0].size))
+    size = min(padded_rows(statistics.n), max(256, min(65_536, 8_000_000 // n_classes)))
     for start in range(0, statistics.n, size):
         part = np.asarray(features[start : start + size])
-        phi = np.concatenate([part, np.ones((len(part), 1), part.dtype)], 1)
-        if len(part) < size < statistics.n:
-            phi = np.pad(phi, ((0, size - len(part)), (0, 0)))
-        yield slice(start, start + len(part)), _scores(jnp.asarray(phi), theta)[: len(part)]
+        phi = np.zeros((size, part.shape[1] + 1), part.dtype)
+        phi[: len(part), :-1] = part
+        phi[: len(part), -1] = 1
+        yield slice(start, start + len(part)), jnp.asarray(phi)

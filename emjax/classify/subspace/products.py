@@ -16,7 +16,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 CHUNK = 512  # particles in one product: its columns stay in the cache
 PIECE = 64  # particles added up by one thread
@@ -76,24 +76,34 @@ def _times(weights: Float[Array, "b r"], phi: Float[Array, "b f"]) -> Float[Arra
     return jax.lax.scan(step, start, pieces)[0]
 
 
+@partial(jax.jit, static_argnames=("n_chunks", "chunk"))
+def draw_labels(
+    keys: Array, n_classes: Int[Array, ""] | int, n_chunks: int, chunk: int = CHUNK
+) -> Int[Array, "c b r"]:
+    """Random labels 0 … n_classes − 1 of the particles of each chunk, for each run's key."""
+
+    def draw(key: Array, index: Int[Array, ""]) -> Int[Array, " b"]:
+        return jax.random.randint(jax.random.fold_in(key, index), (chunk,), 0, n_classes)
+
+    by_chunk = jax.vmap(jax.vmap(draw, (0, None), 1), (None, 0))
+    return by_chunk(keys, jnp.arange(n_chunks))
+
+
 @partial(jax.jit, static_argnames="n_classes")
 def accumulate_labels(
-    rows: Float[Array, "c b f"], keys: Array, n_classes: int
+    rows: Float[Array, "c b f"], labels: Int[Array, "c b r"], n_classes: int
 ) -> Float[Array, "r k f"]:
-    """Σ over particles with random label k of [g, G, 1], for each run's key."""
-    c, b, f = rows.shape
-    r = keys.shape[0]
+    """Σ over particles with label k of [g, G, 1], for each run."""
+    b, f = rows.shape[1:]
+    r = labels.shape[-1]
 
     def step(sums, inputs):
-        phi, index = inputs
-        draw = jax.vmap(
-            lambda key: jax.random.randint(jax.random.fold_in(key, index), (b,), 0, n_classes)
-        )
-        onehot = draw(keys).T[..., None] == jnp.arange(n_classes)
+        phi, label = inputs
+        onehot = label[..., None] == jnp.arange(n_classes)
         return sums + _times(onehot.reshape(b, r * n_classes).astype(phi.dtype), phi), None
 
     start = jnp.zeros((r * n_classes, f), rows.dtype)
-    sums, _ = jax.lax.scan(step, start, (rows, jnp.arange(c)))
+    sums, _ = jax.lax.scan(step, start, (rows, labels))
     return sums.reshape(r, n_classes, f)
 
 
@@ -115,18 +125,18 @@ def solve_classes(
 def feature_blocks(features: np.ndarray, block_rows: int) -> Iterator[Float[Array, "c b f"]]:
     """Rows [g, vech G, 1] in blocks of whole chunks, zeros as padding; one block is in memory."""
     n, f = features.shape
-    block_rows = _padded(n) if n <= block_rows else max(CHUNK, block_rows // CHUNK * CHUNK)
+    block_rows = padded_rows(n) if n <= block_rows else max(CHUNK, block_rows // CHUNK * CHUNK)
     for start in range(0, n, block_rows):
         part = features[start : start + block_rows]
-        length = _padded(len(part)) if n <= block_rows else block_rows
+        length = padded_rows(len(part)) if n <= block_rows else block_rows
         block = np.zeros((length, f + 1), features.dtype)
         block[: len(part), :f] = part
         block[: len(part), f] = 1
         yield jnp.asarray(block.reshape(-1, CHUNK, f + 1))
 
 
-def _padded(n: int) -> int:
-    """Whole chunks, in few enough sizes that compiled programs serve again."""
+def padded_rows(n: int) -> int:
+    """Rows in whole chunks, in few enough sizes that compiled programs serve again."""
     chunks = -(-n // CHUNK)
     step = max(1, 2 ** (chunks.bit_length() - 4))
     return -(-chunks // step) * step * CHUNK

@@ -9,14 +9,15 @@ from tests.campaigns import ROOT
 SUMS = """
 import hashlib
 import jax, jax.numpy as jnp, numpy as np
-from emjax.classify.subspace.products import accumulate, accumulate_labels
+from emjax.classify.subspace.products import accumulate, accumulate_labels, draw_labels
 rng = np.random.default_rng(0)
 found = []
 for q in (4, 8, 16):
     rows = jnp.asarray(rng.normal(size=(3, 512, q * (q + 3) // 2 + 1)).astype(np.float32))
     z = rng.normal(size=(64, 4, q)).astype(np.float32) / 10
     found += accumulate(rows, z, np.full((64, 4), 0.25, np.float32))
-    found.append(accumulate_labels(rows, jax.vmap(jax.random.key)(jnp.arange(64)), 4))
+    labels = draw_labels(jax.vmap(jax.random.key)(jnp.arange(64)), 4, 3)
+    found.append(accumulate_labels(rows, labels, 4))
 print(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in found)).hexdigest())
 """
 
