@@ -6,6 +6,7 @@ Nyquist are left out of images, and volumes keep what trilinear slices up to the
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
@@ -139,6 +140,7 @@ def _half_spectrum(grid: FourierGrid) -> tuple[tuple[Array, Array, Array], Array
     return places, 1 - 2 * (cycles & 1)
 
 
+@jax.jit
 def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[Array, "*k v"]:
     """Fourier coefficients (rows of the grid) of real volumes, axes z, y, x."""
     places, phase = _half_spectrum(grid)
@@ -146,6 +148,7 @@ def to_fourier(volumes: Float[Array, "*k d d d"], grid: FourierGrid) -> Complex[
     return half[(..., *places)] * phase
 
 
+@jax.jit
 def to_real(values: Complex[Array, "*k v"], grid: FourierGrid) -> Float[Array, "*k d d d"]:
     """Real volumes, axes z, y, x, of Fourier coefficients on the grid; zero beyond it."""
     d = grid.box_size
@@ -155,6 +158,7 @@ def to_real(values: Complex[Array, "*k v"], grid: FourierGrid) -> Float[Array, "
     return jnp.fft.irfftn(half, (d, d, d), axes=(-3, -2, -1))
 
 
+@jax.jit
 def friedel_mates(grid: FourierGrid) -> Int[Array, " v"]:
     """Row of (0, −y, −z) for voxels on the plane x = 0, the voxel's own row elsewhere."""
     x, y, z = grid.kxyz.T
@@ -162,6 +166,7 @@ def friedel_mates(grid: FourierGrid) -> Int[Array, " v"]:
     return jnp.where(x == 0, grid.lookup[0, edge - y, edge - z], jnp.arange(x.shape[0]))
 
 
+@jax.jit
 def add_friedel_mates(values: Num[Array, "*k v"], grid: FourierGrid) -> Num[Array, "*k v"]:
     """Add to each voxel on the plane x = 0 the conjugate of its mate at (0, −y, −z).
 
@@ -177,6 +182,7 @@ def gridding(box_size: int) -> Float[np.ndarray, "d d d"]:
     return (axis[:, None, None] * axis[:, None] * axis).astype(np.float32)
 
 
+@jax.jit
 def shell_means(
     values: Num[Array, "*k v"], grid: FourierGrid, weights: Float[Array, " v"] | None = None
 ) -> Num[Array, "*k s"]:
@@ -185,6 +191,7 @@ def shell_means(
     return shell_sums(values, grid, weights) / jnp.maximum(counts, 1e-20)
 
 
+@jax.jit
 def shell_sums(
     values: Num[Array, "*k v"], grid: FourierGrid, weights: Float[Array, " v"] | None = None
 ) -> Num[Array, "*k s"]:

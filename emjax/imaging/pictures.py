@@ -1,31 +1,48 @@
 """Prepared particles as pictures, beside what a map predicts of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
-from emjax.imaging.grids import pixels_to_images
+from emjax.imaging.grids import FourierGrid, pixels_to_images
 from emjax.imaging.maps import slicing_values
 from emjax.imaging.particles import Particles, contrast, weights_of
-from emjax.imaging.projector import make_slices, slice_volume
+from emjax.imaging.projector import fold, make_slices
 
 
 def predict_pixels(
-    particles: Particles, volume: Float[np.ndarray, "d d d"]
+    particles: Particles,
+    volumes: Sequence[Float[np.ndarray, "d d d"]],
+    own: Int[np.ndarray, " n"] | None = None,
 ) -> Complex[np.ndarray, "n p"]:
-    """Whitened pixels of a volume at the particles' poses, with their CTFs, at intensity scale 1.
+    """Whitened pixels of volumes at the particles' poses, with their CTFs, at intensity scale 1.
 
     Args:
         particles: few; all of their slices are in memory at once.
-        volume: on the cropped box, masked.
+        volumes: on the cropped box, masked.
+        own: which of them each particle shows; the first where None.
     """
     grid = particles.grid
+    own = np.zeros(particles.n, np.int32) if own is None else own
     weights = weights_of(replace(particles, scale=np.ones(particles.n, np.float32)), grid)
-    slices = make_slices(jnp.asarray(particles.rotations), grid)
-    values = slicing_values(jnp.asarray(volume, jnp.float32), grid)
-    return np.asarray(weights * slice_volume(values, slices))
+    values = jnp.stack([slicing_values(jnp.asarray(v, jnp.float32), grid) for v in volumes])
+    return np.asarray(weights * _slice_own(values, own, particles.rotations, grid))
+
+
+@jax.jit
+def _slice_own(
+    values: Complex[Array, "m v"],
+    own: Int[Array, " n"],
+    rotations: Float[Array, "n 3 3"],
+    grid: FourierGrid,
+) -> Complex[Array, "n p"]:
+    slices = make_slices(rotations, grid)
+    gathered = jnp.sum(values[own[:, None, None], slices.voxels] * slices.weights, -1)
+    return fold(gathered, slices)
 
 
 def wiener_gain(

@@ -67,12 +67,10 @@ def draw_pairs(
         class_map: map of a class, on any box.
     """
     particles = prepared.particles.take(rows)
-    predicted = np.empty(particles.images.shape, np.complex64)
-    for c in np.unique(classes):
-        volume = class_map(int(c)) if c else prepared.mean_map
-        volume = resample(volume, particles.box_size) * prepared.solvent_mask
-        own = np.flatnonzero(classes == c)
-        predicted[own] = predict_pixels(particles.take(own), volume)
+    shown, own = np.unique(classes, return_inverse=True)
+    volumes = [class_map(int(c)) if c else prepared.mean_map for c in shown]
+    volumes = [resample(v, particles.box_size) * prepared.solvent_mask for v in volumes]
+    predicted = predict_pixels(particles, volumes, own)
     gain = wiener_gain(predicted, particles)
     box_size = int(np.clip(particles.box_size, *BOX_SIZES))
     pairs = [draw_pixels(p, particles, gain, box_size) for p in (particles.images, predicted)]

@@ -49,10 +49,10 @@ def test_a_small_box_leaves_out_what_lies_beyond_its_nyquist(few):
 
 def test_a_projection_is_what_the_images_show(simulation, few, volume):
     true = resample(volume, few.box_size) / simulation.noise_sd
-    predicted = predict_pixels(few, true)
+    predicted = predict_pixels(few, [true])
     amplitude = np.sum((few.images * predicted.conj()).real) / np.sum(np.abs(predicted) ** 2)
     assert amplitude == pytest.approx(simulation.scale[ROWS].mean(), abs=0.06)  # 4 errors of 0.014
-    other = predict_pixels(replace(few, rotations=few.rotations[::-1]), true)
+    other = predict_pixels(replace(few, rotations=few.rotations[::-1]), [true])
     match, mismatch = (
         np.sum((few.images * p.conj()).real, 1) / np.linalg.norm(p, axis=1)
         for p in (predicted, other)
