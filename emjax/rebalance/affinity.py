@@ -24,8 +24,8 @@ def volume_affinity(
     Raises:
         ValueError: If the mask is empty or of another box.
     """
-    flat = np.asarray(volumes, dtype=np.float64).reshape(len(volumes), -1)
-    weight = np.ones(flat.shape[1]) if mask is None else np.asarray(mask, np.float64).reshape(-1)
+    flat = np.asarray(volumes).reshape(len(volumes), -1)
+    weight = np.ones(flat.shape[1]) if mask is None else np.asarray(mask).reshape(-1)
     if weight.size != flat.shape[1]:
         raise ValueError(f"mask: has {weight.size} voxels, the volumes have {flat.shape[1]}")
     if not np.all(weight >= 0) or weight.sum() == 0:
@@ -39,12 +39,14 @@ def _correlate(
     flat: Float[np.ndarray, "k v"] | Float[Array, "k v"],
     weight: Float[np.ndarray, " v"] | Float[Array, " v"],
 ) -> Float[Array, "k k"]:
-    """Weighted correlation of every two rows; 0 where one is constant."""
-    centred = (flat - (flat @ weight / weight.sum())[:, None]) * jnp.sqrt(weight)
-    covariance = jnp.einsum("iv,jv->ij", centred, centred)
+    """Weighted correlation of every two rows in double precision; 0 where one is constant."""
+    flat, weight = flat.astype(jnp.float64), weight.astype(jnp.float64)
+    mean = jnp.sum(flat * weight, 1) / weight.sum()
+    centred = (flat - mean[:, None]) * jnp.sqrt(weight)
+    covariance = centred @ centred.T
     scale = jnp.sqrt(jnp.diag(covariance))
     # A constant volume keeps rounding noise only: do not blow it up to a correlation.
-    constant = scale <= 1e-12 * (jnp.abs(flat) @ weight + jnp.finfo(float).tiny)
+    constant = scale <= 1e-12 * (jnp.abs(mean) * weight.sum() + jnp.finfo(float).tiny)
     scale = jnp.where(constant, jnp.inf, scale)
     return covariance / jnp.outer(scale, scale)
 
