@@ -9,6 +9,10 @@ from emjax.imaging.grids import resample
 
 # Standard deviation in Å of the Gaussian that halves what is at 15 Å.
 OUTLINE = 2.8
+# Connected regions that are noise for sure: smaller than this fraction of the largest …
+SPECK = 0.05
+# … and no higher than this many standard deviations of the noise, which no voxel of a box reaches.
+CERTAIN = 6.0
 
 
 def soft_edge(distance: np.ndarray, near: float, far: float) -> np.ndarray:
@@ -34,18 +38,21 @@ def solvent_mask(
     threshold: float = 0.2,
     near: float = 10.0,
     far: float = 20.0,
+    half_maps: Float[np.ndarray, "2 d d d"] | None = None,
 ) -> Float[np.ndarray, "d d d"]:
     """Soft solvent mask around the parts of a map above a threshold.
 
-    The map is low-passed first, so that the outline does not follow noise or atoms.
+    The map is low-passed first, so that the outline does not follow noise or atoms. Regions under
+    5 % of the largest are dropped as noise, but for those that stand out of it by six standard
+    deviations: a domain of some of the particles may be parted from the rest in the mean map.
 
     Args:
-        mean_map: map whose particle is white; noise specks (connected regions under 5 % of the
-            largest) are dropped.
+        mean_map: map whose particle is white.
         voxel_size: Å.
         threshold: fraction of the map's highest density.
         near: distance in Å from the thresholded region up to which the mask is 1.
         far: distance in Å from which on it is 0.
+        half_maps: whose difference shows the noise; without them every small region is dropped.
 
     Raises:
         OptionError: where nothing, or the whole box, lies above the threshold, or where the
@@ -73,9 +80,16 @@ def solvent_mask(
             f"the whole box above {threshold} of the mean map's maximum",
             "solvent around the particle; raise the threshold or give a mask",
         )
-    regions, _ = ndimage.label(particle)  # type: ignore[misc]
+    regions, number = ndimage.label(particle)  # type: ignore[misc]
     sizes = np.bincount(regions.ravel())[1:]
-    particle = np.isin(regions, np.flatnonzero(sizes >= 0.05 * sizes.max()) + 1)
+    kept = sizes >= SPECK * sizes.max()
+    if half_maps is not None:
+        noise = ndimage.gaussian_filter(
+            (half_maps[0] - half_maps[1]) / 2, OUTLINE / voxel_size, mode="constant"
+        )
+        peaks = ndimage.maximum(inside, regions, np.arange(1, number + 1))
+        kept |= np.asarray(peaks) > CERTAIN * noise[round_mask > 0.5].std()
+    particle = np.isin(regions, np.flatnonzero(kept) + 1)
     distance = np.asarray(ndimage.distance_transform_edt(~particle)) * voxel_size
     return soft_edge(distance, near, far) * round_mask
 

@@ -253,7 +253,7 @@ def _improve(
 ) -> tuple[Particles, Float[np.ndarray, "d d d"]]:
     """One round of scale and noise, and the solvent mask of the mean map they were found with."""
     grid = particles.grid
-    volume = np.asarray(_mean_map(particles, grid, options, support)[0])
+    volume, half_maps, _ = map(np.asarray, _mean_map(particles, grid, options, support))
     amplitude, variance, residual = measure_residuals(particles, volume * support, grid)
     if options.scale == "optimal":
         scale = particles.scale
@@ -267,7 +267,7 @@ def _improve(
         particles = replace(particles, noise_power=power)
     if mask is None:
         lengths = options.threshold, options.near, options.far
-        support = solvent_mask(volume, particles.voxel_size, *lengths)
+        support = solvent_mask(volume, particles.voxel_size, *lengths, half_maps)
     return particles, support
 
 

@@ -82,6 +82,29 @@ def test_specks_are_dropped():
     assert mask[10, 24, 24] == 0 and mask[24, 24, 24] == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise", [0.05, 0.25])
+def test_small_regions_that_stand_out_of_the_noise_are_kept(noise, seed):
+    """A fiftieth of the body, in half of the particles, apart from it: no speck of noise."""
+    body, domain = ball(64, (-0.1, 0, 0), 0.2), ball(64, (0.25, 0.1, 0), 0.06)
+    halves = np.stack([noisy(body + domain / 2, noise, 2 * seed + i) for i in range(2)])
+    with_halves = solvent_mask(halves.mean(0), 5.0, half_maps=halves)
+    assert with_halves[domain > 0].min() > 0.9
+    assert solvent_mask(halves.mean(0), 5.0)[domain > 0].max() < 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regions_of_noise_are_dropped_beside_half_maps_too(seed):
+    """Noise so strong that its highest peaks cross the threshold all over the box."""
+    body = ball(64, (0, 0, 0), 0.2)
+    halves = np.stack([noisy(body, 7.0, 2 * seed + i) for i in range(2)])
+    with_halves = solvent_mask(halves.mean(0), 5.0, half_maps=halves)
+    np.testing.assert_array_equal(with_halves, solvent_mask(halves.mean(0), 5.0))
+    low_passed = ndimage.gaussian_filter(halves.mean(0), 2.8 / 5.0) * sphere(64)
+    beyond = low_passed[ball(64, (0, 0, 0), 0.3) == 0]
+    assert (beyond > 0.2 * np.percentile(low_passed, 99.95)).any()
+
+
 def test_a_particle_at_the_edge_ends_with_the_sphere():
     volume = ball(64, (0.36, 0, 0), 0.2)
     mask = solvent_mask(volume, 4.0)
