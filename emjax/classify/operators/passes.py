@@ -45,6 +45,7 @@ from emjax.machine import cores
 COLUMN_BYTES = 140  # per voxel and class: table, sums of the lanes, their totals and copies
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -193,6 +194,15 @@ def lowest_frequency(highpass_resolution: float | None, extent: float, highest: 
 def threads_at_hand() -> int:
     """Lanes that can work at the same time on this machine."""
     return min(LANES, cores())
+
+
+def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Work on items, some at the same time; the results are in the items' order."""
+    n_threads = min(threads_at_hand(), len(items))
+    if n_threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(work, items))
 
 
 def in_lanes(

@@ -20,6 +20,7 @@ from emjax.classify.evidence import (
     least_gain,
     verdict,
 )
+from emjax.classify.operators.passes import at_once
 from emjax.classify.subspace.folds import Fold, Quarter, quarter_statistics
 from emjax.classify.subspace.mixture import (
     DEFAULTS,
@@ -177,11 +178,13 @@ def _judge_classes(
     scored = np.any([task.scored for task in tasks], axis=0)
     gains = np.zeros((len(numbers), len(scored)))
     fits: list[list[_Mixture]] = [[] for _ in numbers]
-    for task in inside:
-        for row, k in enumerate(numbers):
-            fit = _learn(task.learning, k, seeds, options)
-            gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
-            fits[row].append(fit)
+    rows = range(len(numbers))
+    # Neighbours in this order are compiled apart, and some of them at the same time.
+    pairs = [(task, row) for task in inside for row in rows]
+    learned = at_once(lambda p: _learn(p[0].learning, numbers[p[1]], seeds, options), pairs)
+    for (task, row), fit in zip(pairs, learned, strict=True):
+        gains[row, task.scored] = posteriors_and_gain(task.scoring, *fit)[1]
+        fits[row].append(fit)
     choice = choose_number(gains[:, scored], numbers, blocks, "classes")
     return _Judged(inside, choice, gains, fits)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from emjax.classify.operators.passes import at_once
 from emjax.classify.subspace.products import (
     accumulate,
     accumulate_labels,
@@ -157,11 +159,10 @@ class _Runs:
     def iterate(self, iteration: int) -> None:
         """One E- and M-step of all runs that have not converged."""
         tiles = self._tiles(np.flatnonzero(~self.converged))
-        totals: dict[int, tuple[Float[Array, "r k f"], Float[Array, " r"]]] = {}
+        totals: list[tuple[Float[Array, "r k f"], Float[Array, " r"]]] = []
         for block in self.rows:
-            for i, own in enumerate(tiles):
-                new = accumulate(block, self.z[own], self.weights[own])
-                totals[i] = jax.tree.map(jnp.add, totals[i], new) if i in totals else new
+            found = at_once(partial(self._accumulate, block), tiles)
+            totals = jax.tree.map(jnp.add, totals, found) if totals else found
         for i, own in enumerate(tiles):
             sums, evidence = totals[i]
             penalty = 0.5 * np.sum(self.z[own].astype(np.float64) ** 2, (1, 2))
@@ -172,6 +173,11 @@ class _Runs:
             z, weights = solve_classes(sums, self.q)
             self.z[own], self.weights[own] = np.asarray(z), np.asarray(weights)
             self.converged[own] = small & (iteration > self.options.min_iterations)
+
+    def _accumulate(
+        self, block: Float[Array, "c b f"], own: Int[np.ndarray, " r"]
+    ) -> tuple[Float[Array, "r k f"], Float[Array, " r"]]:
+        return jax.block_until_ready(accumulate(block, self.z[own], self.weights[own]))
 
     def result(self, keep_order: bool) -> SeededFits:
         """Runs with their classes in order of size, or in that of their start."""
