@@ -54,11 +54,11 @@ def spectra_fsc(
     planes = shell_segments(ky[:, None] ** 2 + np.arange(h) ** 2, d // 2, d // 2)
     for kz, (shells, starts, places) in enumerate(planes):
         # kx = 0 stands for itself, the rest for two coefficients; Nyquist is in no shell.
-        weight = np.where(places % h == 0, a.real.dtype.type(1), a.real.dtype.type(2))
+        weight = np.where(places % h == 0, 1, 2).astype(np.real(a).dtype)
         for z in {kz, -kz}:
             own, other = a[z].take(places), b[z].take(places)
-            cross = own.real * other.real + own.imag * other.imag
-            power = (v.real**2 + v.imag**2 for v in (own, other))
+            cross = np.real(own) * np.real(other) + np.imag(own) * np.imag(other)
+            power = (np.real(v) ** 2 + np.imag(v) ** 2 for v in (own, other))
             for total, values in zip(sums, (cross, *power), strict=True):
                 total[shells] += np.add.reduceat(values * weight, starts, dtype=np.float64)
     norm = sums[1] * sums[2]

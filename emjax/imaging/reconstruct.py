@@ -1,9 +1,9 @@
 """Reconstruction of one set of particles at full box, with half-maps and FSC."""
 
-import functools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import equinox as eqx
 import jax
@@ -20,12 +20,12 @@ from emjax.imaging.fsc import (
     wiener_precision,
 )
 from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
+from emjax.imaging.insertion import Table, add_images, finished, new_table
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
 from emjax.imaging.phases import shift_phases
-from emjax.imaging.projector import empty_table, insert_images
 from emjax.imaging.solve import real_map, shell_levels
-from emjax.imaging.symmetry import parse_point_group, symmetrise_table
+from emjax.imaging.symmetry import parse_point_group
 
 CHUNK_PIXELS = 1_000_000
 
@@ -70,7 +70,7 @@ def reconstruct(
     is hardly filtered.
 
     Args:
-        read: returns the real images of given rows.
+        read: returns the real images of given rows; called by two threads.
         rotations: poses.
         shifts: origins in Å.
         ctf: of the particles.
@@ -95,34 +95,41 @@ def reconstruct(
     padding = choose_padding(box_size)
     highest = box_size // 2 - (1 if padding > 1 else 2)
     grid = make_grid(box_size * padding, highest, padding, pixels_only=True)
-    size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, np.bincount(half, minlength=3).max()))
-    tables = [empty_table(grid) for _ in (1, 2)]
-    noise = jnp.asarray(noise_power, jnp.float32)
-    # The half-sets alternate: JAX inserts one while the other is read.
+    noise, extent = jnp.asarray(noise_power, jnp.float32), jnp.float32(box_size * pixel_size)
     members = [np.flatnonzero(half == h) for h in (1, 2)]
-    parts = [[(h, part) for part in chunks(len(members[h]), size)] for h in (0, 1)]
-    done = 0
-    for h, part in (one for pair in zip_longest(*parts) for one in pair if one):
-        # One compiled shape: the last chunk is filled up with particles of zero weight.
-        rows = np.resize(members[h][part], size)
-        images = np.zeros((size, box_size, box_size), np.float32)
-        images[: len(part)] = read(members[h][part])
-        pixels, weights = _whitened(
-            jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
-            jnp.asarray(shifts[rows], jnp.float32),
-            jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows)),
-            jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
-            jnp.asarray(group[rows], jnp.int32),
-            noise,
-            grid,
-            jnp.float32(box_size * pixel_size),
-        )
-        poses = jnp.asarray(rotations[rows], jnp.float32)
-        tables[h] = insert_images(tables[h].block_until_ready(), pixels, weights, poses, grid)
-        done += len(part)
-        progress(done, len(half))
-    sums = [np.asarray(symmetrise_table(_add_mates(tables.pop(0)), point_group)) for _ in range(2)]
-    return _solve(sums, padding, box_size, mask)
+    size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, max(map(len, members))))
+    done, lock = 0, threading.Lock()
+
+    def back_project(own: Int[np.ndarray, " k"]) -> Table:
+        nonlocal done
+        table = new_table(grid)
+        for part in chunks(len(own), size):
+            # One compiled shape: the last chunk is filled up with particles of zero weight.
+            rows = np.resize(own[part], size)
+            images = np.zeros((size, box_size, box_size), np.float32)
+            images[: len(part)] = read(own[part])
+            pixels, weights = _whitened(
+                jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
+                jnp.asarray(shifts[rows], jnp.float32),
+                jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows)),
+                jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
+                jnp.asarray(group[rows], jnp.int32),
+                noise,
+                grid,
+                extent,
+            )
+            table = add_images(table, pixels, weights, rotations[rows], grid)
+            with lock:
+                done += len(part)
+                progress(done, len(half))
+        return table
+
+    # Side by side; each adds its particles in their order, the same bits each time.
+    with ThreadPoolExecutor(2) as pool:
+        tables = list(pool.map(back_project, members))
+    # Popped: at 256 pixels a table takes a gigabyte.
+    halves = [finished(tables.pop(0), point_group) for _ in range(2)]
+    return _solve(halves, padding, box_size, mask)
 
 
 @eqx.filter_jit
@@ -142,13 +149,6 @@ def _whitened(
     return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
-def _add_mates(table: Float[Array, "X Y Z 3"]) -> Float[Array, "X Y Z 3"]:
-    # On the plane x = 0 a coefficient was gathered in two rows.
-    mates = table[0, ::-1, ::-1] * jnp.array([1, -1, 1], table.dtype)
-    return table.at[0].add(mates)
-
-
 def _solve(
     halves: list[np.ndarray],
     padding: int,
@@ -157,21 +157,25 @@ def _solve(
 ) -> Reconstruction:
     """Half-maps, hardly filtered, and the joint map filtered by their FSC inside the mask."""
     levels = shell_levels(halves)
-    pair = tuple(
-        real_map([half], flat_precision(level), padding, box_size)
-        if level.any()
-        else np.zeros((box_size,) * 3, np.float32)
-        for half, level in zip(halves, levels, strict=True)
-    )
+
+    def filtered(sums: list[np.ndarray], prior: Array | np.ndarray) -> np.ndarray:
+        return real_map(sums, np.asarray(prior, np.float32), padding, box_size)
+
+    def half_map(half: np.ndarray, level: np.ndarray) -> np.ndarray:
+        if not level.any():
+            return np.zeros((box_size,) * 3, np.float32)
+        return filtered([half], flat_precision(level))
+
+    first, second = (half_map(*half) for half in zip(halves, levels, strict=True))
     level = levels.sum(0)
     fsc = fsc_masked = np.zeros(box_size // 2)
     prior = flat_precision(level)
-    if all(half_level.any() for half_level in levels):
+    if levels.any(1).all():
         round_mask = sphere(box_size)
-        fsc_masked = corrected_fsc(pair, round_mask if mask is None else mask)[0]
-        fsc = masked_fsc(*pair, round_mask)
+        fsc_masked = corrected_fsc((first, second), round_mask if mask is None else mask)[0]
+        fsc = masked_fsc(first, second, round_mask)
         # Shells of the padded transform are finer than those of the FSC.
         fine = np.arange(len(level)) / padding
         fine = np.interp(fine, np.arange(len(fsc_masked)), fsc_masked)
-        prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
-    return Reconstruction(real_map(halves, prior, padding, box_size), pair, fsc, fsc_masked)
+        prior = wiener_precision(jnp.asarray(fine), jnp.asarray(level))
+    return Reconstruction(filtered(halves, prior), (first, second), fsc, fsc_masked)

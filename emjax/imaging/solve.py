@@ -98,7 +98,7 @@ def _central(
     half = len(values) // 2
     line = np.zeros((padded, *values.shape[1:]), np.complex64)
     line[: half + 1], line[padded - half :] = values[half:], values[:half]
-    line = scipy.fft.ifft(line, axis=0, norm="forward", overwrite_x=True, workers=1)
+    line = np.asarray(scipy.fft.ifft(line, axis=0, norm="forward", overwrite_x=True, workers=1))
     before = box_size // 2
     middle = np.concatenate([line[padded - before :], line[: box_size - before]])
     return np.moveaxis(middle, 0, axis)
