@@ -113,6 +113,8 @@ def gallery(facts: Facts) -> Cost:
 
 
 def reconstruct(facts: Facts) -> Cost:
-    """Reading and inserting all images at full box, as if one class held them all."""
-    seconds = 1e-7 * facts.n * facts.box_size**2
-    return Cost(8000, seconds, seconds, 60)
+    """Reading and inserting all images at full box, as if one class held them all; four maps."""
+    seconds = 5e-8 * facts.n * facts.box_size**2 + 3e-6 * facts.box_size**3
+    # Sums of two half-sets, at twice the box up to 320 pixels, and some ten maps.
+    memory = facts.always_mb + (14e-5 if facts.box_size <= 320 else 6e-5) * facts.box_size**3
+    return Cost(memory, seconds, seconds, 60)

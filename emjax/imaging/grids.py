@@ -5,6 +5,8 @@ Frequencies are integers, in units of 1 / (box size × pixel size); the box cent
 Nyquist are left out of images, and volumes keep what trilinear slices up to the radius touch.
 """
 
+from collections.abc import Iterator
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -199,6 +201,32 @@ def shell_sums(
     weighted = values if weights is None else values * weights
     sums = jnp.zeros((*values.shape[:-1], grid.n_shells), weighted.dtype)
     return sums.at[..., grid.voxel_shells].add(weighted)
+
+
+def shell_segments(
+    squares: Int[np.ndarray, "a b"], n_planes: int, n_shells: int
+) -> Iterator[tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " o"]]]:
+    """How each plane x = 0, 1, … of a transform falls into shells below `n_shells`.
+
+    Args:
+        squares: y² + z² of the places of a plane.
+        n_planes: planes to go through.
+        n_shells: shells 0 … n_shells − 1.
+
+    Returns:
+        For each plane the shells that have places, where each begins among the places, and the
+        places (in the flat plane), inner shells first.
+    """
+    flat = squares.ravel()
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    # No integer is the square of s − 0.5, so nothing is rounded.
+    borders = (np.arange(n_shells + 1) - 0.5) ** 2
+    borders[0] = -1
+    for x in range(n_planes):
+        edges = np.searchsorted(ordered, borders - x**2)
+        shells = np.flatnonzero(np.diff(edges))
+        yield shells, edges[shells] - edges[0], order[edges[0] : edges[-1]]
 
 
 def resample(volume: Float[np.ndarray, "d d d"], box_size: int) -> Float[np.ndarray, "e e e"]:

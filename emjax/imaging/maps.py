@@ -21,8 +21,9 @@ from emjax.imaging.grids import (
     to_fourier,
     to_real,
 )
+from emjax.imaging.insertion import add_images, new_table
 from emjax.imaging.particles import CHUNK, Particles, chunks, weights_of
-from emjax.imaging.projector import empty_table, insert_images, table_rows
+from emjax.imaging.projector import table_rows
 from emjax.imaging.symmetry import symmetrise_sums
 from emjax.resolution import lowpass_weights
 
@@ -43,7 +44,7 @@ def back_project(
         if not len(members):
             found = "no particle of weight above 0"
             raise InputError(place=f"half-set {h}", found=found, expected="at least one image")
-        table = empty_table(grid)
+        table = new_table(grid)
         size = min(CHUNK, len(members))
         for rows in chunks(len(members), size):
             # The last chunk is filled up with particles of zero weight.
@@ -51,12 +52,10 @@ def back_project(
             # Numerator and denominator are both linear in the weight.
             root = jnp.asarray(np.sqrt(part.weight) * (np.arange(size) < len(rows)))[:, None]
             weights = weights_of(part, grid) * root
-            rotations = jnp.asarray(part.rotations, jnp.float32)
-            # Not before the last chunk is in: JAX would make room for all at once.
-            table = insert_images(
-                table.block_until_ready(), jnp.asarray(part.images) * root, weights, rotations, grid
+            table = add_images(
+                table, jnp.asarray(part.images) * root, weights, part.rotations, grid
             )
-        sums.append(table_rows(table, grid))
+        sums.append(table_rows(jnp.asarray(table), grid))
     numerator, denominator = (jnp.stack(half) for half in zip(*sums, strict=True))
     return symmetrise_sums(
         add_friedel_mates(numerator, grid), add_friedel_mates(denominator, grid), grid, point_group

@@ -18,7 +18,10 @@ CERTAIN = 6.0
 def soft_edge(distance: np.ndarray, near: float, far: float) -> np.ndarray:
     """Raised cosine: 1 up to `near`, 0 from `far` on, of a distance in the same unit."""
     t = np.clip((distance - near) / max(far - near, 1e-9), 0, 1)
-    return (0.5 + 0.5 * np.cos(np.pi * t)).astype(np.float32)
+    edge = (t < 1).astype(np.float32)
+    between = (t > 0) & (t < 1)
+    edge[between] = 0.5 + 0.5 * np.cos(np.pi * t[between])
+    return edge
 
 
 def radii(box_size: int) -> Float[np.ndarray, "d d d"]:
@@ -29,7 +32,10 @@ def radii(box_size: int) -> Float[np.ndarray, "d d d"]:
 
 def sphere(box_size: int) -> Float[np.ndarray, "d d d"]:
     """Largest sphere that fits the box, soft over the last voxel: a particle may come close."""
-    return soft_edge(radii(box_size), box_size / 2 - 1, box_size / 2)
+    square = (np.arange(box_size) - box_size // 2) ** 2
+    plane = square[:, None] + square
+    planes = (soft_edge(np.sqrt(z2 + plane), box_size / 2 - 1, box_size / 2) for z2 in square)
+    return np.stack(list(planes))
 
 
 def solvent_mask(

@@ -100,8 +100,8 @@ def insert_weights(
     return jnp.zeros(n_voxels, weights.dtype).at[slices.voxels].add(values)
 
 
-def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
-    """Zero sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred.
+def table_shape(grid: FourierGrid) -> tuple[int, int, int, int]:
+    """Of sums for `insert_images`: a box around the half volume, x ≥ 0, y and z centred.
 
     Raises:
         InputError: where places in it would not fit in 32 bits (boxes above some 1120 voxels).
@@ -113,7 +113,12 @@ def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
             found=f"{grid.box_size} voxels, whose {places:.1e} sums cannot be counted in 32 bits",
             expected="at most about 1120; bin the particles",
         )
-    return jnp.zeros((edge, 2 * edge - 1, 2 * edge - 1, 3), jnp.float32)
+    return edge, 2 * edge - 1, 2 * edge - 1, 3
+
+
+def empty_table(grid: FourierGrid) -> Float[Array, "X Y Z 3"]:
+    """Zero sums for `insert_images`."""
+    return jnp.zeros(table_shape(grid), jnp.float32)
 
 
 # The three sums of two neighbours in z lie side by side: one window of six floats.

@@ -1,15 +1,14 @@
 """Reconstruction of one set of particles at full box, with half-maps and FSC."""
 
-import functools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jaxtyping import Array, Complex, Float, Int
 
 from emjax.errors import InputError
@@ -17,16 +16,16 @@ from emjax.imaging.ctf import CTF
 from emjax.imaging.fsc import (
     corrected_fsc,
     flat_precision,
-    regularised,
-    volume_fsc,
+    masked_fsc,
     wiener_precision,
 )
 from emjax.imaging.grids import FourierGrid, half_spectra, make_grid, spectra_to_pixels
+from emjax.imaging.insertion import Table, add_images, finished, new_table
 from emjax.imaging.masks import sphere
 from emjax.imaging.particles import chunks, pixel_weights
 from emjax.imaging.phases import shift_phases
-from emjax.imaging.projector import empty_table, insert_images
-from emjax.imaging.symmetry import parse_point_group, symmetrise_table
+from emjax.imaging.solve import real_map, shell_levels
+from emjax.imaging.symmetry import parse_point_group
 
 CHUNK_PIXELS = 1_000_000
 
@@ -71,7 +70,7 @@ def reconstruct(
     is hardly filtered.
 
     Args:
-        read: returns the real images of given rows.
+        read: returns the real images of given rows; called by two threads.
         rotations: poses.
         shifts: origins in Å.
         ctf: of the particles.
@@ -96,36 +95,41 @@ def reconstruct(
     padding = choose_padding(box_size)
     highest = box_size // 2 - (1 if padding > 1 else 2)
     grid = make_grid(box_size * padding, highest, padding, pixels_only=True)
-    size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, np.bincount(half, minlength=3).max()))
-    tables = [empty_table(grid) for _ in (1, 2)]
-    noise = jnp.asarray(noise_power, jnp.float32)
-    # The half-sets alternate: JAX inserts one while the other is read.
+    noise, extent = jnp.asarray(noise_power, jnp.float32), jnp.float32(box_size * pixel_size)
     members = [np.flatnonzero(half == h) for h in (1, 2)]
-    parts = [[(h, part) for part in chunks(len(members[h]), size)] for h in (0, 1)]
-    done = 0
-    for h, part in (one for pair in zip_longest(*parts) for one in pair if one):
-        # One compiled shape: the last chunk is filled up with particles of zero weight.
-        rows = np.resize(members[h][part], size)
-        images = np.zeros((size, box_size, box_size), np.float32)
-        images[: len(part)] = read(members[h][part])
-        pixels, weights = _whitened(
-            jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
-            jnp.asarray(shifts[rows], jnp.float32),
-            jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows)),
-            jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
-            jnp.asarray(group[rows], jnp.int32),
-            noise,
-            grid,
-            jnp.float32(box_size * pixel_size),
-        )
-        poses = jnp.asarray(rotations[rows], jnp.float32)
-        tables[h] = insert_images(tables[h].block_until_ready(), pixels, weights, poses, grid)
-        done += len(part)
-        progress(done, len(half))
-    # Made when wanted: at 256 pixels a table takes a gigabyte.
-    sums = (np.asarray(symmetrise_table(_add_mates(tables.pop(0)), point_group)) for _ in range(2))
-    mask = sphere(box_size) if mask is None else mask
-    return _solve(sums, _table_shells(tables[0].shape[:3]), padding, box_size, mask)
+    size = int(np.clip(CHUNK_PIXELS // grid.kx.shape[0], 1, max(map(len, members))))
+    done, lock = 0, threading.Lock()
+
+    def back_project(own: Int[np.ndarray, " k"]) -> Table:
+        nonlocal done
+        table = new_table(grid)
+        for part in chunks(len(own), size):
+            # One compiled shape: the last chunk is filled up with particles of zero weight.
+            rows = np.resize(own[part], size)
+            images = np.zeros((size, box_size, box_size), np.float32)
+            images[: len(part)] = read(own[part])
+            pixels, weights = _whitened(
+                jnp.asarray(spectra_to_pixels(half_spectra(images), grid.kx, grid.ky)),
+                jnp.asarray(shifts[rows], jnp.float32),
+                jax.tree.map(lambda values: jnp.asarray(values, jnp.float32), ctf.take(rows)),
+                jnp.asarray(scale[rows] * (np.arange(size) < len(part)), jnp.float32),
+                jnp.asarray(group[rows], jnp.int32),
+                noise,
+                grid,
+                extent,
+            )
+            table = add_images(table, pixels, weights, rotations[rows], grid)
+            with lock:
+                done += len(part)
+                progress(done, len(half))
+        return table
+
+    # Side by side; each adds its particles in their order, the same bits each time.
+    with ThreadPoolExecutor(2) as pool:
+        tables = list(pool.map(back_project, members))
+    # Popped: at 256 pixels a table takes a gigabyte.
+    halves = [finished(tables.pop(0), point_group) for _ in range(2)]
+    return _solve(halves, padding, box_size, mask)
 
 
 @eqx.filter_jit
@@ -145,84 +149,33 @@ def _whitened(
     return pixels * whiten[group], pixel_weights(ctf, scale, group, noise, grid, extent)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
-def _add_mates(table: Float[Array, "X Y Z 3"]) -> Float[Array, "X Y Z 3"]:
-    # On the plane x = 0 a coefficient was gathered in two rows.
-    mates = table[0, ::-1, ::-1] * jnp.array([1, -1, 1], table.dtype)
-    return table.at[0].add(mates)
-
-
 def _solve(
-    sums: Iterator[np.ndarray],
-    shells: Int[np.ndarray, "X Y Z"],
+    halves: list[np.ndarray],
     padding: int,
     box_size: int,
-    mask: Float[np.ndarray, "d d d"],
+    mask: Float[np.ndarray, "d d d"] | None,
 ) -> Reconstruction:
     """Half-maps, hardly filtered, and the joint map filtered by their FSC inside the mask."""
-    half_maps: list[np.ndarray] = []
-    numerator = np.zeros(shells.shape, np.complex64)
-    denominator = np.zeros(shells.shape, np.float32)
-    for table in sums:
-        own, weight = np.empty(shells.shape, np.complex64), table[..., 2]
-        own.real, own.imag = table[..., 0], table[..., 1]
-        if not weight.any():
-            half_maps.append(np.zeros((box_size,) * 3, np.float32))
-            continue
-        prior = flat_precision(_shell_means(weight, shells))
-        half_maps.append(
-            _real_space(np.asarray(regularised(own, weight, prior, shells)), padding, box_size)
-        )
-        numerator += own
-        denominator += weight
-    pair = half_maps[0], half_maps[1]
-    lacking = not all(half_map.any() for half_map in pair)
-    fsc_masked = np.zeros(box_size // 2) if lacking else corrected_fsc(pair, mask)[0]
-    # Shells of the padded transform are finer than those of the FSC.
-    fine = np.interp(np.arange(shells.max() + 1) / padding, np.arange(len(fsc_masked)), fsc_masked)
-    level = _shell_means(denominator, shells)
+    levels = shell_levels(halves)
+
+    def filtered(sums: list[np.ndarray], prior: Array | np.ndarray) -> np.ndarray:
+        return real_map(sums, np.asarray(prior, np.float32), padding, box_size)
+
+    def half_map(half: np.ndarray, level: np.ndarray) -> np.ndarray:
+        if not level.any():
+            return np.zeros((box_size,) * 3, np.float32)
+        return filtered([half], flat_precision(level))
+
+    first, second = (half_map(*half) for half in zip(halves, levels, strict=True))
+    level = levels.sum(0)
+    fsc = fsc_masked = np.zeros(box_size // 2)
     prior = flat_precision(level)
-    if not lacking:
-        prior = np.asarray(wiener_precision(jnp.asarray(fine), jnp.asarray(level)), np.float32)
-    joint = np.asarray(regularised(numerator, denominator, prior, shells))
-    round_mask = sphere(box_size)
-    return Reconstruction(
-        _real_space(joint, padding, box_size),
-        pair,
-        fsc_masked if lacking else volume_fsc(pair[0] * round_mask, pair[1] * round_mask),
-        fsc_masked,
-    )
-
-
-def _table_shells(shape: tuple[int, ...]) -> Int[np.ndarray, "X Y Z"]:
-    """Shell of each voxel of a table, x from 0, y and z centred."""
-    x, y, z = (np.arange(n, dtype=np.float32) for n in shape)
-    y, z = y - shape[1] // 2, z - shape[2] // 2
-    return np.rint(np.sqrt(x[:, None, None] ** 2 + y[:, None] ** 2 + z**2)).astype(np.int16)
-
-
-def _shell_means(
-    values: Float[np.ndarray, "X Y Z"], shells: Int[np.ndarray, "X Y Z"]
-) -> Float[np.ndarray, " s"]:
-    n = int(shells.max()) + 1
-    total, count = np.zeros(n), np.zeros(n)
-    # A plane at a time: bincount copies its arguments to eight bytes per voxel.
-    for plane, shell in zip(values, shells, strict=True):
-        total += np.bincount(shell.ravel(), plane.ravel(), n)
-        count += np.bincount(shell.ravel(), minlength=n)
-    return (total / np.maximum(count, 1)).astype(np.float32)
-
-
-def _real_space(
-    values: Complex[np.ndarray, "X Y Z"], padding: int, box_size: int
-) -> Float[np.ndarray, "d d d"]:
-    """Central box of the padded volume, trilinear interpolation's window divided out."""
-    padded, (nx, ny, nz) = padding * box_size, values.shape
-    spectrum = np.zeros((padded, padded, padded // 2 + 1), np.complex64)
-    y, z = np.arange(ny) - ny // 2, np.arange(nz) - nz // 2
-    spectrum[(z % padded)[:, None], (y % padded), :nx] = values.transpose(2, 1, 0)
-    volume = np.asarray(scipy.fft.irfftn(spectrum, (padded,) * 3, overwrite_x=True, workers=-1))
-    offset = np.arange(box_size) - box_size // 2
-    window = (np.sinc(offset / padded) ** 2).astype(np.float32)
-    box = volume[np.ix_(offset, offset, offset)]
-    return box / (window[:, None, None] * window[:, None] * window)
+    if levels.any(1).all():
+        round_mask = sphere(box_size)
+        fsc_masked = corrected_fsc((first, second), round_mask if mask is None else mask)[0]
+        fsc = masked_fsc(first, second, round_mask)
+        # Shells of the padded transform are finer than those of the FSC.
+        fine = np.arange(len(level)) / padding
+        fine = np.interp(fine, np.arange(len(fsc_masked)), fsc_masked)
+        prior = wiener_precision(jnp.asarray(fine), jnp.asarray(level))
+    return Reconstruction(filtered(halves, prior), (first, second), fsc, fsc_masked)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import rotate
 
+from emjax.imaging import insertion
 from emjax.imaging.fsc import volume_fsc
 from emjax.imaging.masks import solvent_mask, sphere
 from emjax.imaging.reconstruct import reconstruct
@@ -20,6 +21,7 @@ def rebuild(simulation, **changes):
         "noise_power": np.full((1, box_size // 2), float(box_size**2), np.float32),
         "mask": None,
         "point_group": "C1",
+        "progress": lambda done, total: None,
     } | changes
     return reconstruct(
         lambda rows: simulation.images[rows],
@@ -33,6 +35,7 @@ def rebuild(simulation, **changes):
         box_size,
         simulation.pixel_size,
         arguments["mask"],
+        arguments["progress"],
         point_group=arguments["point_group"],
     )
 
@@ -113,3 +116,17 @@ def test_a_point_group_completes_views_of_one_unit():
     assert (fsc[1][2:] > fsc[0][2:]).all() and (fsc[1][:6] > 0.9).all()
     with pytest.raises(ValueError, match="symmetry: found 'Q'"):
         rebuild(simulation, point_group="Q")
+
+
+def test_without_the_compiled_library_the_map_is_the_same(simulation, rebuilt, monkeypatch):
+    if not insertion.compiled():
+        pytest.skip("the library for tables was not built, or JAX runs on another device")
+    monkeypatch.setattr(insertion, "_library", None)
+    again = rebuild(simulation)
+    np.testing.assert_allclose(again.volume, rebuilt.volume, atol=1e-3 * rebuilt.volume.max())
+
+
+def test_progress_counts_every_particle_once(simulation):
+    said = []
+    rebuild(simulation, progress=lambda done, total: said.append((done, total)))
+    assert said[-1] == (800, 800) and [done for done, _ in said] == sorted({d for d, _ in said})
