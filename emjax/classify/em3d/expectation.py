@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from emjax.classify.em3d.state import RunState
 from emjax.classify.operators.accumulator import Accumulator, Sums
 from emjax.classify.operators.backend import Block, LaneSums, Tables
+from emjax.classify.operators.lanes import in_lanes
 from emjax.classify.operators.layout import BlockRows
-from emjax.classify.operators.passes import Engine, in_lanes
+from emjax.classify.operators.passes import Engine
 from emjax.imaging.maps import slicing_values
 
 

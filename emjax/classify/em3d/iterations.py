@@ -35,7 +35,8 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import GivenComponents, overall, start_runs
 from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.accumulator import Sums
-from emjax.classify.operators.passes import Engine, threads_at_hand
+from emjax.classify.operators.lanes import threads_at_hand
+from emjax.classify.operators.passes import Engine
 from emjax.resolution import resolution_at
 
 NO_SEED = -1  # of mini-batches in the engine's own order

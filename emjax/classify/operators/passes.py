@@ -8,13 +8,10 @@ Lanes work at the same time, on threads of a processor or on several devices, an
 not depend on how many there are.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar, cast
+from typing import Generic, cast
 
 import jax
 import numpy as np
@@ -40,12 +37,8 @@ from emjax.classify.operators.sparse import TILE
 from emjax.classify.operators.store import BlockStore, count_kept
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles, coarsen, weights_of
-from emjax.machine import cores
 
 COLUMN_BYTES = 140  # per voxel and class: table, sums of the lanes, their totals and copies
-
-Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 
 @dataclass
@@ -189,37 +182,3 @@ def lowest_frequency(highpass_resolution: float | None, extent: float, highest: 
             f" filter resolution of {extent / highest:.1f} Å"
         )
     return lowest
-
-
-def threads_at_hand() -> int:
-    """Lanes that can work at the same time on this machine."""
-    return min(LANES, cores())
-
-
-def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Work on items, some at the same time; the results are in the items' order."""
-    n_threads = min(threads_at_hand(), len(items))
-    if n_threads < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(work, items))
-
-
-def in_lanes(
-    work: Callable[[BlockRows, Block], Result], blocks: Iterable[tuple[BlockRows, Block]]
-) -> Iterator[tuple[BlockRows, Result]]:
-    """Work on blocks, those of a lane in their order, and yield the results in the blocks' order.
-
-    The caller's thread makes the next blocks (reads their images) meanwhile.
-    """
-    n_threads = threads_at_hand()
-    pending: deque[tuple[BlockRows, Future[Result]]] = deque()
-    with ExitStack() as stack:
-        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(n_threads)]
-        for rows, block in blocks:
-            pending.append((rows, threads[rows.lane % n_threads].submit(work, rows, block)))
-            if len(pending) > 2 * n_threads:
-                done, result = pending.popleft()
-                yield done, result.result()
-        for done, result in pending:
-            yield done, result.result()

@@ -6,9 +6,10 @@ pixel: W (pixels × voxels, weights inside) and Wᵀ as its own rows, both read 
 scatter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
 from scipy.sparse import csc_array, csc_matrix, csr_matrix
 
+from emjax.classify.operators.lanes import in_lanes
+from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.memory import block_memory
 from emjax.classify.operators.sparse import slicing_entries
 from emjax.classify.operators.store import BlockStore, count_kept
@@ -25,6 +28,16 @@ from emjax.imaging.particles import Particles, weights_of
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
 COLUMNS = 8  # products with other widths are several times slower
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class PixelRows:
+    """Which particles a block holds (at most its size; the rest is padding)."""
+
+    rows: Int[np.ndarray, " m"]
+    lane: int
 
 
 class PixelBlock(eqx.Module):
@@ -56,6 +69,19 @@ class PixelOperators:
         make = partial(make_pixel_block, grid=self.grid)
         for index, block in zip(wanted, self.store.several(wanted, make), strict=True):
             yield self.store.rows[index], block
+
+    def in_lanes(
+        self, work: Callable[[PixelRows, PixelBlock], Result], folds: tuple[int, ...] | None = None
+    ) -> Iterator[Result]:
+        """Work on every block of some folds, some at the same time; results in the blocks' order.
+
+        Blocks of a lane come one after another.
+        """
+        blocks = (
+            (PixelRows(rows, place % LANES), block)
+            for place, (rows, block) in enumerate(self.blocks(folds))
+        )
+        return (result for _, result in in_lanes(work, blocks))
 
     def count(self, folds: tuple[int, ...] | None = None) -> int:
         """Particles in some folds."""

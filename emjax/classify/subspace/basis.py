@@ -20,9 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
+    PixelRows,
     from_table,
     insert_residuals,
     slice_table,
@@ -137,12 +139,16 @@ def _pass(
         jnp.zeros((c, c), table.dtype),
         jnp.zeros((), table.dtype),
     )
-    totals, likelihood = zero, 0.0
-    for _, block in operators.blocks(folds):
-        totals = _moments(block, table, c, total, totals)
+    lanes = [zero] * LANES
+
+    def add(rows: PixelRows, block: PixelBlock) -> float:
+        totals = _moments(block, table, c, total, lanes[rows.lane])
         # Sums of millions would round a small gain away; blocks add up in double.
-        likelihood += float(totals.log_likelihood)
-        totals = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
+        lanes[rows.lane] = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
+        return float(totals.log_likelihood)
+
+    likelihood = sum(operators.in_lanes(add, folds))
+    totals = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), *lanes)
     gradient = add_friedel_mates(from_table(totals.gradient, c), setting.grid)
     second = np.asarray(totals.second, np.float64)
     return _Fit(volumes, gradient, second, likelihood - penalty(volumes, setting))

@@ -20,7 +20,7 @@ from emjax.classify.evidence import (
     least_gain,
     verdict,
 )
-from emjax.classify.operators.passes import at_once
+from emjax.classify.operators.lanes import at_once
 from emjax.classify.subspace.folds import Fold, Quarter, quarter_statistics
 from emjax.classify.subspace.mixture import (
     DEFAULTS,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from emjax.classify.operators.passes import at_once
+from emjax.classify.operators.lanes import at_once
 from emjax.classify.subspace.products import (
     accumulate,
     accumulate_labels,

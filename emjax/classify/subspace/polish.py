@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
+    PixelRows,
     from_table,
     insert_residuals,
     slice_table,
@@ -74,13 +76,18 @@ def _pass(
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     k, total = len(volumes), len(volumes) + len(setting.nuisance)
     posteriors = np.zeros((operators.particles.n, k), np.float32)
-    gradient = jnp.zeros((table.shape[0], 2 * (k + -k % 4)), table.dtype)
-    likelihood = 0.0
+    zero = jnp.zeros((table.shape[0], 2 * (k + -k % 4)), table.dtype)
+    lanes = [zero] * LANES
     log_weights = jnp.log(jnp.maximum(jnp.asarray(class_weights, table.dtype), 1e-12))
-    for rows, block in operators.blocks():
+
+    def add(own: PixelRows, block: PixelBlock) -> float:
         posterior, part, evidence = _moments(block, table, log_weights, total)
-        posteriors[rows] = np.asarray(posterior)[: len(rows)]
-        gradient, likelihood = gradient + part, likelihood + float(evidence)
+        posteriors[own.rows] = np.asarray(posterior)[: len(own.rows)]
+        lanes[own.lane] = lanes[own.lane] + part
+        return float(evidence)
+
+    likelihood = sum(operators.in_lanes(add))
+    gradient = sum(lanes[1:], lanes[0])
     gradient = add_friedel_mates(from_table(gradient, k), setting.grid)
     objective = likelihood - penalty(volumes, setting)
     return _Fit(volumes, class_weights, posteriors, gradient, objective)

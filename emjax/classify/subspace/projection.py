@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.operators.pixels import PixelOperators, to_table
+from emjax.classify.operators.pixels import PixelBlock, PixelOperators, PixelRows, to_table
 from emjax.classify.pose_error import LEFT_BY_POSES, derivative_orders
 from emjax.classify.subspace.basis import Basis, joint_moments
 from emjax.classify.subspace.statistics import Statistics, pack
@@ -42,15 +42,20 @@ def project_statistics(
     dtype = table.dtype
     features = [np.zeros((n, q * (q + 3) // 2), dtype) for _ in scales]
     offsets = [np.zeros(n) for _ in scales]
-    for rows, block in operators.blocks(folds):
+
+    def project(own: PixelRows, block: PixelBlock) -> None:
+        rows, m = own.rows, len(own.rows)
         linear, quadratic, slices = joint_moments(block, table, len(volumes))
         pixels = block.pixels.reshape(len(slices), -1)
-        base = np.asarray(jnp.sum((pixels - 0.5 * slices[:, 0]) * slices[:, 0], 1))[: len(rows)]
-        g, big_g = np.asarray(linear)[: len(rows)], np.asarray(quadratic)[: len(rows)]
+        base = np.asarray(jnp.sum((pixels - 0.5 * slices[:, 0]) * slices[:, 0], 1))[:m]
+        g, big_g = np.asarray(linear)[:m], np.asarray(quadratic)[:m]
         for scale, feature, offset in zip(scales, features, offsets):
             g_scale, big_scale, gained = marginalise(g, big_g, q, scale, orders)
             feature[rows] = pack(g_scale, big_scale)
             offset[rows] = base + gained
+
+    for _ in operators.in_lanes(project, folds):
+        pass
     return [Statistics(f, o, q) for f, o in zip(features, offsets)]
 
 

@@ -13,7 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emjax.classify.em3d.expectation import insert_columns
-from emjax.classify.operators import native, pallas, passes, sparse
+from emjax.classify.operators import lanes, native, pallas, sparse
 from emjax.classify.operators.accumulator import Accumulator
 from emjax.classify.operators.layout import LANES, block_size, by_view
 from emjax.classify.operators.passes import make_engine
@@ -159,7 +159,7 @@ def test_any_number_of_threads_gives_the_same_bits(engine, monkeypatch):
     columns = np.random.default_rng(0).random((engine.particles.n, 3), dtype=np.float32)
     found = []
     for threads in (1, 2, 3, LANES):
-        monkeypatch.setattr(passes, "threads_at_hand", lambda threads=threads: threads)
+        monkeypatch.setattr(lanes, "threads_at_hand", lambda threads=threads: threads)
         found.append(np.asarray(insert_columns(engine, columns).numerator))
     assert all(np.array_equal(found[0], other) for other in found[1:])
 

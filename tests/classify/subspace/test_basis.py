@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from emjax.classify.operators import lanes, pixels
+from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.pixels import make_pixel_operators, to_table
 from emjax.classify.subspace.basis import BasisOptions, fit_basis, joint_moments
 from emjax.classify.subspace.volumes import to_maps
@@ -41,3 +43,17 @@ def test_moments_of_padding_particles_are_nothing(states):
         linear, _, slices = joint_moments(block, values, 1)
         assert linear.shape[1] == 0
         assert float(jnp.abs(slices[len(rows) :]).sum()) == 0
+
+
+def test_any_number_of_threads_gives_the_same_bits(states, monkeypatch):
+    """Blocks are so many that every lane has some."""
+    particles, mean, mask = states
+    monkeypatch.setattr(pixels, "BLOCK_PIXELS", 16 * len(particles.grid.kx))
+    found = []
+    for threads in (1, 2, 3, LANES):
+        monkeypatch.setattr(lanes, "threads_at_hand", lambda threads=threads: threads)
+        operators = make_pixel_operators(particles)
+        basis = fit_basis(operators, start(particles, mean, mask), mask, BasisOptions(2, 2))
+        found.append(np.asarray(basis.components))
+    assert len(list(operators.blocks())) >= LANES
+    assert all(np.array_equal(found[0], other) for other in found[1:])
