@@ -11,7 +11,6 @@ import pytest
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_tsv, write_tsv
 from emjax.io.mrc.volume import read_volume, write_volume
-from emjax.report import raster
 from emjax.report.campaign import Campaign
 from emjax.report.class_maps import ClassMaps
 from tests.report.campaigns import make_campaign, read, render
@@ -134,10 +133,3 @@ def test_a_focus_mask_is_outlined_where_it_is_used(missing: Path):
         assert list(ClassMaps(Campaign(folder, {})).shown().masks) == []
     finally:
         run.focus_mask.unlink()
-
-
-def test_a_surface_without_differences_is_grey():
-    volume = blob(32, (0, 0, 0), 0.2)
-    picture = raster.shaded_surface(volume, 0.5, np.zeros_like(volume)).astype(int)
-    there = picture[picture[..., 3] > 0]
-    assert len(there) > 100 and np.ptp(there[:, :3], axis=1).max() < 40
