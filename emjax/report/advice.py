@@ -26,8 +26,12 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
     if nothing:
         yield "Refine all particles together: nothing found here is a reason to split them."
         yield (
-            "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
-            "(masks.focus) or a finer filter_resolution, and more particles."
+            "Only differences inside the focus mask were looked at: if you expect others, run a "
+            "campaign without it, or with another; inside it a finer filter_resolution or more "
+            "particles may help."
+            if (campaign.config.get("masks") or {}).get("focus")
+            else "If you expect a small difference (a ligand, a subunit), try a focus mask around "
+            "it (masks.focus) or a finer filter_resolution, and more particles."
         )
         return
     if nuisances & set(POSES):

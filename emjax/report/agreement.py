@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.report.campaign import Campaign, column, traces
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, traces
 from emjax.report.figure import Figure, first_upper, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour, tick_names, ticks

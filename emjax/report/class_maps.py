@@ -11,7 +11,8 @@ from scipy.ndimage import label
 
 from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import percent
 from emjax.report.overlay import Cut, Overlays
 from emjax.report.quality import class_resolution
@@ -204,7 +205,11 @@ class ClassMaps:
 
     @cached_property
     def _smooth(self) -> dict[int, Volume]:
-        return {c: lowpass(v, self._voxel_size, self._limit) for c, v in self._maps.items()}
+        return {c: self._lowpass(v) for c, v in self._maps.items()}
+
+    def _lowpass(self, volume: Volume) -> Volume:
+        # Fifty maps of full width fill gigabytes in double precision.
+        return lowpass(volume, self._voxel_size, self._limit).astype(np.float32)
 
     @cached_property
     def _weights(self) -> dict[int, float]:
@@ -213,7 +218,7 @@ class ClassMaps:
         return {c: size / sum(found.values()) for c, size in found.items()}
 
     def _average(self, maps: Mapping[int, Volume]) -> Volume:
-        return np.sum([self._weights[c] * v for c, v in maps.items()], axis=0)
+        return sum((self._weights[c] * v for c, v in maps.items()), np.float32(0))
 
     @cached_property
     def _mean(self) -> Volume:
@@ -232,8 +237,7 @@ class ClassMaps:
             if not all(path.exists() for path in paths):
                 return {}
             first, second = (read_volume(path)[0] for path in paths)
-            half = shrink((first - second) / 2, WIDEST)
-            halves[c] = lowpass(half, self._voxel_size, self._limit)
+            halves[c] = self._lowpass(shrink((first - second) / 2, WIDEST))
         mean, room = self._average(halves), float((self._mask**2).sum())
         return {
             c: float(np.sqrt((((v - mean) * self._mask) ** 2).sum() / room))

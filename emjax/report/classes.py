@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from emjax.consensus.traces import parse_class
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
 from emjax.report.class_maps import ClassPictures, Shown
+from emjax.report.columns import column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.firm import shortfalls
 from emjax.report.quality import class_resolution, stability_figure

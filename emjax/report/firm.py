@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emjax.report.campaign import Campaign, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import truths
 from emjax.report.figure import percent, plural
 from emjax.report.held_out import evidence, supported
 from emjax.report.number import recommended_number

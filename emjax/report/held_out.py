@@ -7,7 +7,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from emjax.campaign.methods import METHODS
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.methods import JUDGED, SUBSPACE
 from emjax.report.number import chosen_number

@@ -8,7 +8,8 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
 from emjax.consensus.tree import cut_tree
-from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers, truths
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, small, ticks
 

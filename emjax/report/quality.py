@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from emjax.report.agreement import strangers
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, dash, number, resolution_ticks
 from emjax.resolution import FSC_THRESHOLD, resolution_at

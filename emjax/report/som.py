@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from emjax.io.mrc.header import read_header
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, heat_colour, number

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from emjax.report.audit import flagged, say
-from emjax.report.campaign import Campaign, column, truths
+from emjax.report.campaign import Campaign
 from emjax.report.class_maps import Change, Shown
+from emjax.report.columns import column, truths
 from emjax.report.figure import percent
 from emjax.report.firm import RESAMPLED, UNSTABLE
 from emjax.report.quality import class_resolution

@@ -8,8 +8,9 @@ from emjax.report.advice import advise, continuum
 from emjax.report.agreement import agreement_sentence, strangers
 from emjax.report.aside import sentences
 from emjax.report.audit import flagged, say
-from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.campaign import Campaign
 from emjax.report.classes import kept_classes
+from emjax.report.columns import column, numbers, truths
 from emjax.report.distrust import START_APART, doubts, unparted
 from emjax.report.figure import plural
 from emjax.report.firm import (

@@ -7,7 +7,8 @@ import pytest
 
 from emjax.io.files import read_json, write_json
 from emjax.report.compared import Classes, superclass_title
-from emjax.report.convergence import convergence_figure, ended_by, endings_sentence
+from emjax.report.convergence import convergence_figure
+from emjax.report.endings import ended_by, endings_sentence
 from emjax.report.job_warnings import warnings_of
 from emjax.report.number import reasons
 from emjax.report.provenance import options
