@@ -118,7 +118,8 @@ class ClassMaps:
         clear = [peak for c, peak in peaks.items() if not peak < NOISE * self._noise.get(c, 0.0)]
         most = full_colour(max(clear or peaks.values()), densest)
         overlays = Overlays(self._masks, self._box_size, self._voxel_size)
-        middle = centre_of_mass(self._mask if self._bounded else self._mean)
+        place = self._masks.get("focus", self._mask if self._bounded else self._mean)
+        middle = centre_of_mass(place)
         slices = {c: slices_at(v, middle) for c, v in self._maps.items()}
         everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
         low, high = (float(q) for q in np.quantile(everything, [0.01, 0.997]))

@@ -55,10 +55,10 @@ def class_cards(campaign: Campaign, shown: Shown) -> list[ClassCard]:
         campaign: its files.
         shown: pictures of the classes that have maps.
     """
-    return [_card(campaign, c, shown.classes.get(c)) for c in campaign.class_numbers]
+    return [_card(campaign, c, shown) for c in campaign.class_numbers]
 
 
-def _card(campaign: Campaign, c: int, pictures: ClassPictures | None) -> ClassCard:
+def _card(campaign: Campaign, c: int, shown: Shown) -> ClassCard:
     size, facts, warnings = _facts(campaign, c)
     maps = campaign.maps
     files = [campaign.class_map(c), *(maps.class_map(c, f"half{h}") for h in (1, 2))]
@@ -70,17 +70,17 @@ def _card(campaign: Campaign, c: int, pictures: ClassPictures | None) -> ClassCa
         facts=facts,
         warnings=warnings,
         links=[campaign.link(p) for p in files if p.is_file()],
-        of=_shown(campaign, c),
+        of=_sliced(campaign, c, shown),
         stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
-        pictures=pictures,
+        pictures=shown.classes.get(c),
     )
 
 
-def _shown(campaign: Campaign, c: int) -> str:
-    """What the map of a class shows."""
+def _sliced(campaign: Campaign, c: int, shown: Shown) -> str:
+    """What the slices of a class go through the middle of."""
     rows = campaign.representatives
     if rows.empty:
-        return "the particle"
+        return "the focus mask" if "focus" in shown.masks else "the particle"
     row = rows[rows["class"] == c].iloc[0]
     return f"its most similar input class, {row['class_of_run']} of {row['run']}"
 

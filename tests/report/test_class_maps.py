@@ -129,7 +129,13 @@ def test_a_focus_mask_is_outlined_where_it_is_used(missing: Path):
     write_volume(run.focus_mask, blob(len(volume), (0, 0, 0.3), 0.15).astype("f4"), VOXEL)
     try:
         used = Campaign(folder, {"masks": {"focus": "f.mrc"}})
-        assert list(ClassMaps(used).shown().masks) == ["focus"]
+        shown = ClassMaps(used).shown()
+        assert list(shown.masks) == ["focus"]
+        # Its centre lies 0.3 of the box (58 Å) along x; the box ends at 96 Å.
+        assert {p.slices[2].name for p in shown.classes.values()} == {"along x, +54 Å"}
+        assert "Slices through the middle of the focus mask" in render(
+            missing, masks={"focus": "f.mrc"}
+        )
         assert list(ClassMaps(Campaign(folder, {})).shown().masks) == []
     finally:
         run.focus_mask.unlink()
