@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from emjax.report.audit import POSES
 from emjax.report.campaign import Campaign
 from emjax.report.figure import percent
-from emjax.report.firm import misses
+from emjax.report.firm import blind, misses
 
 MOSTLY = 0.6  # share of each class that a stability to ask for must leave
 
@@ -24,6 +24,12 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
         nothing: whether no classes were found.
     """
     if nothing:
+        if blind(campaign) is not None:
+            yield (
+                "This is no evidence for one state. Look for classes again with more particles, or "
+                "images with more signal."
+            )
+            return
         yield "Refine all particles together: nothing found here is a reason to split them."
         yield (
             "Only differences inside the focus mask were looked at: if you expect others, run a "

@@ -163,7 +163,7 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
         charts[0].svg(),
         "Each dot is a run, each panel a number of classes with an axis of its own: the likelihood "
         "of runs with more classes is always a little higher. A run at the lower left fits worse "
-        "and agrees less: it has stopped short of the best answer.",
+        "and agrees less: it ended in a worse answer than the others.",
         pd.DataFrame(points, columns=["run", "log_likelihood", "agreement", "n_classes"]),
         wide=across > 1,
     )

@@ -63,8 +63,8 @@ def ess_figure(campaign: Campaign, name: str | None) -> Figure | None:
 def mass_figure(campaign: Campaign, name: str | None) -> Figure | None:
     """Particles counted by their best class in a run, beside the sum of their probabilities."""
     posteriors = posteriors_of(campaign, name)
-    if posteriors is None:
-        return None
+    if posteriors is None or not ((posteriors > 0) & (posteriors < 1)).any():
+        return None  # nothing but labels
     k = posteriors.shape[1]
     count = np.bincount(posteriors.argmax(axis=1), minlength=k).astype(float)
     mass = posteriors.sum(axis=0, dtype=float)

@@ -115,7 +115,8 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
         facts.append(("q-value against unrelated runs", small(float(q))))
     gain = row.get("held_out_gain")
     if gain is not None and np.isfinite(gain) and not alone:
-        text = f"{gain:.0f} nats ({row['held_out_low']:.0f} to {row['held_out_high']:.0f})"
+        ends = f"{row['held_out_low']:.0f} to {row['held_out_high']:.0f}"
+        text = f"{gain:.0f} nats ({ends})" if gain else "none"
         facts.append((f"Held-out gain over one class with {row['nearest']:.0f}", text))
     if row.get("representative") is not None and not alone:
         name = str(row["representative"])

@@ -91,8 +91,8 @@ def _words(campaign: Campaign, quantity: str, curves: dict) -> tuple[str, str]:
         return title, (
             "A run is stopped when fewer particles than the dashed line change class, or when the "
             "maps change by less than rms_convergence: classes that still exchange particles then "
-            "differ by little more than the noise. The last iterations, which only filter, are "
-            "left out."
+            "differ little, and may still have been growing apart. The last iterations, which only "
+            "filter, are left out."
         )
     gains = [e.gain for name in curves if (e := ending(campaign.metrics[name]))]
     title = endings_sentence(campaign)

@@ -13,6 +13,7 @@ from emjax.report.number import recommended_number
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
 RESAMPLED = 0.8  # share of the resamplings that must hold a class
+BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
 
 
 class Miss(NamedTuple):
@@ -142,6 +143,12 @@ def detectable(campaign: Campaign) -> float | None:
     """Smallest difference that held-out particles could show, of the particle's mass."""
     value = evidence(campaign).get("detectable_fraction")
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def blind(campaign: Campaign) -> float | None:
+    """The same where only differences larger than `BLIND` could be found; nothing says little."""
+    least = detectable(campaign)
+    return least if least is not None and least > BLIND else None
 
 
 def _rounded(value: float) -> str:

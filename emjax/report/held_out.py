@@ -66,12 +66,15 @@ def evidence_notes(campaign: Campaign) -> list[str]:
     """What held-out particles say beside the curve, in sentences."""
     found = evidence(campaign)
     notes = []
-    reason = found.get("classes", {}).get("reason")
-    if reason:
-        notes.append(f"Classes: {reason}")
-    reason = found.get("components", {}).get("reason")
-    if reason:
-        notes.append(f"Components: {reason}")
+    # What a figure shows is not said again in other words.
+    drawn = {
+        "classes": any(evidence_figure(campaign, method) for method in JUDGED),
+        "components": components_figure(campaign),
+    }
+    for what, figure in drawn.items():
+        reason = found.get(what, {}).get("reason")
+        if reason and not figure:
+            notes.append(f"{what.capitalize()}: {reason}")
     width = found.get("pose_error")
     if width:
         notes.append(

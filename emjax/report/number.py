@@ -103,7 +103,7 @@ def cost_figure(campaign: Campaign) -> Figure | None:
             f"{costs[best - 2]:.2f}, {best + 1} into {best} {costs[best - 1]:.2f}"
         )
     else:
-        title = f"{plural(best, 'class', 'classes')} recommended: what merging further costs"
+        title = f"{plural(best, 'class', 'classes')} recommended: what merging costs"
     return Figure(
         "cost-curve",
         title,

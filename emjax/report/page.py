@@ -96,7 +96,9 @@ def _tabs(
         Tab(
             "classes",
             "Classes" if several else "The map",
-            "What the classes look like, how large and how sure each is.",
+            "What the classes look like, how large and how sure each is."
+            if several
+            else "The map of all particles together.",
         ),
         Tab("number", "How many", "Why this number of classes, and what another would give."),
         Tab(

@@ -6,6 +6,7 @@ from emjax.campaign.alone import CAMPAIGN
 from emjax.report.campaign import Campaign
 from emjax.report.figure import plural
 from emjax.report.firm import misses
+from emjax.report.held_out import supported
 from emjax.report.number import chosen_number
 from emjax.report.svg import number
 
@@ -57,8 +58,8 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
     if chosen_number(campaign) == 1:
         yield (
             "A consensus of all runs found no division of the particles into separate classes that "
-            f"the runs and held-out particles support (false-discovery rate {100 * campaign.fdr:g} "
-            "%)."
+            f"{_judges(campaign, 'the runs')} support (false-discovery rate "
+            f"{100 * campaign.fdr:g} %)."
         )
     else:
         yield from _consensus(campaign)
@@ -101,9 +102,18 @@ def _consensus(campaign: Campaign) -> Iterator[str]:
     asked = elbows.get("chosen_by", "auto") != "auto"
     yield (
         f"The number of classes, {count}, was "
-        + ("set by us." if asked else "chosen from the agreement of the runs, resampling, and the ")
-        + ("" if asked else "likelihood of held-out particles where it was computed.")
+        + (
+            "set by us."
+            if asked
+            else f"chosen from {_judges(campaign, 'the agreement of the runs')}"
+        )
+        + ("" if asked else ", and resampling of both.")
     )
+
+
+def _judges(campaign: Campaign, runs: str) -> str:
+    """What decides on the number of classes, with the held-out particles where they were asked."""
+    return runs if supported(campaign) is None else f"{runs} and held-out particles"
 
 
 def _runs(campaign: Campaign) -> Iterator[str]:
@@ -139,7 +149,11 @@ def deposition(campaign: Campaign) -> list[list[str]]:
     open_ = "EMPIAR with the particle images, or Zenodo"
     rows += [
         (folder.prepare.solvent_mask, "solvent mask of the FSC", "EMDB, mask"),
-        (maps.particles.star, "particles with poses, classes and stability", open_),
+        (
+            maps.particles.star,
+            "particles with poses and classes" + ", and stability" * (campaign.job == CAMPAIGN),
+            open_,
+        ),
         (folder.consensus.stability, "statistics of every class", "Zenodo, with the paper"),
         (folder.consensus.intersections, "groups that the runs share", "Zenodo, with the paper"),
         (folder.runs_table, "all runs with seeds and likelihoods", "Zenodo, with the paper"),

@@ -51,8 +51,9 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
         f"stability-class-{c}",
         title,
         chart.svg(),
-        "Each particle's stability says how surely it belongs with its class over all runs. "
-        "A peak at the right is a firm class; a broad hill is a border the data do not draw.",
+        "How consistently the runs keep each particle with its class, 1 in every run. "
+        "A peak at the right is a class that the runs agree on, whatever made them; a broad hill "
+        "is a border that they draw at different places.",
         pd.DataFrame(
             {"stability_from": edges[:-1], "stability_to": edges[1:], "particles": counts}
         ),

@@ -102,7 +102,7 @@ def _distinct(campaign: Campaign) -> dict[int, Cell]:
         text = f"{'yes' if yes else 'no'}: class {nearest[c]:.0f}"
         value = gain.get(c, np.nan)
         if np.isfinite(value):
-            text += f", {value:+,.0f} nats"
+            text += f", {value:+,.0f} nats" if value else ", no gain"
         found[c] = Cell(text, value if np.isfinite(value) else float(yes))
     return found
 

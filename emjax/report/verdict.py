@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emjax.report.advice import advise, continuum
-from emjax.report.agreement import agreement_sentence, strangers
+from emjax.report.agreement import (
+    RAND,
+    agreement_matrix,
+    agreement_sentence,
+    seed_agreement,
+    strangers,
+)
 from emjax.report.aside import sentences
 from emjax.report.audit import flagged, say
 from emjax.report.campaign import Campaign
@@ -14,7 +20,7 @@ from emjax.report.columns import column, numbers, truths
 from emjax.report.distrust import START_APART, doubts, unparted
 from emjax.report.figure import plural
 from emjax.report.firm import (
-    detectable,
+    blind,
     firmness,
     misses,
     number_against_evidence,
@@ -27,7 +33,7 @@ from emjax.report.methods import SUBSPACE
 from emjax.report.number import chosen_number, recommended_number, spaced
 from emjax.report.quality import sentence_of_sizes
 
-BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
+PARTLY = 0.3  # agreement of seeds from which on they share part of their divisions
 
 
 @dataclass
@@ -96,8 +102,8 @@ def judge(campaign: Campaign) -> Verdict:
             "The particles differ gradually: no separate classes found.",
         )
         verdict.found.append(
-            "The runs cut a continuum at different places. Any number of classes would be "
-            "arbitrary, however similar the seeds look."
+            "Classes would be cuts of a continuum: any number of them is arbitrary, however well "
+            "the seeds agree on where to cut."
         )
         verdict.distrust.append(
             "Errors of the poses look like gradual motion. Unless the poses are known to be good, "
@@ -116,7 +122,7 @@ def judge(campaign: Campaign) -> Verdict:
             "Nothing found",
             "No reproducible classes: as far as these runs show, one state.",
         )
-        if (least := detectable(campaign)) is not None and least > BLIND:
+        if (least := blind(campaign)) is not None:
             verdict = Verdict(
                 "warn",
                 "Too few to tell",
@@ -128,7 +134,7 @@ def judge(campaign: Campaign) -> Verdict:
         if best <= 1 and campaign.elbows.get("why"):
             why = spaced(campaign.elbows["why"])
         verdict.found.append(why)
-        verdict.found.append("Do not interpret the maps of single runs: no other run repeats them.")
+        verdict.found.append(_single_runs(campaign))
         verdict.found.append(power_sentence(campaign))
     else:
         missed = misses(campaign)
@@ -154,6 +160,19 @@ def judge(campaign: Campaign) -> Verdict:
         nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
         verdict.advice.extend(advise(campaign, nuisances, nothing))
     return verdict
+
+
+def _single_runs(campaign: Campaign) -> str:
+    """Why not to interpret the maps of single runs, as far as others repeat them."""
+    matrix = agreement_matrix(campaign)
+    shared = seed_agreement(campaign, *matrix).values() if matrix else []
+    most = max(shared, default=0.0)
+    if most < PARTLY:
+        return "Do not interpret the maps of single runs: the others do not repeat them."
+    return (
+        "Do not interpret the maps of single runs: they share part of their divisions (seeds agree "
+        f"up to {most:.2f}{RAND}), but the consensus replicates none."
+    )
 
 
 def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:

@@ -115,7 +115,7 @@ def _title(counts: dict[int, np.ndarray]) -> str:
         return title
     other = max(apart, key=lambda c: apart[c])
     if apart[other] < OTHER:
-        return f"{title}; no class has other views than all"
+        return f"{title}; all classes have the same views (to {percent(OTHER, 1)} of a class)"
     share = percent(apart[other], 1)
     return f"{title}; {share} of class {other} have other views than all"
 
