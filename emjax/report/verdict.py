@@ -88,8 +88,8 @@ def judge(campaign: Campaign) -> Verdict:
             f"{name} of a single run: nothing replicates them yet.",
         )
         verdict.found.append(
-            "Every run fits noise as well as states: what a single one finds, no test tells from "
-            "chance."
+            "Every run fits noise as well as states: nothing says yet that another seed would find "
+            "the same classes."
         )
         verdict.advice.append(
             "Run more seeds (runs.em3d.seeds), or add the labels of another program "
