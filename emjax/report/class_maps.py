@@ -219,7 +219,10 @@ class ClassMaps:
         return {c: size / sum(found.values()) for c, size in found.items()}
 
     def _average(self, maps: Mapping[int, Volume]) -> Volume:
-        return sum((self._weights[c] * v for c, v in maps.items()), np.float32(0))
+        mean = np.zeros((self._box_size,) * 3, np.float32)
+        for c, volume in maps.items():
+            mean += self._weights[c] * volume
+        return mean
 
     @cached_property
     def _mean(self) -> Volume:
