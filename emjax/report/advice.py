@@ -52,9 +52,9 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
             "Classes that are states of the molecule stay."
         )
     if continuum(campaign):
-        yield (
-            "Refine the poses again (local angular search) and repeat the campaign. If the "
-            "differences stay, use a method for continuous motion, or cut the continuum on "
+        again = "Refine the poses again (local angular search) and repeat the campaign. "
+        yield again * (not nuisances & set(POSES)) + (
+            "If the differences stay, use a method for continuous motion, or cut the continuum on "
             "purpose with consensus.n_classes."
         )
         return

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.report.advice import advise, continuum
 from emjax.report.agreement import (
     RAND,
@@ -68,6 +69,7 @@ def judge(campaign: Campaign) -> Verdict:
     best = recommended_number(campaign)
     rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
     hits, nothing = flagged(campaign), False
+    nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
     same = unparted(campaign)
     if same and same == len(campaign.run_names()):
         verdict = Verdict(
@@ -94,6 +96,16 @@ def judge(campaign: Campaign) -> Verdict:
         verdict.advice.append(
             "Run more seeds (runs.em3d.seeds), or add the labels of another program "
             "(runs.external), before any class is refined."
+        )
+    elif continuum(campaign) and RIGID_BODY_MOTION in nuisances:
+        verdict = Verdict(
+            "warn",
+            "No separate classes",
+            "No separate classes: what differs gradually looks like the error of the poses.",
+        )
+        verdict.found.append(
+            "A small rigid-body motion explains most of what single runs find. Whether there are "
+            "states beneath it, this campaign cannot say."
         )
     elif continuum(campaign):
         verdict = Verdict(
@@ -157,7 +169,6 @@ def judge(campaign: Campaign) -> Verdict:
     _add_picked(verdict, campaign)
     verdict.distrust.extend(doubts(campaign, hits, nothing))
     if not verdict.advice:
-        nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
         verdict.advice.extend(advise(campaign, nuisances, nothing))
     return verdict
 

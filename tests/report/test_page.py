@@ -52,6 +52,11 @@ def test_one_class_shows_what_the_classes_of_its_best_run_follow(tmp_path: Path)
     page = render(folder)
     assert "difference map of classes 1, 2 of em3d-K04-s001: particles are sorted by" in page
     assert "2 classes correlate with rigid-body motion: distrust them" in page
+    assert "what differs gradually looks like the error of the poses" in headline(page)
+    assert page.count("local angular") == 1
+    (folder / "consensus/confounders.tsv").write_text(f"{head}\n")
+    page = render(folder)
+    assert "The particles differ gradually" in headline(page) and page.count("local angular") == 1
 
 
 @pytest.mark.parametrize(
