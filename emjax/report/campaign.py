@@ -133,6 +133,11 @@ class Campaign:
         """The rules' numbers of classes, the recommended one and why."""
         return self.json(self.folder.consensus.elbows)
 
+    @property
+    def unreplicated(self) -> bool:
+        """Whether the classes are of a single run: stability and q-values then say nothing."""
+        return self.elbows.get("verdict") == "unreplicated"
+
     @cached_property
     def stability(self) -> pd.DataFrame:
         """One row per class."""

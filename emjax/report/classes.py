@@ -108,10 +108,11 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
         text = f"{resolution:.1f} Å" if falls else f"{resolution:.1f} Å or better"
         facts.append(("Resolution (FSC 0.143)", text))
     mean = row.get("mean_stability")
-    if mean is not None and np.isfinite(mean) and not alone:
+    compared = not alone and not campaign.unreplicated
+    if mean is not None and np.isfinite(mean) and compared:
         facts.append(("Mean stability", f"{mean:.2f} of 1"))
     q = row.get("q_value")
-    if q is not None and np.isfinite(q) and not alone:
+    if q is not None and np.isfinite(q) and compared:
         facts.append(("q-value against unrelated runs", small(float(q))))
     gain = row.get("held_out_gain")
     if gain is not None and np.isfinite(gain) and not alone:

@@ -35,11 +35,14 @@ def misses(campaign: Campaign) -> dict[int, list[Miss]]:
     nearest = campaign.by_class("nearest")
     for row, c in enumerate(campaign.class_numbers):
         own = found[c]
-        if stability.get(c, 1.0) < UNSTABLE:
+        if campaign.unreplicated:
+            own.append(Miss("no other run has it, so nothing tests whether it is chance", ""))
+        elif stability.get(c, 1.0) < UNSTABLE:
             own.append(Miss(_MOVES, f"{stability[c]:.3g}"))
-        if resampled.get(c, 1.0) < RESAMPLED:
+        if resampled.get(c, 1.0) < RESAMPLED and not campaign.unreplicated:
             own.append(Miss(_RESAMPLED, percent(resampled[c], 1)))
-        if "significant" in campaign.stability and not significant[row]:
+        tested = "significant" in campaign.stability and not campaign.unreplicated
+        if tested and not significant[row]:
             own.append(Miss("no larger than unrelated runs would make it", ""))
         if "distinct" in campaign.stability and not distinct[row] and len(found) > 1:
             by = str(campaign.stability["distinct_by"].iloc[row])

@@ -63,7 +63,7 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
         )
     else:
         yield from _consensus(campaign)
-    if len(campaign.class_numbers) > 1:
+    if len(campaign.class_numbers) > 1 and not campaign.unreplicated:
         found = misses(campaign)
         firm = sum(not own for own in found.values())
         yield (
@@ -94,7 +94,7 @@ LABELLED = {
 def _consensus(campaign: Campaign) -> Iterator[str]:
     """How classes were made of the runs."""
     elbows, count = campaign.elbows, chosen_number(campaign)
-    if elbows.get("verdict") == "unreplicated":
+    if campaign.unreplicated:
         yield "The classes are those of a single run, which no other run replicates."
         return
     how = LABELLED.get(str(elbows.get("labelled_by")), "the groups were merged into classes")

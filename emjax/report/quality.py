@@ -27,6 +27,8 @@ def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, boo
 def stability_figure(campaign: Campaign, c: int) -> Figure | None:
     """How surely the particles of a class belong to it over all runs."""
     particles = campaign.particles
+    if campaign.unreplicated:
+        return None
     if "emjaxStability" not in particles or "rlnClassNumber" not in particles:
         return None
     values = particles["emjaxStability"][particles["rlnClassNumber"] == c]

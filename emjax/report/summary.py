@@ -44,7 +44,7 @@ def summary(campaign: Campaign, shown: Shown) -> Summary | None:
         "Particles": _sizes(campaign),
         "Share (95 % interval)": _shares(campaign),
         "Resolution (Å)": _resolutions(campaign),
-        "Stability": _plain(campaign, "mean_stability"),
+        "Stability": {} if campaign.unreplicated else _plain(campaign, "mean_stability"),
         "Distinct from its nearest": _distinct(campaign),
         "Largest difference (Å³)": _changes(shown),
     }
@@ -124,7 +124,10 @@ def _warnings(campaign: Campaign) -> dict[int, Cell]:
     found: dict[int, list[str]] = {c: [] for c in campaign.class_numbers}
     stability, resampled = campaign.by_class("mean_stability"), campaign.by_class("resampled")
     tests = {"significant": "not significant", "distinct": "not distinct"}
+    if campaign.unreplicated:
+        stability, resampled, tests = {}, {}, {"distinct": "not distinct"}
     for row, c in enumerate(found):
+        found[c] += ["of one run only"] if campaign.unreplicated else []
         found[c] += ["unstable"] if stability.get(c, 1.0) < UNSTABLE else []
         found[c] += ["rarely found again"] if resampled.get(c, 1.0) < RESAMPLED else []
         for name, words in tests.items():

@@ -82,7 +82,7 @@ def judge(campaign: Campaign) -> Verdict:
             "and what is the same stays the same."
         )
         verdict.advice.append(START_APART)
-    elif campaign.elbows.get("verdict") == "unreplicated":
+    elif campaign.unreplicated:
         name = plural(count, "class", "classes")
         verdict = Verdict(
             "warn",

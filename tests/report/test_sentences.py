@@ -241,3 +241,18 @@ def test_what_a_map_of_images_holds_constant_is_not_followed(tmp_path: Path):
     assert "som-defocus" in names
     write_tsv(path, read_tsv(path).assign(mean_defocus=15000.001))
     assert {f.name for f in som_figures(read(folder), name)} == names - {"som-defocus"}
+
+
+def test_classes_of_one_run_are_not_given_what_only_several_runs_can_say(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    path = folder / "consensus/elbows.json"
+    page = render(folder)
+    every = "Mean stability", "q-value against unrelated runs", "have a stability of 0.8 or more"
+    assert all(words in page for words in every)
+    write_json(path, read_json(path) | {"verdict": "unreplicated"})
+    page = render(folder)
+    assert not any(words in page for words in every)
+    assert page.count("of one run only</td>") == 4
+    assert "no other run has it, so nothing tests whether it is chance" in page
+    assert "no larger than unrelated runs" not in page
+    assert "passed all tests" not in methods_paragraph(read(folder))
