@@ -98,12 +98,12 @@ def _in_turn(values: list[str]) -> str:
 
 
 def spread_of_number(campaign: Campaign) -> str:
-    """` (3 to 5 where runs and particles are resampled)`; empty where always the same number."""
+    """`, 3 to 5 classes where runs and particles are resampled`; empty where always the same."""
     low, high = (campaign.elbows.get(f"recommended_{end}") for end in ("low", "high"))
     used = campaign.elbows.get("chosen_by", "auto") == "auto"
     if not used or not isinstance(low, int) or not isinstance(high, int) or low == high:
         return ""
-    return f" ({low} to {high} where runs and particles are resampled)"
+    return f", {low} to {high} classes where runs and particles are resampled"
 
 
 def number_against_evidence(campaign: Campaign) -> str:

@@ -7,6 +7,7 @@ from emjax.report.campaign import Campaign
 from emjax.report.figure import plural
 from emjax.report.firm import misses
 from emjax.report.held_out import supported
+from emjax.report.methods import SUBSPACE
 from emjax.report.number import chosen_number
 from emjax.report.svg import number
 
@@ -54,7 +55,7 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
         yield "The poses were kept: the images show no error of them."
     else:
         yield "The given poses were taken as exact."
-    yield f"These runs were made: {'; '.join(_runs(campaign))}."
+    yield f"These runs were made: {'; '.join(runs_in_words(campaign))}."
     if chosen_number(campaign) == 1:
         yield (
             "A consensus of all runs found no division of the particles into separate classes that "
@@ -116,7 +117,7 @@ def _judges(campaign: Campaign, runs: str) -> str:
     return runs if supported(campaign) is None else f"{runs} and held-out particles"
 
 
-def _runs(campaign: Campaign) -> Iterator[str]:
+def runs_in_words(campaign: Campaign) -> Iterator[str]:
     """Runs by method: number, classes, seeds."""
     methods, classes = campaign.run_methods(), campaign.run_classes()
     for method in dict.fromkeys(methods.values()):
@@ -130,7 +131,9 @@ def _runs(campaign: Campaign) -> Iterator[str]:
         if isinstance(seeds, dict) and seeds.get("seeds"):
             count = seeds["seeds"] if isinstance(seeds["seeds"], int) else len(seeds["seeds"])
             text += f" ({plural(count, 'seed')} for each number"
-            text += ", the best kept)" if method == "subspace" else ")"
+            keep = int(seeds.get("keep", 1))
+            best = "the best" if keep == 1 else f"the best {keep} answers"
+            text += f", {best} kept)" if method == SUBSPACE else ")"
         yield text
 
 
