@@ -20,6 +20,7 @@ DEMO = ROOT / "results/demo/report.html"
 PAGES = ROOT / "results/gallery"  # a page per picture, of the same name
 SIZE = {"width": 1180, "height": 1000}
 GALLERY_HEIGHT = 720
+CHROMIUM = "chromium", "chromium-browser", "google-chrome"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ def photograph(browser: Browser, page: Path, target: Path, height: int) -> None:
 
 def main() -> None:
     """Campaigns, their pages, their pictures."""
+    chromium = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if chromium is None:
+        sys.exit(f"found none of {', '.join(CHROMIUM)}; install Chromium (apt install chromium)")
     PAGES.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for picture in GALLERY:

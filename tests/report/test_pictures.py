@@ -36,6 +36,13 @@ def test_without_the_demo_the_command_says_what_to_run(
         pictures.page_of(pictures.GALLERY[0])
 
 
+def test_without_chromium_nothing_is_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures.shutil, "which", lambda name: None)
+    monkeypatch.setattr(pictures, "page_of", lambda picture: pytest.fail("a campaign was run"))
+    with pytest.raises(SystemExit, match="found none of chromium, .*install Chromium"):
+        pictures.main()
+
+
 def test_a_campaign_of_another_verdict_is_no_picture(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pictures, "run", lambda case, work: ("warn: Too few to tell", True))
     (nothing,) = (p for p in pictures.GALLERY if p.mood == "nothing")
