@@ -13,7 +13,7 @@ EMJAX := $(PYTHON) -m emjax
 $(if $(filter-out cuda12 cuda13,$(ACCELERATOR)),$(error ACCELERATOR: found $(ACCELERATOR), expected cuda12 or cuda13))
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: help env demo report status reproduce test quick lint docs format dry-run lock clean
+.PHONY: help env demo report status reproduce test quick lint docs pictures format dry-run lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -74,6 +74,9 @@ lint: .venv/emjax-dev-ready  ## formatting, style, types, import contract, workf
 docs: .venv/emjax-dev-ready  ## the documents as a site, site/index.html; no network, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "site/index.html (to search in it: $(PYTHON) -m http.server -b 127.0.0.1 -d site)"
+
+pictures: .venv/emjax-dev-ready demo  ## renew the pictures of the documents: runs four small campaigns (minutes), needs Chromium
+	@$(PYTHON) -m docs.make_pictures
 
 format: .venv/emjax-dev-ready  ## format Python and Snakemake files
 	$(BIN)/ruff format .

@@ -23,6 +23,9 @@ LINK = re.compile(r"(\]\()(?!https?:|#)([^)#\s]+)")
 # A link that shows the name of a file, as one reads it beside the files.
 NAMED = re.compile(r"\[([\w-]+\.md)\](?=\(\1)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+# Reports that `make pictures` left; a site without them has their pictures alone.
+REPORTS = ROOT / "results/gallery"
+PICTURE = re.compile(r"!\[[^\]]*\]\(gallery/([\w-]+)\.png\)")
 BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,6 +34,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in OUTSIDE.items():
         content = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=content))
+    for page in REPORTS.glob("*.html"):
+        files.append(
+            File.generated(config, f"gallery/{page.name}", content=page.read_text("utf-8"))
+        )
     return files
 
 
@@ -50,7 +57,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         first = target.read_text(encoding="utf-8").split("\n", 1)[0]
         return f"[{first.removeprefix('# ')}]"
 
+    def page_behind(found: re.Match[str]) -> str:
+        there = (REPORTS / f"{found[1]}.html").exists()
+        return f"[{found[0]}](gallery/{found[1]}.html)" if there else found[0]
+
     markdown = LINK.sub(link, NAMED.sub(title, markdown))
+    markdown = PICTURE.sub(page_behind, markdown)
     return with_outputs(markdown) if uri == "library.md" else markdown
 
 

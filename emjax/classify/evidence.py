@@ -130,7 +130,12 @@ def choose_number(
     else:
         reason = (
             f"{numbers[chosen]} {what} raise the held-out log-likelihood by {value.value:.0f}"
-            f" ({value.low:.0f} … {value.high:.0f}); no more of them raises it further"
+            f" ({value.low:.0f} … {value.high:.0f}); "
+            + (
+                "no more of them raises it further"
+                if chosen < len(gains) - 1
+                else "more were not tried"
+            )
         )
     paired = [block_interval(g - gains[chosen], blocks) for g in gains]
     return Choice(tuple(numbers), tuple(total), tuple(paired), int(numbers[chosen]), reason)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from emjax.report.audit import POSES
 from emjax.report.campaign import Campaign
 from emjax.report.figure import percent
-from emjax.report.firm import misses
+from emjax.report.firm import blind, misses
 
 MOSTLY = 0.6  # share of each class that a stability to ask for must leave
 
@@ -24,10 +24,20 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
         nothing: whether no classes were found.
     """
     if nothing:
+        if blind(campaign) is not None:
+            yield (
+                "This is no evidence for one state. Look for classes again with more particles, or "
+                "images with more signal."
+            )
+            return
         yield "Refine all particles together: nothing found here is a reason to split them."
         yield (
-            "If you expect a small difference (a ligand, a subunit), try a focus mask around it "
-            "(masks.focus) or a finer filter_resolution, and more particles."
+            "Only differences inside the focus mask were looked at: if you expect others, run a "
+            "campaign without it, or with another; inside it a finer filter_resolution or more "
+            "particles may help."
+            if (campaign.config.get("masks") or {}).get("focus")
+            else "If you expect a small difference (a ligand, a subunit), try a focus mask around "
+            "it (masks.focus) or a finer filter_resolution, and more particles."
         )
         return
     if nuisances & set(POSES):
@@ -42,9 +52,9 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
             "Classes that are states of the molecule stay."
         )
     if continuum(campaign):
-        yield (
-            "Refine the poses again (local angular search) and repeat the campaign. If the "
-            "differences stay, use a method for continuous motion, or cut the continuum on "
+        again = "Refine the poses again (local angular search) and repeat the campaign. "
+        yield again * (not nuisances & set(POSES)) + (
+            "If the differences stay, use a method for continuous motion, or cut the continuum on "
             "purpose with consensus.n_classes."
         )
         return

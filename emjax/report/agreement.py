@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
-from emjax.report.campaign import Campaign, column, traces
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, traces
 from emjax.report.figure import Figure, first_upper, percent, plural
+from emjax.report.methods import SUBSPACE
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, heat_colour, tick_names, ticks
 
@@ -81,12 +83,13 @@ def agreement_figure(campaign: Campaign) -> Figure | None:
 def seed_agreement(campaign: Campaign, names: list[str], matrix: np.ndarray) -> dict[int, float]:
     """Typical agreement of the seeds for each number of classes (0: of runs that differ in it).
 
-    Seeds are runs of one method that have one; other programs' runs have none.
+    Seeds are runs of one method that have one; other programs' runs have none. Runs of subspace are
+    distinct answers by choice, whatever seeds they come from.
     """
     k, methods, seeds = campaign.run_classes(), campaign.run_methods(), campaign.run_seeds()
     own = np.array([k.get(name, 0) for name in names])
     method = np.array([methods.get(name, "") for name in names])
-    seeded = np.array([name in seeds for name in names])
+    seeded = np.array([name in seeds and methods.get(name) != SUBSPACE for name in names])
     comparable = (method[:, None] == method) & seeded[:, None] & ~np.eye(len(names), dtype=bool)
     found = {}
     for n in np.unique(own[own > 0]):
@@ -161,8 +164,8 @@ def likelihood_figure(campaign: Campaign) -> Figure | None:
         "with the consensus",
         charts[0].svg(),
         "Each dot is a run, each panel a number of classes with an axis of its own: the likelihood "
-        "of runs with more classes is always a little higher. A run at the lower left fits worse "
-        "and agrees less: it has stopped short of the best answer.",
+        "of runs with more classes tends to be higher. A run at the lower left fits worse "
+        "and agrees less: it ended in a worse answer than the others.",
         pd.DataFrame(points, columns=["run", "log_likelihood", "agreement", "n_classes"]),
         wide=across > 1,
     )

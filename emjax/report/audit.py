@@ -6,7 +6,8 @@ import pandas as pd
 from emjax.audit.confounders import VIEWING_DIRECTION
 from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.consensus.traces import parse_class
-from emjax.report.campaign import Campaign, column, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, heat_colour, small
 

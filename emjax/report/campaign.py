@@ -11,11 +11,11 @@ from markupsafe import Markup
 
 from emjax.campaign.alone import job_of
 from emjax.campaign.folder import CampaignFolder, ConsensusFolder, ReconstructFolder
-from emjax.consensus.traces import read_traces
 from emjax.io.fields import MICROGRAPH_NAME, REFINED_POSE, SET_ASIDE
 from emjax.io.files import open_npy, read_json, read_tsv
 from emjax.io.mrc.volume import read_volume
 from emjax.io.star.tables import StarTable, read_star
+from emjax.report.columns import column
 from emjax.report.methods import JUDGED
 
 # Of the particles: what is read, where the table has it.
@@ -132,6 +132,11 @@ class Campaign:
     def elbows(self) -> dict[str, Any]:
         """The rules' numbers of classes, the recommended one and why."""
         return self.json(self.folder.consensus.elbows)
+
+    @property
+    def unreplicated(self) -> bool:
+        """Whether the classes are of a single run: stability and q-values then say nothing."""
+        return self.elbows.get("verdict") == "unreplicated"
 
     @cached_property
     def stability(self) -> pd.DataFrame:
@@ -268,38 +273,3 @@ def particle_table(path: Path) -> StarTable:
     star = read_star(path)
     named = [t for t in star.tables if t.name == "particles"]
     return named[0] if named else max(star.tables, key=len)
-
-
-def column(table: pd.DataFrame, *names: str) -> np.ndarray | None:
-    """The first of these columns that the table has, as float64."""
-    for name in names:
-        if name in table:
-            return np.asarray(pd.to_numeric(table[name], errors="coerce"), float)
-    return None
-
-
-def numbers(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column that the table is known to have, as float64."""
-    found = column(table, name)
-    return np.full(len(table), np.nan) if found is None else found
-
-
-def truths(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column of True and False as written by any program; False where absent."""
-    if name not in table:
-        return np.zeros(len(table), bool)
-    return np.array([str(value).lower() in ("true", "1") for value in table[name]], bool)
-
-
-def traces(intersections: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Run names, and the class (1-based, 0 where missing) of every group in every run."""
-    return read_traces(intersections["trace"] if "trace" in intersections else [])
-
-
-def contingency(first: np.ndarray, second: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Particles shared by each class of one labelling with each class of another (from class 1)."""
-    a, b = first, second
-    both = (a > 0) & (b > 0)
-    table = np.zeros((int(a.max(initial=0)), int(b.max(initial=0))))
-    np.add.at(table, (a[both] - 1, b[both] - 1), size[both])
-    return table

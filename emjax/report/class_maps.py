@@ -11,30 +11,25 @@ from scipy.ndimage import label
 
 from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import percent
-from emjax.report.overlay import Cut, Overlays, scale_bar
+from emjax.report.overlay import Cut, Overlays
 from emjax.report.quality import class_resolution
 from emjax.report.raster import (
-    PART,
     centre_of_mass,
     diverging,
     full_colour,
     grey,
-    largest_piece,
     lowpass,
     match_box,
-    png_uri,
-    shaded_surface,
     shrink,
     slices_at,
     strongest_voxel,
-    surface_level,
 )
+from emjax.report.surfaces import PART, extent, surface
 
 WIDEST = 128  # maps wider than this are averaged down before anything is drawn
-STILL_BOX = 72  # of the surfaces
-LOOK_BOX = 48  # of the 3D look: about 100 kB per class
 ALONE = 0.06  # share of the box that a surface encloses where no mask says more
 NOISE = 5.0  # standard deviations below which a difference is noise
 
@@ -123,12 +118,13 @@ class ClassMaps:
         clear = [peak for c, peak in peaks.items() if not peak < NOISE * self._noise.get(c, 0.0)]
         most = full_colour(max(clear or peaks.values()), densest)
         overlays = Overlays(self._masks, self._box_size, self._voxel_size)
-        middle = centre_of_mass(self._mask if self._bounded else self._mean)
+        place = self._masks.get("focus", self._mask if self._bounded else self._mean)
+        middle = centre_of_mass(place)
         slices = {c: slices_at(v, middle) for c, v in self._maps.items()}
         everything = np.concatenate([s.ravel() for group in slices.values() for s in group])
         low, high = (float(q) for q in np.quantile(everything, [0.01, 0.997]))
         inside = 0.35 * float(self._mask.mean()) if self._bounded else ALONE
-        window = max(_extent(v * self._mask, inside) for v in self._smooth.values())
+        window = max(extent(v * self._mask, inside) for v in self._smooth.values())
         found = {}
         for c, gap in self._gaps.items():
             change = self._change(c, densest)
@@ -139,7 +135,9 @@ class ClassMaps:
                     middle, [grey(s, low, high) for s in slices[c]], overlays.places(middle)
                 ),
                 overlays.cuts(at, colours, overlays.places(at)) if len(self._maps) > 1 else [],
-                *self._surface(self._smooth[c] * self._mask, gap / most, inside, window),
+                *surface(
+                    self._smooth[c] * self._mask, gap / most, inside, window, self._voxel_size
+                ),
                 change if len(self._maps) > 1 else None,
             )
         filtered = f"{self._limit:.0f} Å" if np.isfinite(self._limit) else ""
@@ -208,7 +206,11 @@ class ClassMaps:
 
     @cached_property
     def _smooth(self) -> dict[int, Volume]:
-        return {c: lowpass(v, self._voxel_size, self._limit) for c, v in self._maps.items()}
+        return {c: self._lowpass(v) for c, v in self._maps.items()}
+
+    def _lowpass(self, volume: Volume) -> Volume:
+        # Fifty maps of full width fill gigabytes in double precision.
+        return lowpass(volume, self._voxel_size, self._limit).astype(np.float32)
 
     @cached_property
     def _weights(self) -> dict[int, float]:
@@ -217,7 +219,10 @@ class ClassMaps:
         return {c: size / sum(found.values()) for c, size in found.items()}
 
     def _average(self, maps: Mapping[int, Volume]) -> Volume:
-        return np.sum([self._weights[c] * v for c, v in maps.items()], axis=0)
+        mean = np.zeros((self._box_size,) * 3, np.float32)
+        for c, volume in maps.items():
+            mean += self._weights[c] * volume
+        return mean
 
     @cached_property
     def _mean(self) -> Volume:
@@ -236,8 +241,7 @@ class ClassMaps:
             if not all(path.exists() for path in paths):
                 return {}
             first, second = (read_volume(path)[0] for path in paths)
-            half = shrink((first - second) / 2, WIDEST)
-            halves[c] = lowpass(half, self._voxel_size, self._limit)
+            halves[c] = self._lowpass(shrink((first - second) / 2, WIDEST))
         mean, room = self._average(halves), float((self._mask**2).sum())
         return {
             c: float(np.sqrt((((v - mean) * self._mask) ** 2).sum() / room))
@@ -263,56 +267,7 @@ class ClassMaps:
         low, high = (float(q) for q in np.quantile(np.stack(slices), [0.01, 0.997]))
         overlays = Overlays({}, self._box_size, self._voxel_size)
         cuts = overlays.cuts(middle, [grey(s, low, high) for s in slices], overlays.places(middle))
-        window = _extent(volume, ALONE)
-        return ClassPictures(cuts, [], *self._surface(volume, np.zeros_like(volume), ALONE, window))
-
-    def _surface(
-        self, volume: Volume, change: Volume, inside: float, window: float
-    ) -> tuple[list[Cut], dict[str, Any]]:
-        """Stills of the surface with their scale bar, and the decimated map for the 3D look."""
-        small = shrink(volume, STILL_BOX)
-        level = surface_level(small, inside)
-        colours = _cut(shrink(change, STILL_BOX), window)
-        near = _cut(largest_piece(small, level), window)
-        # A half turn about y shows the other side.
-        sides = {"surface seen along z": 1, "from behind": -1}
-        stills = {
-            name: shaded_surface(near[::way, :, ::way], level, colours[::way, :, ::way])
-            for name, way in sides.items()
-        }
-        bar = scale_bar(len(near) * -(-self._box_size // STILL_BOX) * self._voxel_size)
-        look = _look(volume, change, inside)
-        width = look["box"] * -(-self._box_size // LOOK_BOX) * self._voxel_size
-        cuts = [Cut(name, png_uri(still), bar) for name, still in stills.items()]
-        common = self._campaign.representatives.empty
-        return cuts, look | {"width": width, "window": window, "part": PART, "common": common}
-
-
-def _extent(volume: Volume, inside: float) -> float:
-    """Share of the box's width, around its centre, that holds the surface."""
-    small = shrink(volume, STILL_BOX)
-    level = surface_level(small, inside)
-    at = np.argwhere(largest_piece(small, level) > level)
-    away = np.abs(at - (len(small) - 1) / 2).max(initial=0.0)
-    return min(1.0, 1.15 * (2 * float(away) + 1) / len(small))
-
-
-def _cut(volume: Volume, window: float) -> Float[np.ndarray, "e e e"]:
-    """The middle of the box, a share of its width."""
-    edge = int((1 - window) / 2 * len(volume))
-    return volume[(slice(edge, len(volume) - edge),) * 3]
-
-
-def _look(volume: Volume, change: Volume, inside: float) -> dict[str, Any]:
-    """The map as bytes for the 3D look: density in red, difference in full colours in green."""
-    small, colours = shrink(volume, LOOK_BOX), shrink(change, LOOK_BOX)
-    low, high = float(small.min()), float(small.max())
-    side = small.shape[0]
-    density = 255 * (small - low) / max(high - low, 1e-12)
-    colour = 128 + 127 * np.clip(colours / 2, -1, 1)
-    packed = np.stack([density, colour, np.zeros_like(density)], axis=-1)
-    level = int(np.clip(surface_level(density, inside), 1, 254))
-    return {
-        "box": side, "level": level, "low": low, "high": high, "sd": float(volume.std()),
-        "uri": png_uri(packed.reshape(side * side, side, 3)),
-    }  # fmt: skip
+        window = extent(volume, ALONE)
+        same = np.zeros_like(volume)
+        drawn = surface(volume, same, ALONE, window, self._voxel_size, common=False)
+        return ClassPictures(cuts, [], *drawn)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from emjax.consensus.traces import parse_class
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
 from emjax.report.class_maps import ClassPictures, Shown
+from emjax.report.columns import column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.firm import shortfalls
 from emjax.report.quality import class_resolution, stability_figure
@@ -54,10 +55,10 @@ def class_cards(campaign: Campaign, shown: Shown) -> list[ClassCard]:
         campaign: its files.
         shown: pictures of the classes that have maps.
     """
-    return [_card(campaign, c, shown.classes.get(c)) for c in campaign.class_numbers]
+    return [_card(campaign, c, shown) for c in campaign.class_numbers]
 
 
-def _card(campaign: Campaign, c: int, pictures: ClassPictures | None) -> ClassCard:
+def _card(campaign: Campaign, c: int, shown: Shown) -> ClassCard:
     size, facts, warnings = _facts(campaign, c)
     maps = campaign.maps
     files = [campaign.class_map(c), *(maps.class_map(c, f"half{h}") for h in (1, 2))]
@@ -69,17 +70,17 @@ def _card(campaign: Campaign, c: int, pictures: ClassPictures | None) -> ClassCa
         facts=facts,
         warnings=warnings,
         links=[campaign.link(p) for p in files if p.is_file()],
-        of=_shown(campaign, c),
+        of=_sliced(campaign, c, shown),
         stability=None if len(campaign.class_numbers) == 1 else stability_figure(campaign, c),
-        pictures=pictures,
+        pictures=shown.classes.get(c),
     )
 
 
-def _shown(campaign: Campaign, c: int) -> str:
-    """What the map of a class shows."""
+def _sliced(campaign: Campaign, c: int, shown: Shown) -> str:
+    """What the slices of a class go through the middle of."""
     rows = campaign.representatives
     if rows.empty:
-        return "the particle"
+        return "the focus mask" if "focus" in shown.masks else "the particle"
     row = rows[rows["class"] == c].iloc[0]
     return f"its most similar input class, {row['class_of_run']} of {row['run']}"
 
@@ -107,14 +108,16 @@ def _facts(campaign: Campaign, c: int) -> tuple[str, list[tuple[str, str]], list
         text = f"{resolution:.1f} Å" if falls else f"{resolution:.1f} Å or better"
         facts.append(("Resolution (FSC 0.143)", text))
     mean = row.get("mean_stability")
-    if mean is not None and np.isfinite(mean) and not alone:
+    compared = not alone and not campaign.unreplicated
+    if mean is not None and np.isfinite(mean) and compared:
         facts.append(("Mean stability", f"{mean:.2f} of 1"))
     q = row.get("q_value")
-    if q is not None and np.isfinite(q) and not alone:
+    if q is not None and np.isfinite(q) and compared:
         facts.append(("q-value against unrelated runs", small(float(q))))
     gain = row.get("held_out_gain")
     if gain is not None and np.isfinite(gain) and not alone:
-        text = f"{gain:.0f} nats ({row['held_out_low']:.0f} to {row['held_out_high']:.0f})"
+        ends = f"{row['held_out_low']:.0f} to {row['held_out_high']:.0f}"
+        text = f"{gain:.0f} nats ({ends})" if gain else "none"
         facts.append((f"Held-out gain over one class with {row['nearest']:.0f}", text))
     if row.get("representative") is not None and not alone:
         name = str(row["representative"])

@@ -8,7 +8,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from emjax.io.mrc.header import read_header
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import number
 

@@ -10,7 +10,8 @@ from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.consensus.traces import parse_class
 from emjax.report.agreement import strangers
 from emjax.report.audit import MATTERS, say
-from emjax.report.campaign import Campaign, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import numbers
 from emjax.report.figure import percent, plural
 from emjax.report.held_out import evidence, numbers_untried, supported
 from emjax.report.job_warnings import warnings_of

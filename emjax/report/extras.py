@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import Figure
 from emjax.report.svg import Chart, number, resolution_ticks
 

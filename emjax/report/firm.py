@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emjax.report.campaign import Campaign, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import truths
 from emjax.report.figure import percent, plural
 from emjax.report.held_out import evidence, supported
 from emjax.report.number import recommended_number
 
 UNSTABLE = 0.7  # mean stability of a class below which it is named
 RESAMPLED = 0.8  # share of the resamplings that must hold a class
+BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
 
 
 class Miss(NamedTuple):
@@ -33,11 +35,14 @@ def misses(campaign: Campaign) -> dict[int, list[Miss]]:
     nearest = campaign.by_class("nearest")
     for row, c in enumerate(campaign.class_numbers):
         own = found[c]
-        if stability.get(c, 1.0) < UNSTABLE:
+        if campaign.unreplicated:
+            own.append(Miss("no other run has it, so nothing tests whether it is chance", ""))
+        elif stability.get(c, 1.0) < UNSTABLE:
             own.append(Miss(_MOVES, f"{stability[c]:.3g}"))
-        if resampled.get(c, 1.0) < RESAMPLED:
+        if resampled.get(c, 1.0) < RESAMPLED and not campaign.unreplicated:
             own.append(Miss(_RESAMPLED, percent(resampled[c], 1)))
-        if "significant" in campaign.stability and not significant[row]:
+        tested = "significant" in campaign.stability and not campaign.unreplicated
+        if tested and not significant[row]:
             own.append(Miss("no larger than unrelated runs would make it", ""))
         if "distinct" in campaign.stability and not distinct[row] and len(found) > 1:
             by = str(campaign.stability["distinct_by"].iloc[row])
@@ -93,12 +98,12 @@ def _in_turn(values: list[str]) -> str:
 
 
 def spread_of_number(campaign: Campaign) -> str:
-    """` (3 to 5 where runs and particles are resampled)`; empty where always the same number."""
+    """`, 3 to 5 classes where runs and particles are resampled`; empty where always the same."""
     low, high = (campaign.elbows.get(f"recommended_{end}") for end in ("low", "high"))
     used = campaign.elbows.get("chosen_by", "auto") == "auto"
     if not used or not isinstance(low, int) or not isinstance(high, int) or low == high:
         return ""
-    return f" ({low} to {high} where runs and particles are resampled)"
+    return f", {low} to {high} classes where runs and particles are resampled"
 
 
 def number_against_evidence(campaign: Campaign) -> str:
@@ -141,6 +146,12 @@ def detectable(campaign: Campaign) -> float | None:
     """Smallest difference that held-out particles could show, of the particle's mass."""
     value = evidence(campaign).get("detectable_fraction")
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def blind(campaign: Campaign) -> float | None:
+    """The same where only differences larger than `BLIND` could be found; nothing says little."""
+    least = detectable(campaign)
+    return least if least is not None and least > BLIND else None
 
 
 def _rounded(value: float) -> str:

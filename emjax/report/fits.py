@@ -8,7 +8,8 @@ import pandas as pd
 from emjax.classify.calibration import SEPARATED, Calibration, score_of
 from emjax.io.fields import FIT, SET_ASIDE
 from emjax.report.aside import FIT_NOTHING
-from emjax.report.campaign import Campaign, numbers, particle_table
+from emjax.report.campaign import Campaign, particle_table
+from emjax.report.columns import numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import WARN, Chart, series
 

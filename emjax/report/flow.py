@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column, contingency, numbers, traces
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, contingency, numbers, traces
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.number import chosen_number
 from emjax.report.svg import Chart, colour, number

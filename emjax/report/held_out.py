@@ -7,7 +7,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from emjax.campaign.methods import METHODS
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.methods import JUDGED, SUBSPACE
 from emjax.report.number import chosen_number
@@ -65,12 +66,15 @@ def evidence_notes(campaign: Campaign) -> list[str]:
     """What held-out particles say beside the curve, in sentences."""
     found = evidence(campaign)
     notes = []
-    reason = found.get("classes", {}).get("reason")
-    if reason:
-        notes.append(f"Classes: {reason}")
-    reason = found.get("components", {}).get("reason")
-    if reason:
-        notes.append(f"Components: {reason}")
+    # What a figure shows is not said again in other words.
+    drawn = {
+        "classes": any(evidence_figure(campaign, method) for method in JUDGED),
+        "components": components_figure(campaign),
+    }
+    for what, figure in drawn.items():
+        reason = found.get(what, {}).get("reason")
+        if reason and not figure:
+            notes.append(f"{what.capitalize()}: {reason}")
     width = found.get("pose_error")
     if width:
         notes.append(

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emjax.report.convergence import curve, history, of_stage
+from emjax.report.convergence import curve
+from emjax.report.endings import history, of_stage
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.flow import Stack, draw_bands, draw_boxes
 from emjax.report.svg import Chart, heat_colour, number, ticks

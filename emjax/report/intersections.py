@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers, truths
 from emjax.report.figure import Figure, plural
 from emjax.report.svg import Chart, colour, number, small
 from emjax.report.tab import Tab, Table

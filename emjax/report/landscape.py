@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.held_out import evidence
 from emjax.report.methods import SUBSPACE

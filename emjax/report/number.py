@@ -8,7 +8,8 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
 from emjax.consensus.tree import cut_tree
-from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers, truths
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, number, small, ticks
 
@@ -102,7 +103,7 @@ def cost_figure(campaign: Campaign) -> Figure | None:
             f"{costs[best - 2]:.2f}, {best + 1} into {best} {costs[best - 1]:.2f}"
         )
     else:
-        title = f"{plural(best, 'class', 'classes')} recommended: what merging further costs"
+        title = f"{plural(best, 'class', 'classes')} recommended: what merging costs"
     return Figure(
         "cost-curve",
         title,

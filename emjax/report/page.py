@@ -9,6 +9,7 @@ from emjax.report import (
     affinity,
     agreement,
     aside,
+    assignments,
     audit,
     classes,
     convergence,
@@ -47,7 +48,7 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
     """Every figure the campaign's files allow, by the part of the page it stands in."""
     if job := job_report(campaign):
         return {tab.key: list(tab.figures) for tab in job.tabs}
-    best = convergence.best_run(campaign)
+    best = assignments.best_run(campaign)
     groups = {
         "classes": [
             quality.occupancy_figure(campaign) if len(campaign.class_numbers) > 1 else None,
@@ -66,8 +67,8 @@ def all_figures(campaign: Campaign) -> dict[str, list[Figure]]:
             flow.flow_figure(campaign),
             convergence.convergence_figure(campaign, "log_likelihood"),
             convergence.convergence_figure(campaign, "switched"),
-            convergence.ess_figure(campaign, best),
-            convergence.mass_figure(campaign, best),
+            assignments.ess_figure(campaign, best),
+            assignments.mass_figure(campaign, best),
             history.flow_diagram(best or "", campaign.metrics.get(best or "", {}), MOST_STEPS),
         ],
         "landscape": [
@@ -95,7 +96,9 @@ def _tabs(
         Tab(
             "classes",
             "Classes" if several else "The map",
-            "What the classes look like, how large and how sure each is.",
+            "What the classes look like, how large and how sure each is."
+            if several
+            else "The map of all particles together.",
         ),
         Tab("number", "How many", "Why this number of classes, and what another would give."),
         Tab(

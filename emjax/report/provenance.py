@@ -10,7 +10,7 @@ import numpy as np
 from emjax.campaign.alone import job_of, reads
 from emjax.campaign.settings import load_schema
 from emjax.report.campaign import Campaign
-from emjax.report.convergence import ended_by
+from emjax.report.endings import ended_by
 from emjax.report.figure import plural
 from emjax.report.svg import number
 

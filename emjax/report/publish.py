@@ -6,6 +6,8 @@ from emjax.campaign.alone import CAMPAIGN
 from emjax.report.campaign import Campaign
 from emjax.report.figure import plural
 from emjax.report.firm import misses
+from emjax.report.held_out import supported
+from emjax.report.methods import SUBSPACE
 from emjax.report.number import chosen_number
 from emjax.report.svg import number
 
@@ -53,16 +55,16 @@ def _sentences(campaign: Campaign) -> Iterator[str]:
         yield "The poses were kept: the images show no error of them."
     else:
         yield "The given poses were taken as exact."
-    yield f"These runs were made: {'; '.join(_runs(campaign))}."
+    yield f"These runs were made: {'; '.join(runs_in_words(campaign))}."
     if chosen_number(campaign) == 1:
         yield (
             "A consensus of all runs found no division of the particles into separate classes that "
-            f"the runs and held-out particles support (false-discovery rate {100 * campaign.fdr:g} "
-            "%)."
+            f"{_judges(campaign, 'the runs')} support (false-discovery rate "
+            f"{100 * campaign.fdr:g} %)."
         )
     else:
         yield from _consensus(campaign)
-    if len(campaign.class_numbers) > 1:
+    if len(campaign.class_numbers) > 1 and not campaign.unreplicated:
         found = misses(campaign)
         firm = sum(not own for own in found.values())
         yield (
@@ -93,7 +95,7 @@ LABELLED = {
 def _consensus(campaign: Campaign) -> Iterator[str]:
     """How classes were made of the runs."""
     elbows, count = campaign.elbows, chosen_number(campaign)
-    if elbows.get("verdict") == "unreplicated":
+    if campaign.unreplicated:
         yield "The classes are those of a single run, which no other run replicates."
         return
     how = LABELLED.get(str(elbows.get("labelled_by")), "the groups were merged into classes")
@@ -101,12 +103,21 @@ def _consensus(campaign: Campaign) -> Iterator[str]:
     asked = elbows.get("chosen_by", "auto") != "auto"
     yield (
         f"The number of classes, {count}, was "
-        + ("set by us." if asked else "chosen from the agreement of the runs, resampling, and the ")
-        + ("" if asked else "likelihood of held-out particles where it was computed.")
+        + (
+            "set by us."
+            if asked
+            else f"chosen from {_judges(campaign, 'the agreement of the runs')}"
+        )
+        + ("" if asked else ", and resampling of both.")
     )
 
 
-def _runs(campaign: Campaign) -> Iterator[str]:
+def _judges(campaign: Campaign, runs: str) -> str:
+    """What decides on the number of classes, with the held-out particles where they were asked."""
+    return runs if supported(campaign) is None else f"{runs} and held-out particles"
+
+
+def runs_in_words(campaign: Campaign) -> Iterator[str]:
     """Runs by method: number, classes, seeds."""
     methods, classes = campaign.run_methods(), campaign.run_classes()
     for method in dict.fromkeys(methods.values()):
@@ -120,7 +131,9 @@ def _runs(campaign: Campaign) -> Iterator[str]:
         if isinstance(seeds, dict) and seeds.get("seeds"):
             count = seeds["seeds"] if isinstance(seeds["seeds"], int) else len(seeds["seeds"])
             text += f" ({plural(count, 'seed')} for each number"
-            text += ", the best kept)" if method == "subspace" else ")"
+            keep = int(seeds.get("keep", 1))
+            best = "the best" if keep == 1 else f"the best {keep} answers"
+            text += f", {best} kept)" if method == SUBSPACE else ")"
         yield text
 
 
@@ -139,7 +152,11 @@ def deposition(campaign: Campaign) -> list[list[str]]:
     open_ = "EMPIAR with the particle images, or Zenodo"
     rows += [
         (folder.prepare.solvent_mask, "solvent mask of the FSC", "EMDB, mask"),
-        (maps.particles.star, "particles with poses, classes and stability", open_),
+        (
+            maps.particles.star,
+            "particles with poses and classes" + ", and stability" * (campaign.job == CAMPAIGN),
+            open_,
+        ),
         (folder.consensus.stability, "statistics of every class", "Zenodo, with the paper"),
         (folder.consensus.intersections, "groups that the runs share", "Zenodo, with the paper"),
         (folder.runs_table, "all runs with seeds and likelihoods", "Zenodo, with the paper"),

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from emjax.report.agreement import strangers
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.svg import Chart, colour, dash, number, resolution_ticks
 from emjax.resolution import FSC_THRESHOLD, resolution_at
@@ -26,6 +27,8 @@ def class_resolution(frequency: np.ndarray, fsc: np.ndarray) -> tuple[float, boo
 def stability_figure(campaign: Campaign, c: int) -> Figure | None:
     """How surely the particles of a class belong to it over all runs."""
     particles = campaign.particles
+    if campaign.unreplicated:
+        return None
     if "emjaxStability" not in particles or "rlnClassNumber" not in particles:
         return None
     values = particles["emjaxStability"][particles["rlnClassNumber"] == c]
@@ -50,8 +53,9 @@ def stability_figure(campaign: Campaign, c: int) -> Figure | None:
         f"stability-class-{c}",
         title,
         chart.svg(),
-        "Each particle's stability says how surely it belongs with its class over all runs. "
-        "A peak at the right is a firm class; a broad hill is a border the data do not draw.",
+        "How consistently the runs keep each particle with its class, 1 in every run. "
+        "A peak at the right is a class that the runs agree on, whatever made them; a broad hill "
+        "is a border that they draw at different places.",
         pd.DataFrame(
             {"stability_from": edges[:-1], "stability_to": edges[1:], "particles": counts}
         ),

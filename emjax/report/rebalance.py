@@ -8,7 +8,8 @@ import pandas as pd
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.volume import read_volume
 from emjax.report.affinity import affinity_figures, tree_figure
-from emjax.report.campaign import Campaign, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import numbers
 from emjax.report.compared import Classes, thumbnails
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.raster import match_box

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from emjax.report import quality
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import plural
 from emjax.report.tab import Tab
 from emjax.report.verdict import Verdict

@@ -11,7 +11,8 @@ from emjax.campaign.folder import ConsensusFolder, RunFolder
 from emjax.imaging.grids import resample
 from emjax.imaging.masks import resample_mask
 from emjax.io.mrc.volume import read_volume
-from emjax.report.campaign import Campaign, column
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column
 from emjax.report.figure import percent
 from emjax.report.overlay import Cut, Overlays
 from emjax.report.quality import curves_of_run

@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from emjax.campaign.folder import CampaignFolder
-from emjax.report import convergence, history, provenance, quality, som
-from emjax.report.campaign import Campaign, contingency, numbers
+from emjax.report import assignments, endings, history, provenance, quality, som
+from emjax.report.campaign import Campaign
+from emjax.report.columns import contingency, numbers
 from emjax.report.crossing import crossing_figure
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.frame import Frame
@@ -125,8 +126,8 @@ class _Run:
                 history.flow_matrices(name, metrics),
             ],
             "particles": [
-                convergence.ess_figure(campaign, name),
-                convergence.mass_figure(campaign, name),
+                assignments.ess_figure(campaign, name),
+                assignments.mass_figure(campaign, name),
             ],
             "som": som.som_figures(campaign, name) if metrics.get("method") == "som" else [],
         }
@@ -165,7 +166,7 @@ class _Run:
                 f"subspace: {percent(metrics['reached_by'], 1)} of the seeds ended in it. Its "
                 "iterations lie inside the basis and have no maps of their own."
             ]
-        rows = convergence.history(metrics)
+        rows = endings.history(metrics)
         if not rows:
             total = metrics.get("iterations")
             return [f"{plural(total, 'iteration')}."] if total else []

@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 
 from emjax.io.mrc.header import read_header
-from emjax.report.campaign import Campaign, column, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import column, numbers
 from emjax.report.figure import Figure, percent, plural
 from emjax.report.raster import grey, png_uri
 from emjax.report.svg import Chart, heat_colour, number
 
 IMAGE_SIDE = 96  # pixels of a node's picture
 WIDE = 9.5  # columns above which pictures of half the page's width are too small
+SAME = 1e-3  # of a property: where its means differ by less, the map does not follow it
 PROPERTIES = {
     "mean_defocus": ("defocus", " Å"),
     "mean_tilt": ("tilt of the viewing direction", "°"),
@@ -56,9 +58,10 @@ def som_figures(campaign: Campaign, name: str | None, averages: Path | None = No
         ),
         map_pictures(
             campaign.folder.run(name).images("code_vectors")[0], nodes, "som-code-vectors",
-            f"Neighbours on the map look similar: {percent(1 - error, 1)} of the particles have "
-            "their two best nodes side by side",
-            "What each node stands for: smoother than the averages, because neighbours help.",
+            f"{percent(1 - error, 1)} of the particles have their two best nodes side by side",
+            "What each node stands for: smoother than the averages, because neighbours help. The "
+            "more particles have their two best nodes side by side, the better the map keeps what "
+            "is alike together.",
         ),
         _values(
             nodes, "size", "som-sizes",
@@ -79,6 +82,8 @@ def som_figures(campaign: Campaign, name: str | None, averages: Path | None = No
         values = column(nodes, key)
         if values is not None and np.isfinite(values).any():
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            if high - low <= SAME * max(abs(high), 1.0):
+                continue
             title = f"Mean {what} of a node goes from {number(low)} to {number(high)}{unit}"
             reading = (
                 f"Mean {what} of the particles of each node. If the map follows it from side to "

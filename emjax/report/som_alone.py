@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from emjax.campaign.facts import PreparedFacts
-from emjax.report.campaign import Campaign, numbers
+from emjax.report.campaign import Campaign
+from emjax.report.columns import numbers
 from emjax.report.figure import Figure, plural
 from emjax.report.som import PROPERTIES, map_pictures, som_figures
 from emjax.report.svg import Chart, heat_colour, number, series

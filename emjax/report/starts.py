@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from emjax.report.assignments import best_run
 from emjax.report.campaign import Campaign
-from emjax.report.convergence import best_run
 from emjax.report.figure import Figure
 from emjax.report.raster import diverging, grey, png_uri
 from emjax.report.svg import Chart, number

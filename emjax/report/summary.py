@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from emjax.report.audit import flagged, say
-from emjax.report.campaign import Campaign, column, truths
+from emjax.report.campaign import Campaign
 from emjax.report.class_maps import Change, Shown
+from emjax.report.columns import column, truths
 from emjax.report.figure import percent
 from emjax.report.firm import RESAMPLED, UNSTABLE
 from emjax.report.quality import class_resolution
@@ -43,7 +44,7 @@ def summary(campaign: Campaign, shown: Shown) -> Summary | None:
         "Particles": _sizes(campaign),
         "Share (95 % interval)": _shares(campaign),
         "Resolution (Å)": _resolutions(campaign),
-        "Stability": _plain(campaign, "mean_stability"),
+        "Stability": {} if campaign.unreplicated else _plain(campaign, "mean_stability"),
         "Distinct from its nearest": _distinct(campaign),
         "Largest difference (Å³)": _changes(shown),
     }
@@ -101,7 +102,7 @@ def _distinct(campaign: Campaign) -> dict[int, Cell]:
         text = f"{'yes' if yes else 'no'}: class {nearest[c]:.0f}"
         value = gain.get(c, np.nan)
         if np.isfinite(value):
-            text += f", {value:+,.0f} nats"
+            text += f", {value:+,.0f} nats" if value else ", no gain"
         found[c] = Cell(text, value if np.isfinite(value) else float(yes))
     return found
 
@@ -123,7 +124,10 @@ def _warnings(campaign: Campaign) -> dict[int, Cell]:
     found: dict[int, list[str]] = {c: [] for c in campaign.class_numbers}
     stability, resampled = campaign.by_class("mean_stability"), campaign.by_class("resampled")
     tests = {"significant": "not significant", "distinct": "not distinct"}
+    if campaign.unreplicated:
+        stability, resampled, tests = {}, {}, {"distinct": "not distinct"}
     for row, c in enumerate(found):
+        found[c] += ["of one run only"] if campaign.unreplicated else []
         found[c] += ["unstable"] if stability.get(c, 1.0) < UNSTABLE else []
         found[c] += ["rarely found again"] if resampled.get(c, 1.0) < RESAMPLED else []
         for name, words in tests.items():

@@ -150,7 +150,7 @@ class Chart:
         if y_ticks is None:
             y_ticks = tick_names(ticks(*self.y))
         longest = max((len(name) for _, name in y_ticks), default=0)
-        self.left = max(self.left, self.origin + 30 + 7 * longest)
+        self.left = max(self.left, self.origin + 30 + 8 * longest)
         end, base = self.width - self.right, self.height - self.bottom
         for value, name in y_ticks:
             y = self.py(value)

@@ -4,16 +4,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emjax.audit.rigid_body import RIGID_BODY_MOTION
 from emjax.report.advice import advise, continuum
-from emjax.report.agreement import agreement_sentence, strangers
+from emjax.report.agreement import (
+    RAND,
+    agreement_matrix,
+    agreement_sentence,
+    seed_agreement,
+    strangers,
+)
 from emjax.report.aside import sentences
 from emjax.report.audit import flagged, say
-from emjax.report.campaign import Campaign, column, numbers, truths
+from emjax.report.campaign import Campaign
 from emjax.report.classes import kept_classes
+from emjax.report.columns import column, numbers, truths
 from emjax.report.distrust import START_APART, doubts, unparted
 from emjax.report.figure import plural
 from emjax.report.firm import (
-    detectable,
+    blind,
     firmness,
     misses,
     number_against_evidence,
@@ -26,7 +34,7 @@ from emjax.report.methods import SUBSPACE
 from emjax.report.number import chosen_number, recommended_number, spaced
 from emjax.report.quality import sentence_of_sizes
 
-BLIND = 0.2  # of the mass: where only larger differences could be found, nothing found says little
+PARTLY = 0.3  # agreement of seeds from which on they share part of their divisions
 
 
 @dataclass
@@ -61,6 +69,7 @@ def judge(campaign: Campaign) -> Verdict:
     best = recommended_number(campaign)
     rate = f"a false-discovery rate of {100 * campaign.fdr:g} %"
     hits, nothing = flagged(campaign), False
+    nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
     same = unparted(campaign)
     if same and same == len(campaign.run_names()):
         verdict = Verdict(
@@ -73,7 +82,7 @@ def judge(campaign: Campaign) -> Verdict:
             "and what is the same stays the same."
         )
         verdict.advice.append(START_APART)
-    elif campaign.elbows.get("verdict") == "unreplicated":
+    elif campaign.unreplicated:
         name = plural(count, "class", "classes")
         verdict = Verdict(
             "warn",
@@ -81,12 +90,22 @@ def judge(campaign: Campaign) -> Verdict:
             f"{name} of a single run: nothing replicates them yet.",
         )
         verdict.found.append(
-            "Every run fits noise as well as states: what a single one finds, no test tells from "
-            "chance."
+            "Every run fits noise as well as states: nothing says yet that another seed would find "
+            "the same classes."
         )
         verdict.advice.append(
             "Run more seeds (runs.em3d.seeds), or add the labels of another program "
             "(runs.external), before any class is refined."
+        )
+    elif continuum(campaign) and RIGID_BODY_MOTION in nuisances:
+        verdict = Verdict(
+            "warn",
+            "No separate classes",
+            "No separate classes: what differs gradually looks like the error of the poses.",
+        )
+        verdict.found.append(
+            "A small rigid-body motion explains most of what single runs find. Whether there are "
+            "states beneath it, this campaign cannot say."
         )
     elif continuum(campaign):
         verdict = Verdict(
@@ -95,8 +114,8 @@ def judge(campaign: Campaign) -> Verdict:
             "The particles differ gradually: no separate classes found.",
         )
         verdict.found.append(
-            "The runs cut a continuum at different places. Any number of classes would be "
-            "arbitrary, however similar the seeds look."
+            "Classes would be cuts of a continuum: any number of them is arbitrary, however well "
+            "the seeds agree on where to cut."
         )
         verdict.distrust.append(
             "Errors of the poses look like gradual motion. Unless the poses are known to be good, "
@@ -115,7 +134,7 @@ def judge(campaign: Campaign) -> Verdict:
             "Nothing found",
             "No reproducible classes: as far as these runs show, one state.",
         )
-        if (least := detectable(campaign)) is not None and least > BLIND:
+        if (least := blind(campaign)) is not None:
             verdict = Verdict(
                 "warn",
                 "Too few to tell",
@@ -127,7 +146,7 @@ def judge(campaign: Campaign) -> Verdict:
         if best <= 1 and campaign.elbows.get("why"):
             why = spaced(campaign.elbows["why"])
         verdict.found.append(why)
-        verdict.found.append("Do not interpret the maps of single runs: no other run repeats them.")
+        verdict.found.append(_single_runs(campaign))
         verdict.found.append(power_sentence(campaign))
     else:
         missed = misses(campaign)
@@ -150,9 +169,21 @@ def judge(campaign: Campaign) -> Verdict:
     _add_picked(verdict, campaign)
     verdict.distrust.extend(doubts(campaign, hits, nothing))
     if not verdict.advice:
-        nuisances = {say(str(nuisance)) for nuisance in hits["nuisance"]}
         verdict.advice.extend(advise(campaign, nuisances, nothing))
     return verdict
+
+
+def _single_runs(campaign: Campaign) -> str:
+    """Why not to interpret the maps of single runs, as far as others repeat them."""
+    matrix = agreement_matrix(campaign)
+    shared = seed_agreement(campaign, *matrix).values() if matrix else []
+    most = max(shared, default=0.0)
+    if most < PARTLY:
+        return "Do not interpret the maps of single runs: the others do not repeat them."
+    return (
+        "Do not interpret the maps of single runs: they share part of their divisions (seeds agree "
+        f"up to {most:.2f}{RAND}), but the consensus replicates none."
+    )
 
 
 def _add_reasons(verdict: Verdict, campaign: Campaign) -> None:

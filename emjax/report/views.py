@@ -98,7 +98,7 @@ def views_figure(campaign: Campaign) -> Figure | None:
         f"none; yellow, {CROWDED:g} times as many or more. Few bright views on a dark ground are "
         "preferred orientations, in which a map is smeared out. A class that has other views than "
         "all particles together may be views, not a state.",
-        _table(cells, counts), wide=True,
+        _table(cells, counts), wide=len(counts) > 1,
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def _title(counts: dict[int, np.ndarray]) -> str:
         return title
     other = max(apart, key=lambda c: apart[c])
     if apart[other] < OTHER:
-        return f"{title}; no class has other views than all"
+        return f"{title}; all classes have the same views (to {percent(OTHER, 1)} of a class)"
     share = percent(apart[other], 1)
     return f"{title}; {share} of class {other} have other views than all"
 
@@ -132,11 +132,13 @@ def _apart(own: np.ndarray, every: np.ndarray) -> float:
 def _drawing(views: dict[int, tuple[np.ndarray, np.ndarray]]) -> Markup:
     columns = min(COLUMNS, len(views))
     rows = -(-len(views) // columns)
-    width, height = columns * (WIDTH + 10), rows * (HEIGHT + 34) + 46
+    # A map by itself is no larger than one of several.
+    width, height = max(columns, 2) * (WIDTH + 10), rows * (HEIGHT + 34) + 46
+    left = (width - columns * (WIDTH + 10)) // 2 + 5
     parts = []
     for k, (c, own) in enumerate(views.items()):
         row, column = divmod(k, columns)
-        parts.append(_map(c, *own, column * (WIDTH + 10) + 5, row * (HEIGHT + 34) + 24))
+        parts.append(_map(c, *own, left + column * (WIDTH + 10), row * (HEIGHT + 34) + 24))
     parts.append(_key(width, height))
     return Markup(
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '

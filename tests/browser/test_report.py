@@ -1,5 +1,7 @@
 """The report in a real browser: it works, it is quiet, everybody can read it."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
@@ -250,3 +252,36 @@ def test_print_is_light_whatever_the_theme(open_report):
 def test_verdicts_are_read_first(open_report):
     assert "No reproducible classes" in open_report("null").inner_text("h1")
     assert "viewing direction" in open_report("jittered").inner_text(".distrust")
+
+
+# A4 without its margins of 12 mm, in CSS pixels.
+PAPER = {"width": round(186 / 25.4 * 96), "height": round(273 / 25.4 * 96)}
+
+
+@pytest.mark.parametrize("kind", ["states", "null", "run", "rebalance"])
+def test_printed_figures_fit_on_a_page_and_pages_are_full(open_report, kind: str):
+    page = open_report(kind)
+    pdf = page.pdf(format="A4", prefer_css_page_size=True)
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.figure, .card:not(.gallery)')]"
+        ".map((e) => [e.id, e.getBoundingClientRect().height])"
+    )
+    assert heights and not [(name, h) for name, h in heights if h > PAPER["height"]]
+    # What is not broken between pages leaves less than a quarter of them empty.
+    full = page.evaluate("document.documentElement.scrollHeight") / PAPER["height"]
+    pages = len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
+    assert full <= pages <= 1.34 * full + 1
+
+
+def test_nothing_is_cut_off_at_the_right_of_a_printed_page(open_report):
+    page = open_report()
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    out = page.evaluate(
+        "[...document.querySelectorAll('.panel *, .verdict *, .summary *')]"
+        f".filter((e) => !e.closest('svg') && e.getBoundingClientRect().right > {PAPER['width']})"
+        ".map((e) => e.className + ': ' + e.textContent.slice(0, 60))"
+    )
+    assert out == []

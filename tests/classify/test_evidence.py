@@ -54,6 +54,13 @@ def test_the_smallest_number_that_none_beats_is_chosen(gains):
     assert verdict(alone) == NOTHING_FOUND != verdict(found)
 
 
+def test_more_than_the_largest_candidate_was_not_tried(gains):
+    last = choose_number(gains[:2], [1, 2], None, "classes")
+    assert last.chosen == 2 and last.reason.endswith("more were not tried")
+    found = choose_number(gains, [1, 2, 3], None, "classes")
+    assert found.reason.endswith("no more of them raises it further")
+
+
 def test_another_choice_is_compared_with_the_others(gains):
     found = choose_number(gains, [1, 2, 3], None, "classes")
     other = choose_another(found, 1, "poses", gains, None)

@@ -74,7 +74,7 @@ def write_consensus(
     )
     write_tsv(folder / "consensus/intersections.tsv", table)
     onehot = np.concatenate(
-        [keys[kept][:, [r]] == np.arange(1, 7) for r in range(keys.shape[1])], axis=1
+        [keys[kept][:, [r]] == np.arange(1, labels.max() + 1) for r in range(keys.shape[1])], axis=1
     )
     points = onehot + owner[kept][:, None] * 0.01
     tree = linkage(points, "average", metric="cosine") if kept.sum() > 1 else np.zeros((0, 4))

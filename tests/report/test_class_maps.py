@@ -11,7 +11,6 @@ import pytest
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_tsv, write_tsv
 from emjax.io.mrc.volume import read_volume, write_volume
-from emjax.report import raster
 from emjax.report.campaign import Campaign
 from emjax.report.class_maps import ClassMaps
 from tests.report.campaigns import make_campaign, read, render
@@ -130,14 +129,13 @@ def test_a_focus_mask_is_outlined_where_it_is_used(missing: Path):
     write_volume(run.focus_mask, blob(len(volume), (0, 0, 0.3), 0.15).astype("f4"), VOXEL)
     try:
         used = Campaign(folder, {"masks": {"focus": "f.mrc"}})
-        assert list(ClassMaps(used).shown().masks) == ["focus"]
+        shown = ClassMaps(used).shown()
+        assert list(shown.masks) == ["focus"]
+        # Its centre lies 0.3 of the box (58 Å) along x; the box ends at 96 Å.
+        assert {p.slices[2].name for p in shown.classes.values()} == {"along x, +54 Å"}
+        assert "Slices through the middle of the focus mask" in render(
+            missing, masks={"focus": "f.mrc"}
+        )
         assert list(ClassMaps(Campaign(folder, {})).shown().masks) == []
     finally:
         run.focus_mask.unlink()
-
-
-def test_a_surface_without_differences_is_grey():
-    volume = blob(32, (0, 0, 0), 0.2)
-    picture = raster.shaded_surface(volume, 0.5, np.zeros_like(volume)).astype(int)
-    there = picture[picture[..., 3] > 0]
-    assert len(there) > 100 and np.ptp(there[:, :3], axis=1).max() < 40

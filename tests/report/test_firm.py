@@ -91,7 +91,7 @@ def test_a_number_that_resampling_changes_is_given_as_a_range(folder: Path):
     path = folder / "consensus/elbows.json"
     record = read_json(path) | {"recommended_low": 3, "recommended_high": 5}
     write_json(path, record | {"chosen_by": "auto"})
-    assert "(3 to 5 where runs and particles are resampled)" in verdict_of(folder).headline
+    assert ", 3 to 5 classes where runs and particles are resampled" in verdict_of(folder).headline
     write_json(path, record | {"chosen_by": "4"})
     assert "resampled" not in verdict_of(folder).headline
 

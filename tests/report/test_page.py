@@ -9,6 +9,7 @@ import pytest
 
 from emjax.campaign.folder import CampaignFolder
 from emjax.io.files import read_json, read_tsv, write_json, write_tsv
+from emjax.report.class_maps import WIDEST
 from emjax.report.frame import embed
 from emjax.report.held_out import evidence_figure
 from emjax.report.page import render_report, write_figures
@@ -51,6 +52,11 @@ def test_one_class_shows_what_the_classes_of_its_best_run_follow(tmp_path: Path)
     page = render(folder)
     assert "difference map of classes 1, 2 of em3d-K04-s001: particles are sorted by" in page
     assert "2 classes correlate with rigid-body motion: distrust them" in page
+    assert "what differs gradually looks like the error of the poses" in headline(page)
+    assert page.count("local angular") == 1
+    (folder / "consensus/confounders.tsv").write_text(f"{head}\n")
+    page = render(folder)
+    assert "The particles differ gradually" in headline(page) and page.count("local angular") == 1
 
 
 @pytest.mark.parametrize(
@@ -94,9 +100,10 @@ def test_embedded_data_cannot_end_its_element():
 @pytest.mark.slow
 def test_twenty_classes_at_full_box_stay_below_15_mb(tmp_path: Path):
     folder = make_campaign(
-        tmp_path / "large", n_states=20, class_numbers=(20,), n_particles=900, box=64
+        tmp_path / "large", n_states=20, class_numbers=(20,), n_particles=3000, box=WIDEST
     )
-    assert len(render(folder).encode()) < 15e6
+    page = render(folder)
+    assert page.count('<article class="card"') == 20 and 3e6 < len(page.encode()) < 15e6
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,22 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
+from emjax.campaign.folder import CampaignFolder
 from emjax.consensus.tree import cut_tree
 from emjax.io.files import read_tsv, write_json, write_tsv
 from emjax.report import flow, raster
-from emjax.report.agreement import agreement_matrix, rand_of_groups, seed_agreement, strangers
+from emjax.report.agreement import (
+    agreement_matrix,
+    agreement_sentence,
+    rand_of_groups,
+    seed_agreement,
+    strangers,
+)
+from emjax.report.campaign import Campaign
 from emjax.report.figure import percent, plural
 from emjax.report.landscape import between_classes
 from emjax.report.number import cut_from_left, part_colours, tree_layout
+from emjax.report.publish import runs_in_words
 from emjax.report.quality import class_resolution, stability_figure
 from emjax.report.som import best_map, som_figures
 from emjax.report.svg import Chart, number, ticks
@@ -108,6 +117,21 @@ def test_seeds_are_compared_within_a_method(tmp_path: Path):
     matrix = agreement_matrix(campaign)
     assert matrix is not None
     assert seed_agreement(campaign, *matrix) == {3: 0.9}
+
+
+def test_answers_that_subspace_keeps_are_not_seeds_that_agree(tmp_path: Path):
+    runs = [f"sub-K{k:02d}-s{s:03d}" for k in (3, 4) for s in (0, 1)]
+    table = pd.DataFrame({"run": runs, "method": "subspace", "n_classes": [3, 3, 4, 4]})
+    write_tsv(tmp_path / "runs.tsv", table.assign(seed=[114, 114, 5, 31]))
+    pairs = [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :]]
+    agreement = pd.DataFrame(pairs, columns=["run", "other"])
+    # The seeds of three classes have one answer, which stands here twice.
+    agreement["ari"] = [1.0 if pair == tuple(runs[:2]) else 0.6 for pair in pairs]
+    write_tsv(tmp_path / "consensus" / "agreement.tsv", agreement)
+    assert agreement_sentence(read(tmp_path)) == "runs agree 0.60 of 1 (adjusted Rand index)"
+    config = {"runs": {"subspace": {"n_classes": [3, 4], "seeds": 200, "keep": 2}}}
+    said = next(iter(runs_in_words(Campaign(CampaignFolder(tmp_path), config))))
+    assert said.endswith("3 and 4 classes (200 seeds for each number, the best 2 answers kept)")
 
 
 def test_runs_of_other_programs_are_not_called_unconverged(tmp_path: Path):

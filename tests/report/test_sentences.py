@@ -5,16 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emjax.io.files import read_json, write_json
+from emjax.campaign.folder import CampaignFolder
+from emjax.io.files import read_json, read_tsv, write_json, write_tsv
+from emjax.report.assignments import ess_figure, mass_figure
+from emjax.report.campaign import Campaign
 from emjax.report.compared import Classes, superclass_title
-from emjax.report.convergence import convergence_figure, ended_by, endings_sentence
+from emjax.report.convergence import convergence_figure
+from emjax.report.endings import ended_by, endings_sentence
 from emjax.report.job_warnings import warnings_of
 from emjax.report.number import reasons
 from emjax.report.provenance import options
 from emjax.report.publish import citation, deposition, methods_paragraph
+from emjax.report.som import best_map, som_figures
 from emjax.report.svg import resolution_ticks
 from emjax.report.verdict import judge
-from tests.report.campaigns import add_subspace, make_campaign, read, read_config, render
+from tests.report.campaigns import add_map, add_subspace, make_campaign, read, read_config, render
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -149,3 +154,105 @@ def test_a_paper_finds_what_it_needs(folder: Path):
 def test_every_option_has_its_meaning(tmp_path: Path):
     rows = {name: meaning for name, _, meaning in options(read_config(tmp_path / "x"))}
     assert rows["filter_resolution"].startswith("Å;") and all(rows.values())
+
+
+def test_runs_that_share_part_of_a_division_are_not_said_to_share_nothing(tmp_path: Path):
+    folder = make_campaign(tmp_path / "null", n_particles=200, kind="null")
+    path = folder / "consensus/agreement.tsv"
+    table = read_tsv(path)
+    own = table["run"] == table["other"]
+    for agreement, words in (
+        (0.04, "the others do not repeat them"),
+        (0.52, "seeds agree up to 0.52 of 1 (adjusted Rand index)"),
+    ):
+        write_tsv(path, table.assign(ari=np.where(own, 1.0, agreement)))
+        (said,) = [line for line in judge(read(folder)).found if "maps of single runs" in line]
+        assert words in said
+
+
+@pytest.mark.parametrize(("fraction", "few"), [(0.01, False), (0.4, True), (1.5, True)])
+def test_too_few_particles_are_no_reason_to_take_them_as_one_state(
+    tmp_path: Path, fraction: float, few: bool
+):
+    folder = make_campaign(tmp_path / "null", n_particles=200, kind="null")
+    add_subspace(folder, best=1)
+    path = folder / "runs/subspace/evidence.json"
+    write_json(path, read_json(path) | {"detectable_fraction": fraction})
+    advice = " ".join(judge(read(folder)).advice)
+    assert ("no evidence for one state" in advice) is few
+    assert ("Refine all particles together" in advice) is not few
+
+
+def test_a_focus_mask_is_not_advised_where_one_was_used(tmp_path: Path):
+    folder = make_campaign(tmp_path / "null", n_particles=200, kind="null")
+    without, used = (
+        " ".join(judge(Campaign(CampaignFolder(folder), {"masks": {"focus": mask}})).advice)
+        for mask in (None, "focus.mrc")
+    )
+    assert "try a focus mask around it" in without
+    assert "try a focus mask" not in used and "Only differences inside the focus mask" in used
+
+
+def test_methods_name_held_out_particles_only_where_they_were_asked(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    assert "held-out" not in methods_paragraph(read(folder)).split("passed all tests")[0]
+    add_subspace(folder)
+    assert "agreement of the runs and held-out particles" in methods_paragraph(read(folder))
+
+
+def test_labels_alone_have_no_figure_of_probabilities(folder: Path):
+    campaign = read(folder)
+    name = campaign.run_names()[0]
+    path = campaign.folder.run(name).posteriors
+    given = np.load(path)
+    assert mass_figure(campaign, name) is not None
+    np.save(path, np.eye(given.shape[1], dtype=np.float32)[given.argmax(axis=1)])
+    try:
+        assert mass_figure(campaign, name) is None and ess_figure(campaign, name) is None
+    finally:
+        np.save(path, given)
+
+
+def test_no_gain_on_held_out_particles_has_no_interval(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    path = folder / "consensus/stability.tsv"
+    none = {"held_out_gain": 0.0, "held_out_low": 0.0, "held_out_high": 0.0, "distinct": False}
+    write_tsv(path, read_tsv(path).assign(**none))
+    page = render(folder)
+    assert "no: class 2, no gain" in page
+    assert "+0 nats" not in page and "0 nats (0 to 0)" not in page
+
+
+def test_maps_that_are_not_filtered_are_not_said_to_be(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    assert "mean of all classes, every map filtered to " in render(folder)
+    for c in range(1, 5):
+        path = CampaignFolder(folder).consensus.class_fsc(c)
+        write_tsv(path, read_tsv(path).assign(fsc=1.0))
+    assert "every map filtered" not in render(folder)
+
+
+def test_what_a_map_of_images_holds_constant_is_not_followed(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    add_map(folder)
+    name = best_map(read(folder))
+    path = folder / f"runs/{name}/nodes.tsv"
+    names = {f.name for f in som_figures(read(folder), name)}
+    assert "som-defocus" in names
+    write_tsv(path, read_tsv(path).assign(mean_defocus=15000.001))
+    assert {f.name for f in som_figures(read(folder), name)} == names - {"som-defocus"}
+
+
+def test_classes_of_one_run_are_not_given_what_only_several_runs_can_say(tmp_path: Path):
+    folder = make_campaign(tmp_path / "x", n_particles=200)
+    path = folder / "consensus/elbows.json"
+    page = render(folder)
+    every = "Mean stability", "q-value against unrelated runs", "have a stability of 0.8 or more"
+    assert all(words in page for words in every)
+    write_json(path, read_json(path) | {"verdict": "unreplicated"})
+    page = render(folder)
+    assert not any(words in page for words in every)
+    assert page.count("of one run only</td>") == 4
+    assert "no other run has it, so nothing tests whether it is chance" in page
+    assert "no larger than unrelated runs" not in page
+    assert "passed all tests" not in methods_paragraph(read(folder))
