@@ -3,7 +3,8 @@
 Usage: python benchmarks/large_campaign.py [--check] [--particles N] [--box D] [--states K]
 What `emjax init` proposes runs on a set written here (20,000 of 256 px take 5 GB in TMPDIR). Time
 and memory of each stage are those that Snakemake measured of its jobs, CPU minutes of all include
-Snakemake itself. --check: exit 1 where a bar is missed.
+Snakemake itself. --check: exit 1 where a bar is missed
+at full size.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import large
 from processes import spend
 
+FULL = 20_000, 256  # particles and px that the bars are for
 CPU_MINUTES, MEMORY_GB = 60, 4
 
 
@@ -69,10 +71,17 @@ def run(folder: Path, box_size: int, n: int, states: int) -> bool:
         f"| all, Snakemake included; results take {gigabytes(folder / 'results'):.2f} GB | |"
         f" {wall:.0f} | {used.cpu:.0f} | {most:.2f} |\n"
     )
+    if n < FULL[0] or box_size < FULL[1]:
+        print(f"No bar is judged below {FULL[0]:,} particles of {FULL[1]} px.")
+        return True
     holds = used.cpu <= 60 * CPU_MINUTES, most <= MEMORY_GB
-    for name, found, kept in zip(("CPU minutes", "GB"), (used.cpu / 60, most), holds, strict=True):
-        bar = CPU_MINUTES if name == "CPU minutes" else MEMORY_GB
-        print(f"{found:.1f} {name}, at most {bar}: {'ok' if kept else 'MISSED'}")
+    for kept, found, bar in zip(
+        holds,
+        (f"{used.cpu / 60:.1f} CPU minutes", f"{most:.2f} GB"),
+        (CPU_MINUTES, MEMORY_GB),
+        strict=True,
+    ):
+        print(f"{found}, at most {bar}: {'ok' if kept else 'MISSED'}")
     return all(holds)
 
 
@@ -80,8 +89,8 @@ def main() -> int:
     """Run it in a folder of its own."""
     parser = argparse.ArgumentParser(description="The default campaign on a big box")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--particles", type=int, default=20_000)
-    parser.add_argument("--box", type=int, default=256)
+    parser.add_argument("--particles", type=int, default=FULL[0])
+    parser.add_argument("--box", type=int, default=FULL[1])
     parser.add_argument("--states", type=int, default=4)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="large-campaign-") as folder:
