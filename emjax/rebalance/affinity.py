@@ -40,7 +40,7 @@ def _correlate(
     weight: Float[np.ndarray, " v"] | Float[Array, " v"],
 ) -> Float[Array, "k k"]:
     """Weighted correlation of every two rows in double precision; 0 where one is constant."""
-    flat, weight = flat.astype(jnp.float64), weight.astype(jnp.float64)
+    flat, weight = jnp.asarray(flat, jnp.float64), jnp.asarray(weight, jnp.float64)
     mean = jnp.sum(flat * weight, 1) / weight.sum()
     centred = (flat - mean[:, None]) * jnp.sqrt(weight)
     covariance = centred @ centred.T

@@ -108,7 +108,7 @@ def _consensus(campaign: Campaign) -> Iterator[str]:
             if asked
             else f"chosen from {_judges(campaign, 'the agreement of the runs')}"
         )
-        + ("" if asked else ", and resampling of both.")
+        + ("" if asked else ", and resampling of runs and particles.")
     )
 
 
