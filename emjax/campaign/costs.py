@@ -82,9 +82,15 @@ def outliers(facts: Facts) -> Cost:
     return Cost(memory, seconds, seconds + 20)
 
 
-def pixel_operators(facts: Facts, config: dict[str, Any]) -> Cost:
-    """Fitting a basis, its recipes and held-out folds; operators are kept pixel by pixel."""
-    operators = min(17 * facts.images_mb, 1024 * config["max_memory_gb"])
+def pixel_operators(facts: Facts, config: dict[str, Any], sets: int = 1) -> Cost:
+    """Fitting a basis, its recipes and held-out folds; operators are kept pixel by pixel.
+
+    Args:
+        facts: of the campaign.
+        config: of the campaign.
+        sets: of operators at a time: a basis inside one class has its own beside those of all.
+    """
+    operators = min(17 * facts.images_mb * sets, 1024 * config["max_memory_gb"])
     # Statistics with the derivatives that pose errors follow; these, and components, as maps.
     memory = facts.always_mb + operators + 3e-3 * facts.n + 1e-3 * facts.map_voxels
     seconds = facts.n * facts.pixels * 14e-8

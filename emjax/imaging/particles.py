@@ -110,13 +110,6 @@ def fetch_pages(particles: Particles, rows: Int[np.ndarray, " m"]) -> None:
             file.madvise(mmap.MADV_WILLNEED, whole, start + images.strides[0] - whole)
 
 
-def forget_pages(particles: Particles) -> None:
-    """Pages of a file that were read count as memory of the process until it gives them back."""
-    images = particles.images
-    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        images.base.madvise(mmap.MADV_DONTNEED)
-
-
 def chunks(n: int, size: int) -> Iterator[Int[np.ndarray, " m"]]:
     """Consecutive rows 0 … n−1 in pieces of at most `size`."""
     for start in range(0, n, size):

@@ -7,7 +7,8 @@ import pytest
 
 from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF
-from emjax.imaging.particles import coarsen, cropped_particles, fetch_pages, forget_pages
+from emjax.imaging.particles import coarsen, cropped_particles, fetch_pages
+from emjax.io.files import give_back
 
 N, BOX, PIXEL = 20, 24, 4.0
 
@@ -48,5 +49,5 @@ def test_a_subset_of_a_subset_holds_the_right_particles(particles, coarse):
         assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
     assert np.array_equal(found.ctf.defocus_u, wanted.ctf.defocus_u)
     fetch_pages(part, rows)
-    forget_pages(part)
+    give_back(part.images)
     assert np.array_equal(part.take(rows).images, wanted.images)

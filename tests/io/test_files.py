@@ -8,6 +8,7 @@ import lzma
 import mmap
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from emjax.io.cryosparc.tables import read_cs
 from emjax.io.files import (
     atomic_memmap,
     atomic_path,
+    give_back,
     open_npy,
     read_json,
     read_npy,
@@ -179,3 +181,27 @@ def test_compressed_files_are_named_as_such(tmp_path, compress, kind):
         words = f"{name}: found a file compressed with {kind}, expected the file itself"
         with pytest.raises(InputError, match=words):
             read(tmp_path / name)
+
+
+def resident(path) -> int:
+    """Bytes of a mapped file in memory that count as this process's."""
+    total, own = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            own = line.endswith(str(path))
+        elif own and line.startswith("Rss:"):
+            total += 1024 * int(line.split()[1])
+    return total
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="Linux counts pages there")
+def test_what_was_read_of_a_mapped_file_is_given_back(tmp_path):
+    path, whole = tmp_path / "a.npy", np.arange(2_000_000.0)
+    write_npy(path, whole)
+    mapped = open_npy(path)
+    total = mapped[::100].sum()
+    assert resident(path) > 0.9 * whole.nbytes
+    give_back(mapped[10:])
+    assert resident(path) == 0
+    assert mapped[::100].sum() == total
+    give_back(whole)  # nothing to give back: not from a file

@@ -32,7 +32,7 @@ class Subspace(Method):
     def jobs(self, facts: Facts, config: Config) -> Iterator[tuple[str, Cost]]:
         """The basis, and every seed inside it."""
         if self.fits_basis(config):
-            yield "fit_subspace", pixel_operators(facts, config)
+            yield "fit_subspace", pixel_operators(facts, config, 2)
         yield from super().jobs(facts, config)
 
     def cost(self, facts: Facts, config: Config, batch: Batch) -> Cost:

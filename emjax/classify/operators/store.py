@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from emjax.imaging.particles import Particles, fetch_pages, forget_pages
+from emjax.imaging.particles import Particles, fetch_pages
+from emjax.io.files import give_back
 
 Block = TypeVar("Block")
 Make = Callable[[Particles, int], Block]  # of padded particles, and how many are no padding
@@ -47,7 +48,7 @@ class BlockStore(Generic[Block]):
         rows = self.rows[index]
         padded = np.concatenate([rows, np.repeat(rows[:1], self.block_size - len(rows))])
         part = self.particles.take(padded)
-        forget_pages(self.particles)
+        give_back(self.particles.images)
         block = make(part, len(rows))
         if index < self.n_kept:
             self._kept[index] = block

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from emjax.errors import InputError
+from emjax.io.files import give_back
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.resample import resampling_matrix
 from emjax.io.particles.particle_set import ParticleSet
@@ -44,6 +45,7 @@ class ImageStacks:
             if not self._any_pixels:
                 self._check(found, rows[here])
             images[here] = self._common(found, rows[here])
+            give_back(data)
         flipped = particles.mirrored[rows] == 1
         if flipped.any():
             # About the centre n // 2.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emjax.errors import InputError
+from emjax.io.mrc import stack
 from emjax.io.mrc.stack import ImageStacks
 from emjax.io.particles.particle_set import read_particles
 
@@ -70,3 +71,12 @@ def test_images_to_be_mirrored_are_mirrored_about_their_centre(star_set, files, 
         np.testing.assert_array_equal(
             images[[1, 3], :, centre + offset], data[[1, 3], :, centre - offset]
         )
+
+
+def test_images_that_were_read_do_not_stay_in_memory(star_set, files, tmp_path, monkeypatch):
+    """A stack of many gigabytes would count as memory of the job."""
+    given = []
+    monkeypatch.setattr(stack, "give_back", given.append)
+    particles = read_particles(star_set())
+    ImageStacks(particles).read(np.array([0, 2]))
+    assert [array.shape for array in given] == [(4, 8, 8)]
