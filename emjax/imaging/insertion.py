@@ -1,7 +1,7 @@
 """Tables of sums that particles are added to, compiled for the processor where that was possible.
 
-`insertion.c` adds what `projector.insert_images` adds, in the same order of pixels, ten times as
-fast: nothing but the table is written to memory. Without a C compiler at installation, and on
+`insertion.c` adds what `projector.insert_images` adds, in the same order of pixels, many times
+as fast: nothing but the table is written to memory. Without a C compiler at installation, and on
 other devices, JAX does it.
 """
 
