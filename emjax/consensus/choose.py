@@ -17,6 +17,7 @@ from emjax.consensus.latent import (
     iterate,
 )
 from emjax.consensus.prune import (
+    able_runs,
     drop_spurious,
     merge_all,
     merge_nearest,
@@ -147,7 +148,8 @@ def choose_number(
     g = len(model.weights)
     verdict = Verdict.CONTINUUM if continuum else Verdict.ONE if g == 1 else Verdict.CLASSES
     support = support_pairs(votes, model)[0]
-    reason = _explain(verdict, support, len(informative), counts, scores, limit, variability)
+    able = votes.n_classes[able_runs(votes, g) > 0]
+    reason = _explain(verdict, support, able, counts, scores, limit, variability)
     return Choice(model, g, verdict, reason, support, scores, resampled, unexplained)
 
 
@@ -156,8 +158,8 @@ def _choose_run(votes: Votes, group: Int[np.ndarray, " m"], run: int) -> Choice:
     model = estimate_rates(votes, np.unique(group, return_inverse=True)[1])
     g = len(model.weights)
     reason = (
-        f"Not replicated: {g} classes of the only run that has several; a single run cannot be"
-        " distinguished from chance."
+        f"Not replicated: {g} classes of the only run that has several; nothing says whether"
+        " another seed would find them."
     )
     support, scores = np.ones((g, g)), {g: 0.0}
     return Choice(model, g, Verdict.UNREPLICATED, reason, support, scores, [], 0.0, run)
@@ -194,7 +196,7 @@ def _resampled_model(
 def _explain(
     verdict: Verdict,
     support: Float[np.ndarray, "g g"],
-    n_runs: int,
+    able: Int[np.ndarray, " m"],
     counts: Int[np.ndarray, " b"],
     scores: dict[int, float],
     limit: int | None,
@@ -231,7 +233,8 @@ def _explain(
         )
     weakest = support[np.triu_indices(g, 1)].min()
     by = "all" if weakest > 0.995 else f"at least {weakest:.0%} of the"
+    runs = f"runs with {g} classes or more" if able.min() >= g else "runs"
     return (
-        f"{g} classes: each pair is kept apart by {by} runs with enough classes"
-        f" ({n_runs} runs); the labels' likelihood peaks at {likely}{same}{held}."
+        f"{g} classes: each pair is kept apart by {by} {runs} ({len(able)});"
+        f" the labels' likelihood peaks at {likely}{same}{held}."
     )

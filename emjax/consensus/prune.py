@@ -21,6 +21,13 @@ _MIN_OWN = 0.35
 _MIN_PURITY = 0.6
 
 
+def able_runs(votes: Votes, g: int) -> Float[np.ndarray, " r"]:
+    """Weights of the runs with at least g classes; of all where fewer than two have as many."""
+    weights = informative_runs(votes)
+    able = weights * (votes.n_classes >= g)
+    return able if (able > 0).sum() >= 2 else weights
+
+
 def support_pairs(
     votes: Votes, model: LatentClasses
 ) -> tuple[Float[np.ndarray, "g g"], Int[np.ndarray, "g g"], Float[np.ndarray, "g g"]]:
@@ -31,10 +38,7 @@ def support_pairs(
     count only where fewer than two have enough.
     """
     g = len(model.weights)
-    weights = informative_runs(votes)
-    able = weights * (votes.n_classes >= g)
-    if (able > 0).sum() >= 2:
-        weights = able
+    weights = able_runs(votes, g)
     apart = separate_classes(votes, model)
     total = max(float(weights.sum()), 1e-12)
     possible = np.minimum((1 - 1 / votes.n_classes) * g / max(g - 1, 1), 1.0)
