@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.large_data import make_body
 from tests.campaigns import ROOT
 
 FOLDER = ROOT / "benchmarks"
 
 
-def test_projections_are_those_of_the_volume(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    from large_data import make_body
-
+def test_projections_are_those_of_the_volume():
     body = make_body(2, 64, 6.0, seed=1)
     shifts = np.array([[12.0, -6.0]])
     found = body.projections(1, np.eye(3)[None], shifts)[0]
