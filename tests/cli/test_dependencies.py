@@ -14,6 +14,10 @@ from tests.campaigns import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
+# Benchmarks are programs, which find each other in their folder.
+OWN = {"emjax", "tests", "docs", "benchmarks"}
+OWN |= {path.stem for path in ROOT.glob("benchmarks/*.py")}
+
 
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
