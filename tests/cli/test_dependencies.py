@@ -30,13 +30,7 @@ def names(requirements: list[str]) -> set[str]:
 def imported(*folders: str) -> Iterator[tuple[str, Path]]:
     """Top-level modules of other packages, and who imports them."""
     for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
-        own = {
-            "emjax",
-            "tests",
-            "docs",
-            "benchmarks",
-            *(other.stem for other in path.parent.glob("*.py")),
-        }
+        own = OWN | {other.stem for other in path.parent.glob("*.py")}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
