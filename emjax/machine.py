@@ -1,11 +1,14 @@
 """What the machine that a program runs on has to offer, and which program it is."""
 
 import json
+import mmap
 import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+
+import numpy as np
 
 
 def cores() -> int:
@@ -33,6 +36,15 @@ def _processor() -> str:
     lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def give_back(array: np.ndarray) -> None:
+    """Let go of what was read of a mapped file: it counts as memory of the process until then."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def commit() -> str:

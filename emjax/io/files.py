@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import json
-import mmap
 import os
 import warnings
 from collections.abc import Iterator
@@ -266,15 +265,6 @@ def map_array(path: str | Path, dtype: np.dtype, offset: int, shape: tuple[int, 
             return array
     count = int(np.prod(shape))
     return np.fromfile(path, dtype, count, offset=offset).reshape(shape)
-
-
-def give_back(array: np.ndarray) -> None:
-    """Let go of what was read of a mapped file: it counts as memory of the process until then."""
-    base = array.base
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 def open_npy(path: str | Path) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from emjax.imaging.crop import grid_for
 from emjax.imaging.ctf import CTF
 from emjax.imaging.particles import coarsen, cropped_particles, fetch_pages
-from emjax.io.files import give_back
+from emjax.machine import give_back
 
 N, BOX, PIXEL = 20, 24, 4.0
 

@@ -20,7 +20,6 @@ from emjax.io.cryosparc.tables import read_cs
 from emjax.io.files import (
     atomic_memmap,
     atomic_path,
-    give_back,
     open_npy,
     read_json,
     read_npy,
@@ -32,6 +31,7 @@ from emjax.io.files import (
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.volume import read_volume, write_volume
 from emjax.io.star.tables import read_star
+from emjax.machine import give_back
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from emjax.imaging.particles import Particles, fetch_pages
-from emjax.io.files import give_back
+from emjax.machine import give_back
 
 Block = TypeVar("Block")
 Make = Callable[[Particles, int], Block]  # of padded particles, and how many are no padding

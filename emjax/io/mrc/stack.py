@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from emjax.errors import InputError
-from emjax.io.files import give_back
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.resample import resampling_matrix
 from emjax.io.particles.particle_set import ParticleSet
+from emjax.machine import give_back
 
 
 class ImageStacks:
