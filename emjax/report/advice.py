@@ -53,7 +53,7 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
         )
     if continuum(campaign):
         again = "Refine the poses again (local angular search) and repeat the campaign. "
-        yield again * (not nuisances & set(POSES)) + (
+        yield ("" if nuisances & set(POSES) else again) + (
             "If the differences stay, use a method for continuous motion, or cut the continuum on "
             "purpose with consensus.n_classes."
         )

@@ -10,7 +10,6 @@ Source: Scheres et al., Nat. Methods 4 (2007) 27; online EM: Cappé & Moulines, 
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -35,7 +34,7 @@ from emjax.classify.em3d.options import Em3dOptions
 from emjax.classify.em3d.start import GivenComponents, overall, start_runs
 from emjax.classify.em3d.state import Run, RunState, Scene, Stage
 from emjax.classify.operators.accumulator import Sums
-from emjax.classify.operators.lanes import threads_at_hand
+from emjax.classify.operators.lanes import at_once
 from emjax.classify.operators.passes import Engine
 from emjax.resolution import resolution_at
 
@@ -216,8 +215,8 @@ def _at_once(
     """Work on the runs, some at the same time: as many as fit in an eighth of the memory."""
     gigabytes = SOLVING_BYTES * engine.grid.box_size**3 / 1e9
     fitting = max(1, int(engine.memory_gb / 8 / gigabytes))
-    with ThreadPoolExecutor(min(threads_at_hand(), fitting)) as pool:
-        return list(pool.map(work, states, tallies))
+    pairs = list(zip(states, tallies, strict=True))
+    return at_once(lambda pair: work(*pair), pairs, fitting)
 
 
 def _maximise(

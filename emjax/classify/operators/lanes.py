@@ -50,9 +50,11 @@ def _as_here(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     return in_thread
 
 
-def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Work on items, some at the same time; the results are in the items' order."""
-    n_threads = min(threads_at_hand(), len(items))
+def at_once(
+    work: Callable[[Item], Result], items: Sequence[Item], most: int = LANES
+) -> list[Result]:
+    """Work on items, at most so many at the same time; the results are in the items' order."""
+    n_threads = min(threads_at_hand(), len(items), most)
     if n_threads < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(n_threads) as pool:
