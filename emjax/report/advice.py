@@ -74,6 +74,9 @@ def advise(campaign: Campaign, nuisances: set[str], nothing: bool) -> Iterator[s
     yield (
         f"Refine each class by itself from {particles} (rlnClassNumber), half-sets kept, poses "
         "free."
+        if campaign.lists_images
+        else f"Give the classes of {particles} (rlnClassNumber) to the particles of the program "
+        "that has their images, by the key they share, and refine each class by itself."
     )
     yield from _cleanest(campaign)
 

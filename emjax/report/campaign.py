@@ -157,6 +157,12 @@ class Campaign:
         return found | {name: np.array(table.text(name)) for name in TEXTS if name in table}
 
     @cached_property
+    def lists_images(self) -> bool:
+        """Whether its particles name their images; label files of a consensus may not."""
+        path = self.maps.particles.star
+        return path.exists() and "rlnImageName" in particle_table(path)
+
+    @cached_property
     def reasons(self) -> np.ndarray:
         """Why each particle has no class, `none` where it has one; of none where nothing says it.
 

@@ -37,6 +37,11 @@ def doubts(campaign: Campaign, flagged: pd.DataFrame, nothing: bool) -> Iterator
     if not nothing:
         for nuisance, rows in flagged.groupby("nuisance", sort=False):
             yield _doubt(say(str(nuisance)), rows)
+    if campaign.job == "consensus" and not nothing:
+        yield (
+            "No image was read: runs that share an error agree on it, and neither held-out "
+            "particles nor an audit of views, defocus and poses says whether these do."
+        )
     yield from _doubts_of_held_out(campaign)
     if apart := strangers(campaign):
         yield (

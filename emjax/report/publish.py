@@ -154,7 +154,8 @@ def deposition(campaign: Campaign) -> list[list[str]]:
         (folder.prepare.solvent_mask, "solvent mask of the FSC", "EMDB, mask"),
         (
             maps.particles.star,
-            "particles with poses and classes" + ", and stability" * (campaign.job == CAMPAIGN),
+            ("particles with poses and classes" if campaign.lists_images else "classes by particle")
+            + ", and stability" * (campaign.job != "reconstruct"),
             open_,
         ),
         (folder.consensus.stability, "statistics of every class", "Zenodo, with the paper"),

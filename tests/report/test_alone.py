@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emjax.report import advice
 from emjax.report.page import render_report, write_figures
 from tests.report.alone_files import make_consensus, make_reconstruction
 
@@ -31,6 +32,21 @@ def test_a_consensus_shows_what_label_files_allow(consensus: tuple[str, Path]):
     assert "emjax run three.yaml" in page and 'class="keep"' not in page
     assert "Difference from the mean" not in page and "difference maps" not in page
     assert {path.stem for path in (folder / "figures").iterdir()} >= {"intersections", "dendrogram"}
+    assert "No image was read" in page
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_only_files_that_list_images_are_to_be_refined_from(
+    images: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(advice, "misses", lambda campaign: {c: [] for c in campaign.class_numbers})
+    folder, config = make_consensus(tmp_path)
+    star = folder.consensus.particles.star
+    if not images:
+        star.write_text(star.read_text().replace("_rlnImageName", "_emjaxParticle"))
+    page = render_report(folder, config)
+    assert ("half-sets kept, poses free" in page) == ("with poses and classes" in page) == images
+    assert ("by the key they share" in page) == ("classes by particle" in page) == (not images)
 
 
 def test_every_link_of_a_consensus_is_a_file(consensus: tuple[str, Path]):
