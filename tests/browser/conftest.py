@@ -78,7 +78,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def open_page(browser) -> Iterator:
-    """Opens a page by its path; fails at the end if it complained or asked a network."""
+    """Opens a page by its path; fails at the end if it complained or asked a network.
+
+    Wait for selectors, not by wait_for_function: the policy of the pages forbids eval, with which
+    it looks a second time, so that it fails where the first look came too early.
+    """
     opened: list[Opened] = []
 
     def open_one(path: Path, width: int = 1280, theme: str = "light"):

@@ -58,7 +58,4 @@ def test_maps_of_given_classes_are_seen(open_report):
     widths = pictures.evaluate_all("images => images.map(i => i.naturalWidth)")
     assert min(widths) > 0
     page.click("#class-5 .look")
-    page.wait_for_function(
-        "document.querySelector('#viewer-canvas').hidden ||"
-        " document.querySelector('#viewer-canvas').dataset.drawn"
-    )
+    page.wait_for_selector("#viewer-canvas[hidden], #viewer-canvas[data-drawn]", state="attached")

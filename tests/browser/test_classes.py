@@ -5,7 +5,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-DRAWN = "document.querySelector('#viewer-canvas').dataset.drawn == '{}'"
+DRAWN = "#viewer-canvas[data-drawn='{}']"
 # Where something is drawn, as a picture of 16 pixels by 16 of the square in the middle.
 SHAPE = """([selector, still]) => {
   const source = document.querySelector(selector);
@@ -53,7 +53,7 @@ def test_a_class_in_the_table_opens_its_card_from_any_tab(open_report):
     page = open_report()
     page.click("#tab-runs")
     page.click(".summary tbody a >> nth=2")
-    page.wait_for_function("location.hash == '#class-3'")
+    page.wait_for_url("**#class-3")
     assert page.locator("#class-3").is_visible()
 
 
@@ -71,7 +71,7 @@ def test_every_slice_has_a_scale_bar_inside_it(open_report):
 
 def look(page) -> None:
     page.click("#class-1 .look")
-    page.wait_for_function(DRAWN.format("1"))
+    page.wait_for_selector(DRAWN.format("1"))
 
 
 def shape(page, selector: str, still: bool = False) -> list[float]:
@@ -107,7 +107,7 @@ def test_two_classes_side_by_side_have_one_camera(open_report):
     look(page)
     alone = shape(page, "#viewer-canvas")
     page.select_option("#viewer-beside", "1")
-    page.wait_for_function(DRAWN.format("1,1"))
+    page.wait_for_selector(DRAWN.format("1,1"))
     page.focus("#viewer-canvas")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("+")
@@ -130,7 +130,7 @@ def test_two_classes_side_by_side_have_one_camera(open_report):
     assert page.locator("#viewer-names").inner_text().split("\n") == ["Class 1", "Class 1"]
     page.select_option("#viewer-beside", "")
     page.click("#viewer-reset")
-    page.wait_for_function(DRAWN.format("1"))
+    page.wait_for_selector(DRAWN.format("1"))
     page.wait_for_timeout(200)
     assert likeness(shape(page, "#viewer-canvas"), alone) > 0.99
 
@@ -142,12 +142,12 @@ def test_classes_follow_each_other_at_one_level(open_report):
     page.press("#viewer-value", "Enter")
     sigma = float(page.input_value("#viewer-sigma"))
     page.click("#viewer-after")
-    page.wait_for_function(DRAWN.format("2"))
+    page.wait_for_selector(DRAWN.format("2"))
     assert page.inner_text("#viewer-title") == "Surface of class 2"
     assert float(page.input_value("#viewer-value")) == 0.5
     page.click("#viewer-before")
     page.click("#viewer-before")
-    page.wait_for_function(DRAWN.format("4"))
+    page.wait_for_selector(DRAWN.format("4"))
     page.fill("#viewer-sigma", str(2 * sigma))
     page.press("#viewer-sigma", "Enter")
     assert float(page.input_value("#viewer-value")) == pytest.approx(1.0, rel=0.1)
