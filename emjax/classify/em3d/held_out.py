@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -33,7 +33,7 @@ from emjax.classify.evidence import (
     verdict,
 )
 from emjax.classify.operators.passes import make_engine
-from emjax.classify.operators.pixels import PixelBlock, PixelOperators, slice_table, to_table
+from emjax.classify.operators.pixels import PixelOperators, to_table
 from emjax.classify.pose_error import (
     AUTO_WIDTHS,
     LEFT_BY_POSES,
@@ -206,7 +206,8 @@ def _score_folds(
         values = slicing_values(jnp.asarray(volumes), operators.grid)
         table = to_table(jnp.concatenate([values, nuisance]))
         for rows, block in operators.blocks((fold,)):
-            ell = np.asarray(_likelihoods(block, table, factors, len(volumes)), np.float64)
+            slices = block.slices(table, len(volumes) + len(nuisance))
+            ell = np.asarray(_likelihoods(block.pixels, slices, factors), np.float64)
             start = 0
             for k, (gain, without) in zip(numbers, found):
                 own = ell[: len(rows), start : start + k]
@@ -222,11 +223,10 @@ def _score_folds(
     return found
 
 
-@eqx.filter_jit
+@jax.jit
 def _likelihoods(
-    block: PixelBlock, table: Float[Array, "v w"], factors: Float[Array, " m"], k: int
+    pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"], factors: Float[Array, " m"]
 ) -> Float[Array, "b k"]:
-    slices = slice_table(block, table, k + len(factors))
-    pixels = block.pixels.reshape(len(slices), -1)
+    k = slices.shape[1] - len(factors)
     nuisance = slices[:, k:] * factors[:, None]
-    return marginal_likelihoods(pixels, slices[:, :k], nuisance)[0]
+    return marginal_likelihoods(pixels.reshape(len(slices), -1), slices[:, :k], nuisance)[0]

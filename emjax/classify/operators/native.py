@@ -1,7 +1,8 @@
 """Slicing and inserting compiled for the processor: operators are made on the way, never stored.
 
-`native.c` computes where a particle's pixels lie from its pose each time it is used, which is
-cheaper than to read that from memory; what a block holds is dominated by its images. Where no C
+`locate.h` computes where a particle's pixels lie from its pose each time it is used, which is
+cheaper than to read that from memory; what a block holds is dominated by its images. `native.c` is
+for classes by the tile, `slices.c` for many volumes and residual images. Where no C
 compiler served at installation it is missing, and `sparse` gives the same answers (float32
 sums in another order).
 """
@@ -21,8 +22,8 @@ from emjax.classify.operators.sparse import TILE  # as in native.c
 from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 
-AHEAD = 8  # as in native.c
-VERSION = 2  # of its functions' arguments
+AHEAD, ROOM = 8, 15  # as in locate.h
+VERSION = 3  # of the functions' arguments
 
 _Pointer = ctypes.c_void_p
 
@@ -60,17 +61,20 @@ def _load() -> ctypes.CDLL | None:
     library.log_likelihoods.argtypes = [_Grid, _Particles, ctypes.c_int64, *3 * [_Pointer]]
     library.count_entries.argtypes = [_Grid, _Particles, *3 * [_Pointer]]
     library.insert.argtypes = [_Grid, _Particles, ctypes.c_int64, *6 * [_Pointer]]
+    for function in (library.slice_volumes, library.insert_residuals):
+        function.argtypes = [_Grid, _Particles, *2 * [ctypes.c_int64], *4 * [_Pointer]]
+        function.restype = None
     for function in (library.log_likelihoods, library.count_entries, library.insert):
         function.restype = None
     return library
 
 
-_library = _load()
+library = _load()
 
 
 def available() -> bool:
     """Whether the library was built when emjax was installed."""
-    return _library is not None
+    return library is not None
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,11 @@ class Block:
     @cached_property
     def starts(self) -> Int[np.ndarray, " u"]:
         """Entries of voxel v when the block is inserted: starts[v] to starts[v + 1]."""
-        assert _library is not None
+        assert library is not None
         marks = np.zeros((2, self.n_voxels), np.uint8)
         starts = np.empty(self.n_voxels + 1, np.int32)
         arrays = (self.room, marks, starts)
-        _library.count_entries(*self.arguments(), *(a.ctypes.data for a in arrays))
+        library.count_entries(*self.arguments(), *(a.ctypes.data for a in arrays))
         return starts
 
     def arguments(self) -> tuple[_Grid, _Particles]:
@@ -108,7 +112,7 @@ class Block:
     @property
     def room(self) -> Float[np.ndarray, " m"]:
         """Memory that a particle's pixels are laid out in."""
-        return np.empty(14 * (self.plane.shape[1] + AHEAD), np.float32)
+        return np.empty(ROOM * (self.plane.shape[1] + AHEAD), np.float32)
 
 
 def gigabytes(n: int, grid: FourierGrid) -> float:
@@ -159,10 +163,10 @@ def portions(n_voxels: int) -> Iterator[slice]:
 
 def log_likelihoods(block: Block, tables: Float[np.ndarray, "t v 2 w"]) -> Float[np.ndarray, "b c"]:
     """Σ Re(F − P/2)·conj(P) of each particle and class: −½|F − P|² without the constant −½|F|²."""
-    assert _library is not None
+    assert library is not None
     out = np.zeros((len(block.images), len(tables) * TILE), np.float32)
     arrays = (block.room, tables, out)
-    _library.log_likelihoods(*block.arguments(), len(tables), *(a.ctypes.data for a in arrays))
+    library.log_likelihoods(*block.arguments(), len(tables), *(a.ctypes.data for a in arrays))
     return out
 
 
@@ -188,7 +192,7 @@ def empty_sums(
 
 def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -> LaneSums:
     """Add Σ p·Pᵀ F (real and imaginary part) and Σ p·PᵀP (diagonal) to the sums in place."""
-    assert _library is not None
+    assert library is not None
     starts = block.starts
     if not sums.scratch or len(sums.scratch[-1]) < starts[-1]:
         # New pages cost time: room for a block with some more entries.
@@ -197,7 +201,7 @@ def insert(block: Block, posteriors: Float[np.ndarray, "b c"], sums: LaneSums) -
     room, places, entries = sums.scratch
     own = (np.ascontiguousarray(posteriors, np.float32), sums.sums)
     arrays = (room, starts, places, entries, *own)
-    _library.insert(*block.arguments(), len(sums.sums), *(a.ctypes.data for a in arrays))
+    library.insert(*block.arguments(), len(sums.sums), *(a.ctypes.data for a in arrays))
     return sums
 
 

@@ -1,33 +1,31 @@
 """Slices of many volumes at once, and their exact adjoint, for fitting a basis of volumes.
 
 The engine merges the pixels of a particle at a voxel, which suits posteriors that are one number
-per particle. The gradient of a basis needs residual images, so here both matrices are kept by
-pixel: W (pixels × voxels, weights inside) and Wᵀ as its own rows, both read in order without a
-scatter.
+per particle. The gradient of a basis needs residual images, which are added pixel by pixel.
+`pixel_poses` is compiled, for CPUs; `pixel_matrices` is plain JAX, for anything and double
+precision.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Complex, Float, Int
-from scipy.sparse import csc_array, csc_matrix, csr_matrix
 
+from emjax.classify.operators import native, pixel_matrices, pixel_poses
 from emjax.classify.operators.lanes import in_lanes
 from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.memory import block_memory
-from emjax.classify.operators.sparse import slicing_entries
-from emjax.classify.operators.store import BlockStore, count_kept
+from emjax.classify.operators.pixel_matrices import COLUMNS, Sums
+from emjax.classify.operators.store import BlockStore, Make, count_kept
 from emjax.imaging.grids import FourierGrid
-from emjax.imaging.particles import Particles, weights_of
+from emjax.imaging.particles import Particles
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
-COLUMNS = 8  # products with other widths are several times slower
 
 Result = TypeVar("Result")
 
@@ -40,14 +38,36 @@ class PixelRows:
     lane: int
 
 
-class PixelBlock(eqx.Module):
-    """W, Wᵀ and the pixels of b particles of one fold; padding particles have zero weights."""
+@runtime_checkable
+class PixelBlock(Protocol):
+    """b particles of one fold; padding particles have zero weights and pixels."""
 
-    pixels: Float[Array, "b p 2"]
-    slicing: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " r"]]
-    adjoint: tuple[Float[Array, " m"], Int[Array, " m"], Int[Array, " w"]]
-    present: Float[Array, " b"]  # 1, and 0 for padding
-    n_voxels: int = eqx.field(static=True)
+    @property
+    def pixels(self) -> Float[Array, "b p 2"]:
+        """Real and imaginary parts, as the slices have them."""
+        ...
+
+    @property
+    def present(self) -> Float[Array, " b"]:
+        """1, and 0 for padding."""
+        ...
+
+    @property
+    def n_voxels(self) -> int:
+        """Voxels of the half ball."""
+        ...
+
+    def weights(self) -> Float[Array, "b p"]:
+        """CTF, scale and noise of each pixel."""
+        ...
+
+    def slices(self, table: Float[Array, "v w"], n_volumes: int) -> Float[Array, "b c t"]:
+        """CPV of every particle and volume of a table, real and imaginary parts as one axis."""
+        ...
+
+    def insert(self, residuals: Float[Array, "b c t"], sums: Sums | None) -> Sums:
+        """Sums with the adjoint of c residual images per particle added; new ones where None."""
+        ...
 
 
 @dataclass
@@ -59,6 +79,7 @@ class PixelOperators:
     fold_of: Int[np.ndarray, " n"]
     block_folds: list[int]
     store: BlockStore[PixelBlock]
+    make: Make[PixelBlock]
     spare_gb: float  # of the memory allowed, what the blocks leave
 
     def blocks(
@@ -66,8 +87,7 @@ class PixelOperators:
     ) -> Iterator[tuple[np.ndarray, PixelBlock]]:
         """Rows and operators of every block of some folds (all where None), in a fixed order."""
         wanted = self._indices(folds)
-        make = partial(make_pixel_block, grid=self.grid)
-        for index, block in zip(wanted, self.store.several(wanted, make), strict=True):
+        for index, block in zip(wanted, self.store.several(wanted, self.make), strict=True):
             yield self.store.rows[index], block
 
     def in_lanes(
@@ -128,40 +148,14 @@ def _operators_within(
         for part in np.split(members, range(size, len(members), size))
     ]
     wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
-    gigabytes = particles.n * pixels * (16 * (wordsize + 4) + 2 * wordsize) / 1e9
+    compiled = native.available() and jax.default_backend() == "cpu" and wordsize == 4
+    kind = pixel_poses if compiled else pixel_matrices
+    gigabytes = kind.megabytes(particles.n, grid, wordsize) / 1e3
     kept = count_kept(len(layout), gigabytes / len(layout), room_gb, partly=False)
     store = BlockStore[PixelBlock](particles, [rows for _, rows in layout], size, kept)
     spare = room_gb - gigabytes if kept else room_gb
-    return PixelOperators(particles, grid, folds, [f for f, _ in layout], store, spare)
-
-
-def make_pixel_block(particles: Particles, n: int, grid: FourierGrid) -> PixelBlock:
-    """Operators of particles, of which those after the first n are padding of zero weight."""
-    present = np.arange(particles.n) < n
-    voxels, values, pixels = slicing_entries(
-        jnp.asarray(particles.images),
-        weights_of(particles, grid),
-        jnp.asarray(particles.rotations),
-        grid,
-    )
-    values = np.asarray(values) * present[:, None, None]
-    n_rows, n_voxels = particles.n * int(grid.kx.shape[0]), int(grid.kxyz.shape[0])
-    matrix = csr_matrix(
-        (values.ravel(), np.asarray(voxels).ravel(), np.arange(n_rows + 1, dtype=np.int32) * 8),
-        shape=(n_rows, n_voxels),
-    )
-    transposed = matrix.tocsc()
-    return PixelBlock(
-        pixels=pixels * jnp.asarray(present[:, None, None], pixels.dtype),
-        slicing=_parts(matrix),
-        adjoint=_parts(transposed),
-        present=jnp.asarray(present, pixels.dtype),
-        n_voxels=n_voxels,
-    )
-
-
-def _parts(matrix: csr_matrix | csc_matrix | csc_array) -> tuple[Array, Array, Array]:
-    return jnp.asarray(matrix.data), jnp.asarray(matrix.indices), jnp.asarray(matrix.indptr)
+    make = partial(kind.make_block, grid=grid)
+    return PixelOperators(particles, grid, folds, [f for f, _ in layout], store, make, spare)
 
 
 def to_table(values: Complex[Array, "c v"]) -> Float[Array, "v w"]:
@@ -177,18 +171,7 @@ def from_table(table: Float[Array, "v w"], n_volumes: int) -> Complex[Array, "c 
     return (table[:, :n_volumes] + 1j * table[:, half : half + n_volumes]).T
 
 
-def slice_table(block: PixelBlock, table: Float[Array, "v w"], n_volumes: int) -> Array:
-    """CPV of every particle and volume: [b, c, 2p], real and imaginary parts as one axis."""
-    b, p, _ = block.pixels.shape
-    matrix = BCSR(block.slicing, shape=(b * p, block.n_voxels))
-    slices = (matrix @ table).reshape(b, p, 2, -1)[..., :n_volumes]
-    return slices.reshape(b, 2 * p, n_volumes).transpose(0, 2, 1)
-
-
-def insert_residuals(block: PixelBlock, residuals: Float[Array, "b c t"]) -> Float[Array, "v w"]:
-    """Wᵀ of c residual images per particle, as a table; the adjoint of `slice_table`."""
-    b, p, _ = block.pixels.shape
-    c = residuals.shape[1]
-    padded = jnp.pad(residuals, ((0, 0), (0, -c % (COLUMNS // 2)), (0, 0)))
-    columns = padded.reshape(b, -1, p, 2).transpose(0, 2, 3, 1).reshape(b * p, -1)
-    return BCSR(block.adjoint, shape=(block.n_voxels, b * p)) @ columns
+def add_lanes(lanes: Sequence[Sums | None]) -> Float[Array, "v w"]:
+    """The sums of all lanes that had blocks, in their order."""
+    found = [sums for sums in lanes if sums is not None]
+    return jnp.asarray(sum(found[1:], found[0]))

@@ -12,10 +12,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Bool, Complex, Float
 
-from emjax.classify.operators.pixels import COLUMNS, PixelBlock, PixelOperators
+from emjax.classify.operators.layout import LANES
+from emjax.classify.operators.pixel_matrices import Sums
+from emjax.classify.operators.pixels import PixelBlock, PixelOperators, PixelRows, add_lanes
 from emjax.imaging.grids import (
     FourierGrid,
     add_friedel_mates,
@@ -55,9 +56,17 @@ def make_setting(
         variances: prior variance of each volume.
     """
     grid, dtype = operators.grid, mean.real.dtype
-    majorant = jnp.zeros(mean.shape[0], dtype)
-    for _, block in operators.blocks(folds):
-        majorant = majorant + _squared_weights(block)
+    # Σ over pixels of w² t, where images of the weights w alone are inserted.
+    lanes: list[Sums | None] = [None] * LANES
+
+    def add(rows: PixelRows, block: PixelBlock) -> None:
+        weights = block.weights()
+        images = jnp.stack([weights, jnp.zeros_like(weights)], -1).reshape(len(weights), 1, -1)
+        lanes[rows.lane] = block.insert(images, lanes[rows.lane])
+
+    for _ in operators.in_lanes(add, folds):
+        pass
+    majorant = add_lanes(lanes)[:, 0].astype(dtype)
     power = shell_means(jnp.abs(mean) ** 2, grid)
     power = jnp.maximum(power, 1e-6 * jnp.max(power))[grid.voxel_shells]
     return Setting(
@@ -67,14 +76,6 @@ def make_setting(
         nuisance=jnp.zeros((0, mean.shape[0]), mean.dtype) if nuisance is None else nuisance,
         grid=grid,
     )
-
-
-@eqx.filter_jit
-def _squared_weights(block: PixelBlock) -> Float[Array, " v"]:
-    """Σ over pixels of w² t, from Wᵀ (w t by voxel) times the pixels' w."""
-    weights = jnp.sum(block.slicing[0].reshape(-1, 8), 1)
-    columns = jnp.broadcast_to(weights[:, None], (len(weights), COLUMNS))
-    return (BCSR(block.adjoint, shape=(block.n_voxels, len(weights))) @ columns)[:, 0]
 
 
 @jax.jit

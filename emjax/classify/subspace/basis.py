@@ -12,6 +12,7 @@ Source: Tipping & Bishop, J. R. Stat. Soc. B 61 (1999) 611; Punjani & Fleet, J. 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -21,13 +22,13 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.operators.layout import LANES
+from emjax.classify.operators.pixel_matrices import Sums
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     PixelRows,
+    add_lanes,
     from_table,
-    insert_residuals,
-    slice_table,
     to_table,
 )
 from emjax.classify.subspace.ascent import Setting, ascent_step, climb, make_setting, penalty
@@ -60,25 +61,18 @@ class Basis(eqx.Module):
         return self.components.shape[0]
 
 
-class Moments(eqx.Module):
-    """Sums over particles of one pass."""
-
-    gradient: Float[Array, "v w"]
-    second: Float[Array, "c c"]  # Σ E[e eᵀ], e = [1, z]
-    log_likelihood: Float[Array, ""]
-
-
-@eqx.filter_jit
+@jax.jit
 def joint_moments(
-    block: PixelBlock, table: Float[Array, "v w"], n_volumes: int
-) -> tuple[Float[Array, "b m"], Float[Array, "b m m"], Float[Array, "b c t"]]:
-    """g and G of every particle in all volumes after the first, which is the mean; and slices."""
-    slices = slice_table(block, table, n_volumes)
-    pixels = block.pixels.reshape(len(slices), -1)
-    residual = pixels - slices[:, 0]
-    linear = jnp.einsum("bmt,bt->bm", slices[:, 1:], residual)
-    quadratic = jnp.einsum("bmt,bnt->bmn", slices[:, 1:], slices[:, 1:])
-    return linear, quadratic, slices
+    pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"]
+) -> tuple[Float[Array, "b m"], Float[Array, "b m m"], Float[Array, " b"]]:
+    """g and G of every particle in all volumes after the first, the mean; and its log-likelihood.
+
+    The log-likelihood is that of the mean map without −½|F|².
+    """
+    products = jnp.einsum("bmt,bnt->bmn", slices, slices)
+    correlations = jnp.einsum("bmt,bt->bm", slices, pixels.reshape(len(slices), -1))
+    linear = correlations[:, 1:] - products[:, 1:, 0]
+    return linear, products[:, 1:, 1:], correlations[:, 0] - 0.5 * products[:, 0, 0]
 
 
 def posterior_moments(
@@ -96,24 +90,24 @@ def posterior_moments(
     return mean, covariance, 0.5 * jnp.sum(mean * linear, 1) - log_determinant
 
 
-@eqx.filter_jit
+@partial(jax.jit, static_argnames="n_free")
 def _moments(
-    block: PixelBlock, table: Float[Array, "v w"], n_free: int, n_volumes: int, totals: Moments
-) -> Moments:
-    linear, quadratic, slices = joint_moments(block, table, n_volumes)
+    pixels: Float[Array, "b p 2"],
+    present: Float[Array, " b"],
+    slices: Float[Array, "b c t"],
+    n_free: int,
+    second_sum: Float[Array, "f f"],
+) -> tuple[Float[Array, "b f t"], Float[Array, "f f"], Float[Array, ""]]:
+    """Gradient images of the first volumes, Σ E[e eᵀ] of e = [1, z] so far, log-likelihood."""
+    linear, quadratic, baseline = joint_moments(pixels, slices)
     mean, covariance, gain = posterior_moments(linear, quadratic)
     e = jnp.concatenate([jnp.ones_like(mean[:, :1]), mean], 1)
     second = e[:, :, None] * e[:, None, :] + jnp.pad(covariance, ((0, 0), (1, 0), (1, 0)))
-    second = second * block.present[:, None, None]
-    pixels = block.pixels.reshape(len(slices), -1)
-    residuals = e[:, :n_free, None] * pixels[:, None]
+    second = second * present[:, None, None]
+    residuals = e[:, :n_free, None] * pixels.reshape(len(slices), 1, -1)
     residuals = residuals - jnp.einsum("bjl,blt->bjt", second[:, :n_free], slices)
-    baseline = jnp.sum((pixels - 0.5 * slices[:, 0]) * slices[:, 0], 1)
-    return Moments(
-        totals.gradient + insert_residuals(block, residuals),
-        totals.second + jnp.sum(second[:, :n_free, :n_free], 0),
-        totals.log_likelihood + jnp.sum((gain + baseline) * block.present),
-    )
+    total = second_sum + jnp.sum(second[:, :n_free, :n_free], 0)
+    return residuals, total, jnp.sum((gain + baseline) * present)
 
 
 class _Fit(NamedTuple):
@@ -132,25 +126,22 @@ def _pass(
     setting: Setting,
 ) -> _Fit:
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
-    c, total = len(volumes), len(volumes) + len(setting.nuisance)
-    width = 2 * (c + -c % 4)
-    zero = Moments(
-        jnp.zeros((table.shape[0], width), table.dtype),
-        jnp.zeros((c, c), table.dtype),
-        jnp.zeros((), table.dtype),
-    )
-    lanes = [zero] * LANES
+    c, n_volumes = len(volumes), len(volumes) + len(setting.nuisance)
+    gradients: list[Sums | None] = [None] * LANES
+    seconds = [jnp.zeros((c, c), table.dtype)] * LANES
 
     def add(rows: PixelRows, block: PixelBlock) -> float:
-        totals = _moments(block, table, c, total, lanes[rows.lane])
+        lane, slices = rows.lane, block.slices(table, n_volumes)
+        residuals, seconds[lane], likelihood = _moments(
+            block.pixels, block.present, slices, c, seconds[lane]
+        )
+        gradients[lane] = block.insert(residuals, gradients[lane])
         # Sums of millions would round a small gain away; blocks add up in double.
-        lanes[rows.lane] = eqx.tree_at(lambda m: m.log_likelihood, totals, zero.log_likelihood)
-        return float(totals.log_likelihood)
+        return float(likelihood)
 
     likelihood = sum(operators.in_lanes(add, folds))
-    totals = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), *lanes)
-    gradient = add_friedel_mates(from_table(totals.gradient, c), setting.grid)
-    second = np.asarray(totals.second, np.float64)
+    gradient = add_friedel_mates(from_table(add_lanes(gradients), c), setting.grid)
+    second = np.asarray(sum(seconds[1:], seconds[0]), np.float64)
     return _Fit(volumes, gradient, second, likelihood - penalty(volumes, setting))
 
 
@@ -238,7 +229,8 @@ def order_components(
         return Basis(volumes[0], volumes[1:], history)
     table = to_table(volumes)
     _, block = next(operators.blocks())
-    quadratic = np.asarray(jnp.sum(joint_moments(block, table, c)[1], 0), np.float64)
+    found = joint_moments(block.pixels, block.slices(table, c))[1]
+    quadratic = np.asarray(jnp.sum(found, 0), np.float64)
     _, vectors = np.linalg.eigh(quadratic)
     rotation = jnp.asarray(vectors[:, ::-1].T.copy(), volumes.real.dtype)
     return Basis(volumes[0], rotation @ volumes[1:], history)

@@ -8,20 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.operators.layout import LANES
+from emjax.classify.operators.pixel_matrices import Sums
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     PixelRows,
+    add_lanes,
     from_table,
-    insert_residuals,
-    slice_table,
     to_table,
 )
 from emjax.classify.pose_error import marginal_likelihoods
@@ -51,20 +50,20 @@ class _Fit(NamedTuple):
     objective: float  # penalised log-likelihood
 
 
-@eqx.filter_jit
+@jax.jit
 def _moments(
-    block: PixelBlock, table: Float[Array, "v w"], log_weights: Float[Array, " k"], n_volumes: int
-) -> tuple[Float[Array, "b k"], Float[Array, "v u"], Float[Array, ""]]:
-    """Posteriors, their gradient images' insertion, and the log-likelihood of one block."""
-    k = log_weights.shape[0]
-    slices = slice_table(block, table, n_volumes)
-    pixels = block.pixels.reshape(len(slices), -1)
-    ell, residuals = marginal_likelihoods(pixels, slices[:, :k], slices[:, k:])
+    pixels: Float[Array, "b p 2"],
+    present: Float[Array, " b"],
+    slices: Float[Array, "b c t"],
+    log_weights: Float[Array, " k"],
+) -> tuple[Float[Array, "b k"], Float[Array, "b k t"], Float[Array, ""]]:
+    """Posteriors, gradient images and the log-likelihood of one block."""
+    k, flat = log_weights.shape[0], pixels.reshape(len(slices), -1)
+    ell, residuals = marginal_likelihoods(flat, slices[:, :k], slices[:, k:])
     scores = ell + log_weights
-    posterior = jax.nn.softmax(scores, -1) * block.present[:, None]
-    gradient = insert_residuals(block, posterior[..., None] * residuals)
-    evidence = jnp.sum(jax.nn.logsumexp(scores, -1) * block.present)
-    return posterior, gradient, evidence
+    posterior = jax.nn.softmax(scores, -1) * present[:, None]
+    evidence = jnp.sum(jax.nn.logsumexp(scores, -1) * present)
+    return posterior, posterior[..., None] * residuals, evidence
 
 
 def _pass(
@@ -76,19 +75,18 @@ def _pass(
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     k, total = len(volumes), len(volumes) + len(setting.nuisance)
     posteriors = np.zeros((operators.particles.n, k), np.float32)
-    zero = jnp.zeros((table.shape[0], 2 * (k + -k % 4)), table.dtype)
-    lanes = [zero] * LANES
+    lanes: list[Sums | None] = [None] * LANES
     log_weights = jnp.log(jnp.maximum(jnp.asarray(class_weights, table.dtype), 1e-12))
 
     def add(own: PixelRows, block: PixelBlock) -> float:
-        posterior, part, evidence = _moments(block, table, log_weights, total)
+        slices = block.slices(table, total)
+        posterior, images, evidence = _moments(block.pixels, block.present, slices, log_weights)
         posteriors[own.rows] = np.asarray(posterior)[: len(own.rows)]
-        lanes[own.lane] = lanes[own.lane] + part
+        lanes[own.lane] = block.insert(images, lanes[own.lane])
         return float(evidence)
 
     likelihood = sum(operators.in_lanes(add))
-    gradient = sum(lanes[1:], lanes[0])
-    gradient = add_friedel_mates(from_table(gradient, k), setting.grid)
+    gradient = add_friedel_mates(from_table(add_lanes(lanes), k), setting.grid)
     objective = likelihood - penalty(volumes, setting)
     return _Fit(volumes, class_weights, posteriors, gradient, objective)
 

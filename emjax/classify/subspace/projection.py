@@ -45,10 +45,8 @@ def project_statistics(
 
     def project(own: PixelRows, block: PixelBlock) -> None:
         rows, m = own.rows, len(own.rows)
-        linear, quadratic, slices = joint_moments(block, table, len(volumes))
-        pixels = block.pixels.reshape(len(slices), -1)
-        base = np.asarray(jnp.sum((pixels - 0.5 * slices[:, 0]) * slices[:, 0], 1))[:m]
-        g, big_g = np.asarray(linear)[:m], np.asarray(quadratic)[:m]
+        found = joint_moments(block.pixels, block.slices(table, len(volumes)))
+        g, big_g, base = (np.asarray(part)[:m] for part in found)
         for scale, feature, offset in zip(scales, features, offsets):
             g_scale, big_scale, gained = marginalise(g, big_g, q, scale, orders)
             feature[rows] = pack(g_scale, big_scale)

@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from emjax.classify.operators.pixels import (
-    PixelBlock,
-    PixelOperators,
-    from_table,
-    insert_residuals,
-    slice_table,
-    to_table,
-)
+from emjax.classify.operators.pixel_matrices import Sums
+from emjax.classify.operators.pixels import PixelOperators, add_lanes, from_table, to_table
 from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.mixture import FitOptions, fit_seeds
@@ -180,20 +174,21 @@ def components_from_coordinates(
     second = jnp.asarray(unit.T @ unit / n)
     for _ in range(iterations):
         table = to_table(volumes)
-        gradient = jnp.zeros_like(table)
+        gradient: Sums | None = None
         for rows, block in operators.blocks():
             factors = np.zeros((len(block.present), q + 1), unit.dtype)
             factors[: len(rows)] = unit[rows]
-            gradient = gradient + _regression_gradient(block, table, jnp.asarray(factors))
-        total = add_friedel_mates(from_table(gradient, q + 1), operators.grid)
+            slices = block.slices(table, q + 1)
+            images = _gradient_images(block.pixels, slices, jnp.asarray(factors))
+            gradient = block.insert(images, gradient)
+        total = add_friedel_mates(from_table(add_lanes([gradient]), q + 1), operators.grid)
         volumes = volumes + ascent_step(total, volumes, second, setting)
     return volumes[1:]
 
 
-@eqx.filter_jit
-def _regression_gradient(
-    block: PixelBlock, table: Float[Array, "v w"], factors: Float[Array, "b c"]
-) -> Float[Array, "v w"]:
-    slices = slice_table(block, table, factors.shape[1])
-    residual = block.pixels.reshape(len(slices), -1) - jnp.einsum("bc,bct->bt", factors, slices)
-    return insert_residuals(block, factors[:, :, None] * residual[:, None])
+@jax.jit
+def _gradient_images(
+    pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"], factors: Float[Array, "b c"]
+) -> Float[Array, "b c t"]:
+    residual = pixels.reshape(len(slices), -1) - jnp.einsum("bc,bct->bt", factors, slices)
+    return factors[:, :, None] * residual[:, None]

@@ -20,16 +20,9 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from scipy.sparse.linalg import eigsh
 from scipy.spatial import KDTree
 
-from emjax.classify.operators.pixels import (
-    PixelBlock,
-    PixelOperators,
-    slice_table,
-    to_table,
-)
+from emjax.classify.operators.pixels import PixelOperators, to_table
 from emjax.imaging.grids import FourierGrid, gridding, pixels_to_images
 from emjax.imaging.masks import soft_edge
-from emjax.imaging.particles import weights_of
-from emjax.imaging.projector import make_slices
 
 SHARE = 0.04  # of the mask's volume in one window
 FILLED = 0.3  # of a window at the mask's edge, at least
@@ -124,18 +117,16 @@ def sum_covariances(
     noise, counts, waiting = np.zeros(len(lags)), np.zeros((k, 2), int), []
     for rows, block in operators.blocks(folds):
         filled = np.resize(rows, len(block.present))
-        part = operators.particles.take(filled)
         values, kernel = _back_project(
-            block,
-            table,
+            block.pixels,
+            block.slices(table, k + len(nuisance)),
             jnp.asarray(labels[filled]),
-            weights_of(part, grid),
-            jnp.asarray(part.rotations, jnp.float32),
+            block.weights(),
+            jnp.asarray(operators.particles.rotations[filled], jnp.float32),
             points,
             lags,
             grid,
             k,
-            k + len(nuisance),
         )
         noise += np.asarray(kernel, np.float64)
         np.add.at(counts, (labels[rows], second_half[rows]), 1)
@@ -164,8 +155,8 @@ def _add_up(
 
 @eqx.filter_jit
 def _back_project(
-    block: PixelBlock,
-    table: Float[Array, "v w"],
+    pixels: Float[Array, "b p 2"],
+    slices: Float[Array, "b c t"],
     labels: Int[Array, " b"],
     weights: Float[Array, "b p"],
     rotations: Float[Array, "b 3 3"],
@@ -173,22 +164,18 @@ def _back_project(
     lags: Float[Array, "l 3"],
     grid: FourierGrid,
     n_classes: int,
-    n_volumes: int,
 ) -> tuple[Float[Array, "b m"], Float[Array, " l"]]:
     """Residuals back-projected to points, and the covariance of unit noise by distance."""
-    slices = slice_table(block, table, n_volumes)
-    b, p, _ = block.pixels.shape
+    b, p, _ = pixels.shape
     own = jnp.take_along_axis(slices, labels[:, None, None], 1)
     known = jnp.concatenate([CONTRAST * own, slices[:, n_classes:]], 1)
-    residual = block.pixels.reshape(b, -1) - own[:, 0]
+    residual = pixels.reshape(b, -1) - own[:, 0]
     system = jnp.einsum("but,bwt->buw", known, known) + jnp.eye(known.shape[1])
     inner = jnp.einsum("but,bt->bu", known, residual)
     u = jnp.linalg.solve(system, inner[..., None])[..., 0]
     residual = (residual - jnp.einsum("bu,but->bt", u, known)).reshape(b, p, 2)
-    pixels = jax.lax.complex(residual[..., 0], residual[..., 1])
-    pixels = jnp.where(make_slices(rotations, grid).folded, pixels.conj(), pixels)
-    weights = weights * block.present[:, None]
-    values = _values_at(pixels * weights, rotations, points, grid)
+    left = jax.lax.complex(residual[..., 0], residual[..., 1])
+    values = _values_at(left * weights, rotations, points, grid)
     kernel = _values_at(weights**2 + 0j, rotations, lags, grid)
     return values, jnp.sum(kernel, 0)
 

@@ -1,18 +1,32 @@
 """Slices of many volumes and their adjoint."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from emjax.classify.operators import native, pixel_matrices, pixel_poses
 from emjax.classify.operators.pixels import (
+    add_lanes,
     from_table,
-    insert_residuals,
     make_pixel_operators,
-    slice_table,
     to_table,
 )
 from tests.classify.double import make_data
+
+
+needs_compiler = pytest.mark.skipif(
+    not native.available(), reason="no C compiler when emjax was installed"
+)
+
+
+def random_table(grid, n_volumes):
+    rng = np.random.default_rng(n_volumes)
+    shape = (n_volumes, grid.kxyz.shape[0])
+    values = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    return to_table(jnp.asarray(values, jnp.complex64))
 
 
 @pytest.fixture
@@ -29,8 +43,8 @@ def test_inserting_is_the_adjoint_of_slicing(states):
         table = jnp.asarray(rng.normal(size=(block.n_voxels, 8)))
         b, p, _ = block.pixels.shape
         images = jnp.asarray(rng.normal(size=(b, 3, 2 * p)))
-        left = jnp.sum(slice_table(block, table, 3) * images)
-        inserted = insert_residuals(block, images)
+        left = jnp.sum(block.slices(table, 3) * images)
+        inserted = block.insert(images, None)
         keep = np.r_[0:3, 4:7]
         right = jnp.sum((table * inserted)[:, keep])
         np.testing.assert_allclose(left, right, rtol=1e-12)
@@ -60,6 +74,45 @@ def test_all_blocks_are_kept_or_none(prepared):
     needed = 8 - whole.spare_gb
     half = make_pixel_operators(prepared[0], max_memory_gb=needed / 2)
     assert half.store.n_kept == 0 and half.spare_gb == needed / 2
+    table = random_table(prepared[0].grid, 3)
     for (_, a), (_, b), _ in zip(whole.blocks(), half.blocks(), range(2), strict=False):
-        assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+        assert np.array_equal(a.pixels, b.pixels)
+        assert np.array_equal(a.slices(table, 3), b.slices(table, 3))
     assert half.store.n_held == 0 < whole.store.n_held
+
+
+@needs_compiler
+@pytest.mark.parametrize("n_volumes", [1, 4, 9, 15, 16, 17, 36])
+def test_compiled_slices_are_those_of_the_matrices(prepared, n_volumes):
+    """The last three of 16 particles are padding."""
+    particles = prepared[0].take(np.r_[:13, 0, 0, 0])
+    both = [
+        kind.make_block(particles, 13, particles.grid) for kind in (pixel_poses, pixel_matrices)
+    ]
+    table = random_table(particles.grid, n_volumes)
+    compiled, plain = (np.asarray(block.slices(table, n_volumes)) for block in both)
+    assert not compiled[13:].any()
+    np.testing.assert_allclose(compiled, plain, atol=1e-5 * np.abs(plain).max())
+    for name in ("pixels", "present"):
+        assert np.array_equal(getattr(both[0], name), getattr(both[1], name))
+    np.testing.assert_allclose(*(b.weights() for b in both), rtol=1e-5, atol=1e-6)
+    rng = np.random.default_rng(1)
+    images = jnp.asarray(rng.normal(size=plain.shape), jnp.float32)
+    twice = [add_lanes([block.insert(images, block.insert(images, None))]) for block in both]
+    np.testing.assert_allclose(*twice, atol=1e-5 * np.abs(twice[1]).max())
+
+
+@needs_compiler
+def test_compiled_blocks_take_an_eleventh_of_the_memory(prepared, monkeypatch):
+    spare = make_pixel_operators(prepared[0], max_memory_gb=1.0).spare_gb
+    monkeypatch.setattr(native, "available", lambda: False)
+    assert 1 - make_pixel_operators(prepared[0], max_memory_gb=1.0).spare_gb > 11 * (1 - spare)
+
+
+@needs_compiler
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30, 50.0])
+def test_a_pose_that_is_not_a_rotation_stays_inside(prepared, value):
+    particles = prepared[0].take(np.arange(16))
+    particles = replace(particles, rotations=np.full_like(particles.rotations, value))
+    block = pixel_poses.make_block(particles, 16, particles.grid)
+    block.insert(block.slices(random_table(particles.grid, 5), 5), None)

@@ -40,8 +40,10 @@ def test_moments_of_padding_particles_are_nothing(states):
     operators = make_pixel_operators(particles)
     values = to_table(start(particles, mean, mask)[None])
     for rows, block in operators.blocks():
-        linear, _, slices = joint_moments(block, values, 1)
+        slices = block.slices(values, 1)
+        linear, _, log_likelihood = joint_moments(block.pixels, slices)
         assert linear.shape[1] == 0
+        assert not log_likelihood[len(rows) :].any() and log_likelihood[: len(rows)].all()
         assert float(jnp.abs(slices[len(rows) :]).sum()) == 0
 
 

@@ -1,0 +1,107 @@
+/* Slices of many volumes at once, and their adjoint, from the particles' poses.
+
+   Rows of a table hold the real parts of all volumes, then the imaginary parts, each filled up
+   with zeros to a multiple of four: `width` floats. */
+#include "locate.h"
+
+#define SOME 16 /* pixels between two transpositions */
+#define HELD 4  /* octets that are summed up in registers */
+
+typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
+
+INLINE void fetch(const float *rows, int64_t width, const int writing) {
+    for (int64_t at = 0; at < 2 * width; at += 16)
+        if (writing) __builtin_prefetch(rows + at, 1);
+        else __builtin_prefetch(rows + at);
+}
+
+/* values[octets] of pixel j = sum over its voxels of weight times row. */
+INLINE void gather(pixels q, int64_t j, int64_t width, const int octets, const float *table,
+                   float *values) {
+    octet sum[HELD] = {0};
+    for (int c = 0; c < 4; c++) {
+        const float *row = table + (int64_t)q.row[c][j] * width;
+        for (int k = 0; k < octets; k++)
+            sum[k] += q.weight[2 * c][j] * ((const octet *)row)[k] +
+                      q.weight[2 * c + 1][j] * ((const octet *)(row + width))[k];
+    }
+    for (int k = 0; k < octets; k++) ((octet *)values)[k] = sum[k];
+}
+
+/* sums += weight times values[octets] at the voxels of pixel j. */
+INLINE void scatter(pixels q, int64_t j, int64_t width, const int octets, const float *values,
+                    float *sums) {
+    octet value[HELD];
+    for (int k = 0; k < octets; k++) value[k] = ((const octet *)values)[k];
+    for (int c = 0; c < 4; c++) {
+        float *row = sums + (int64_t)q.row[c][j] * width;
+        for (int k = 0; k < octets; k++) {
+            ((octet *)row)[k] += q.weight[2 * c][j] * value[k];
+            ((octet *)(row + width))[k] += q.weight[2 * c + 1][j] * value[k];
+        }
+    }
+}
+
+/* out[n][volumes][p][2] = slices. Room: ROOM (p + AHEAD) floats; values: [SOME][width]. */
+CLONES void slice_volumes(grid g, particles all, int64_t volumes, int64_t width, float *room,
+                          float *values, const float *table, float *out) {
+    pixels q = lay_out(room, g.p);
+    for (int64_t i = 0; i < all.n; i++, out += volumes * 2 * g.p) {
+        locate(g, all, i, q);
+        for (int64_t from = 0; from < g.p; from += SOME) {
+            const int64_t to = from + SOME < g.p ? from + SOME : g.p;
+            for (int64_t j = from; j < to; j++) {
+                float *own = values + (j - from) * width;
+                for (int c = 0; c < 4; c++)
+                    fetch(table + (int64_t)q.row[c][j + AHEAD] * width, width, 0);
+                int64_t at = 0;
+                for (; at + 8 * HELD <= width; at += 8 * HELD)
+                    gather(q, j, width, HELD, table + at, own + at);
+                if (width - at == 24) gather(q, j, width, 3, table + at, own + at);
+                else if (width - at == 16) gather(q, j, width, 2, table + at, own + at);
+                else if (width - at == 8) gather(q, j, width, 1, table + at, own + at);
+            }
+            for (int64_t c = 0; c < volumes; c++) {
+                float *slice = out + (c * g.p + from) * 2;
+                const float *re = values + c, *im = re + width / 2;
+                for (int64_t j = 0; j < to - from; j++) {
+                    slice[2 * j] = re[j * width];
+                    slice[2 * j + 1] = q.sign[from + j] * im[j * width];
+                }
+            }
+        }
+    }
+}
+
+/* sums[v][width] += adjoint of the slices of residuals[n][volumes][p][2]. Room and values: as
+   above. */
+CLONES void insert_residuals(grid g, particles all, int64_t volumes, int64_t width, float *room,
+                             float *values, const float *residuals, float *sums) {
+    pixels q = lay_out(room, g.p);
+    memset(values, 0, SOME * width * sizeof *values);
+    for (int64_t i = 0; i < all.n; i++, residuals += volumes * 2 * g.p) {
+        locate(g, all, i, q);
+        for (int64_t from = 0; from < g.p; from += SOME) {
+            const int64_t to = from + SOME < g.p ? from + SOME : g.p;
+            for (int64_t c = 0; c < volumes; c++) {
+                const float *residual = residuals + (c * g.p + from) * 2;
+                float *re = values + c, *im = re + width / 2;
+                for (int64_t j = 0; j < to - from; j++) {
+                    re[j * width] = residual[2 * j];
+                    im[j * width] = q.sign[from + j] * residual[2 * j + 1];
+                }
+            }
+            for (int64_t j = from; j < to; j++) {
+                const float *own = values + (j - from) * width;
+                for (int c = 0; c < 4; c++)
+                    fetch(sums + (int64_t)q.row[c][j + AHEAD] * width, width, 1);
+                int64_t at = 0;
+                for (; at + 8 * HELD <= width; at += 8 * HELD)
+                    scatter(q, j, width, HELD, own + at, sums + at);
+                if (width - at == 24) scatter(q, j, width, 3, own + at, sums + at);
+                else if (width - at == 16) scatter(q, j, width, 2, own + at, sums + at);
+                else if (width - at == 8) scatter(q, j, width, 1, own + at, sums + at);
+            }
+        }
+    }
+}
