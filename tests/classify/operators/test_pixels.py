@@ -16,7 +16,6 @@ from emjax.classify.operators.pixels import (
 )
 from tests.classify.double import make_data
 
-
 needs_compiler = pytest.mark.skipif(
     not native.available(), reason="no C compiler when emjax was installed"
 )
