@@ -11,9 +11,12 @@ from emjax.classify.som.images import circular_mask
 from emjax.classify.som.kerdensom import SomOptions
 from emjax.errors import InputError
 from emjax.imaging.particles import Particles
+from emjax.io.fields import UID
 from emjax.io.mrc.header import read_header
 from emjax.io.mrc.resample import resampling_matrix
 from emjax.io.particles.particle_set import ParticleSet
+
+NAMING = (UID, "Number", "Id", "OpticsGroup", "Subset")  # ends of labels whose numbers are names
 
 
 def som_options(options: dict[str, Any]) -> SomOptions:
@@ -69,7 +72,7 @@ def properties_of(table: ParticleSet) -> dict[str, np.ndarray]:
         "shift": np.linalg.norm(table.shifts, axis=1),
     }
     for label in particles.labels:
-        if "Angle" not in label and "Defocus" not in label:
+        if "Angle" not in label and "Defocus" not in label and not label.endswith(NAMING):
             with suppress(InputError):  # a column of text
                 found[label] = particles.numbers(label)
     return {label: values for label, values in found.items() if np.ptp(values) > 0}

@@ -166,3 +166,10 @@ def test_images_that_nothing_aligns_are_refused(inside, particles, options, mess
     if particles.endswith("bare.star"):
         table = input_particles(som_config("right", particles, aligned=True))
         np.testing.assert_array_equal(table.rotations, np.tile(np.eye(3), (N, 1, 1)))
+
+
+def test_numbers_that_are_names_explain_nothing(inside, made):
+    """The uid of a `.cs` file and numbers of groups have no mean."""
+    explained = json.loads(made["cs"].run(chosen(made["cs"])).metrics.read_text())["explained"]
+    assert "shift" in explained
+    assert not any(name.endswith(("Uid", "Number", "OpticsGroup")) for name in explained)
