@@ -64,7 +64,10 @@ def _load() -> ctypes.CDLL | None:
     for function in (library.slice_volumes, library.insert_residuals):
         function.argtypes = [_Grid, _Particles, *2 * [ctypes.c_int64], *4 * [_Pointer]]
         function.restype = None
-    for function in (library.log_likelihoods, library.count_entries, library.insert):
+    library.inner_products.argtypes = [_Grid, _Particles, ctypes.c_int64, *2 * [_Pointer]]
+    for function in (
+        library.log_likelihoods, library.count_entries, library.insert, library.inner_products
+    ):  # fmt: skip
         function.restype = None
     return library
 

@@ -7,6 +7,7 @@ read in order without a scatter.
 from typing import TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCSR
@@ -39,6 +40,10 @@ class MatrixBlock(eqx.Module):
     def slices(self, table: Float[Array, "v w"], n_volumes: int) -> Float[Array, "b c t"]:
         """CPV of every particle and volume of a table, real and imaginary parts as one axis."""
         return _slices(self, table, n_volumes)
+
+    def products(self, slices: Float[Array, "b c t"]) -> Float[Array, "b r c"]:
+        """Inner products of a particle's slices with each other and, last row, with its image."""
+        return _products(self.pixels, slices)
 
     def insert(self, residuals: Float[Array, "b c t"], sums: Sums | None) -> Sums:
         """Sums with Wᵀ of c residual images per particle added; the adjoint of slicing."""
@@ -107,6 +112,12 @@ def _slices(block: MatrixBlock, table: Float[Array, "v w"], n_volumes: int) -> A
     matrix = BCSR(block.slicing, shape=(b * p, block.n_voxels))
     slices = (matrix @ table).reshape(b, p, 2, -1)[..., :n_volumes] * block.signs[..., None]
     return slices.reshape(b, 2 * p, n_volumes).transpose(0, 2, 1)
+
+
+@jax.jit
+def _products(pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"]) -> Array:
+    images = jnp.concatenate([slices, pixels.reshape(len(slices), 1, -1)], 1)
+    return jnp.einsum("brt,bct->brc", images, slices)
 
 
 @eqx.filter_jit

@@ -50,6 +50,17 @@ class PoseBlock:
         )
         return jnp.from_dlpack(out)
 
+    def products(self, slices: Float[Array, "b c t"]) -> Float[Array, "b r c"]:
+        """Inner products of a particle's slices with each other and, last row, with its image."""
+        assert native.library is not None
+        b, c, _ = slices.shape
+        images, out = np.asarray(slices, np.float32, order="C"), _aligned(b, c + 1, c)
+        out[self.located.n :] = 0
+        native.library.inner_products(
+            *self.located.arguments(), c, images.ctypes.data, out.ctypes.data
+        )
+        return jnp.from_dlpack(out)
+
     def insert(self, residuals: Float[Array, "b c t"], sums: Sums | None) -> Sums:
         """Add the adjoint of c residual images per particle to sums in place."""
         assert native.library is not None
@@ -83,7 +94,7 @@ def megabytes(n: int, grid: FourierGrid, wordsize: int) -> float:
 def make_block(particles: Particles, n: int, grid: FourierGrid) -> PoseBlock:
     """A block of particles, of which those after the first n are padding; nothing is computed."""
     present = (np.arange(particles.n) < n).astype(np.float32)
-    images = np.asarray(particles.images * present[:, None], np.complex64)
+    images = np.ascontiguousarray(particles.images * present[:, None], np.complex64)
     pixels = jnp.asarray(images.view(np.float32).reshape(*images.shape, 2))
     # One memory for both.
     shared = replace(particles, images=np.asarray(pixels).view(np.complex64)[..., 0])

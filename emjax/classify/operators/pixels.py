@@ -65,6 +65,10 @@ class PixelBlock(Protocol):
         """CPV of every particle and volume of a table, real and imaginary parts as one axis."""
         ...
 
+    def products(self, slices: Float[Array, "b c t"]) -> Float[Array, "b r c"]:
+        """Inner products of a particle's slices with each other and, last row, with its image."""
+        ...
+
     def insert(self, residuals: Float[Array, "b c t"], sums: Sums | None) -> Sums:
         """Sums with the adjoint of c residual images per particle added; new ones where None."""
         ...

@@ -6,8 +6,10 @@
 
 #define SOME 16 /* pixels between two transpositions */
 #define HELD 4  /* octets that are summed up in registers */
+#define WIDTH 16 /* numbers of an image that are multiplied at once */
 
 typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float vec __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
 INLINE void fetch(const float *rows, int64_t width, const int writing) {
     for (int64_t at = 0; at < 2 * width; at += 16)
@@ -70,6 +72,36 @@ CLONES void slice_volumes(grid g, particles all, int64_t volumes, int64_t width,
                 }
             }
         }
+    }
+}
+
+/* products[n][volumes + 1][volumes] of the slices of a particle with each other, and in the last
+   row with its image. */
+CLONES void inner_products(grid g, particles all, int64_t volumes, const float *slices,
+                           float *products) {
+    const int64_t length = 2 * g.p, whole = length - length % WIDTH;
+    for (int64_t i = 0; i < all.n; i++, slices += volumes * length) {
+        for (int64_t a = 0; a <= volumes; a++) {
+            const float *image = a < volumes ? slices + a * length : all.images + i * length;
+            const int64_t last = a < volumes ? a : volumes - 1;
+            for (int64_t b = 0; b <= last; b += HELD) {
+                const float *other[HELD];
+                float total[HELD] = {0};
+                vec sum[HELD] = {0};
+                for (int k = 0; k < HELD; k++)
+                    other[k] = slices + (b + k < volumes ? b + k : volumes - 1) * length;
+                for (int64_t t = 0; t < whole; t += WIDTH)
+                    for (int k = 0; k < HELD; k++)
+                        sum[k] += *(const vec *)(image + t) * *(const vec *)(other[k] + t);
+                for (int k = 0; k < HELD && b + k <= last; k++) {
+                    for (int w = 0; w < WIDTH; w++) total[k] += sum[k][w];
+                    for (int64_t t = whole; t < length; t++) total[k] += image[t] * other[k][t];
+                    products[a * volumes + b + k] = total[k];
+                    if (a < volumes) products[(b + k) * volumes + a] = total[k];
+                }
+            }
+        }
+        products += (volumes + 1) * volumes;
     }
 }
 

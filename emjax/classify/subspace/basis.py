@@ -63,16 +63,17 @@ class Basis(eqx.Module):
 
 @jax.jit
 def joint_moments(
-    pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"]
+    products: Float[Array, "b r c"],
 ) -> tuple[Float[Array, "b m"], Float[Array, "b m m"], Float[Array, " b"]]:
     """g and G of every particle in all volumes after the first, the mean; and its log-likelihood.
 
     The log-likelihood is that of the mean map without −½|F|².
+
+    Args:
+        products: of the slices with each other and, in the last row, with the image.
     """
-    products = jnp.einsum("bmt,bnt->bmn", slices, slices)
-    correlations = jnp.einsum("bmt,bt->bm", slices, pixels.reshape(len(slices), -1))
-    linear = correlations[:, 1:] - products[:, 1:, 0]
-    return linear, products[:, 1:, 1:], correlations[:, 0] - 0.5 * products[:, 0, 0]
+    linear = products[:, -1, 1:] - products[:, 1:-1, 0]
+    return linear, products[:, 1:-1, 1:], products[:, -1, 0] - 0.5 * products[:, 0, 0]
 
 
 def posterior_moments(
@@ -95,11 +96,12 @@ def _moments(
     pixels: Float[Array, "b p 2"],
     present: Float[Array, " b"],
     slices: Float[Array, "b c t"],
+    products: Float[Array, "b r c"],
     n_free: int,
     second_sum: Float[Array, "f f"],
 ) -> tuple[Float[Array, "b f t"], Float[Array, "f f"], Float[Array, ""]]:
     """Gradient images of the first volumes, Σ E[e eᵀ] of e = [1, z] so far, log-likelihood."""
-    linear, quadratic, baseline = joint_moments(pixels, slices)
+    linear, quadratic, baseline = joint_moments(products)
     mean, covariance, gain = posterior_moments(linear, quadratic)
     e = jnp.concatenate([jnp.ones_like(mean[:, :1]), mean], 1)
     second = e[:, :, None] * e[:, None, :] + jnp.pad(covariance, ((0, 0), (1, 0), (1, 0)))
@@ -133,7 +135,7 @@ def _pass(
     def add(rows: PixelRows, block: PixelBlock) -> float:
         lane, slices = rows.lane, block.slices(table, n_volumes)
         residuals, seconds[lane], likelihood = _moments(
-            block.pixels, block.present, slices, c, seconds[lane]
+            block.pixels, block.present, slices, block.products(slices), c, seconds[lane]
         )
         gradients[lane] = block.insert(residuals, gradients[lane])
         # Sums of millions would round a small gain away; blocks add up in double.
@@ -229,7 +231,7 @@ def order_components(
         return Basis(volumes[0], volumes[1:], history)
     table = to_table(volumes)
     _, block = next(operators.blocks())
-    found = joint_moments(block.pixels, block.slices(table, c))[1]
+    found = joint_moments(block.products(block.slices(table, c)))[1]
     quadratic = np.asarray(jnp.sum(found, 0), np.float64)
     _, vectors = np.linalg.eigh(quadratic)
     rotation = jnp.asarray(vectors[:, ::-1].T.copy(), volumes.real.dtype)

@@ -45,7 +45,7 @@ def project_statistics(
 
     def project(own: PixelRows, block: PixelBlock) -> None:
         rows, m = own.rows, len(own.rows)
-        found = joint_moments(block.pixels, block.slices(table, len(volumes)))
+        found = joint_moments(block.products(block.slices(table, len(volumes))))
         g, big_g, base = (np.asarray(part)[:m] for part in found)
         for scale, feature, offset in zip(scales, features, offsets):
             g_scale, big_scale, gained = marginalise(g, big_g, q, scale, orders)

@@ -14,6 +14,7 @@ from emjax.classify.operators.pixels import (
     make_pixel_operators,
     to_table,
 )
+from emjax.imaging.particles import coarsen
 from tests.classify.double import make_data
 
 needs_compiler = pytest.mark.skipif(
@@ -92,6 +93,9 @@ def test_compiled_slices_are_those_of_the_matrices(prepared, n_volumes):
     compiled, plain = (np.asarray(block.slices(table, n_volumes)) for block in both)
     assert not compiled[13:].any()
     np.testing.assert_allclose(compiled, plain, atol=1e-5 * np.abs(plain).max())
+    products = [np.asarray(block.products(jnp.asarray(plain))) for block in both]
+    np.testing.assert_allclose(*products, atol=1e-5 * np.abs(products[1]).max())
+    assert products[0].shape == (16, n_volumes + 1, n_volumes) and not products[0][13:].any()
     for name in ("pixels", "present"):
         assert np.array_equal(getattr(both[0], name), getattr(both[1], name))
     np.testing.assert_allclose(*(b.weights() for b in both), rtol=1e-5, atol=1e-6)
@@ -115,3 +119,17 @@ def test_a_pose_that_is_not_a_rotation_stays_inside(prepared, value):
     particles = replace(particles, rotations=np.full_like(particles.rotations, value))
     block = pixel_poses.make_block(particles, 16, particles.grid)
     block.insert(block.slices(random_table(particles.grid, 5), 5), None)
+
+
+@needs_compiler
+def test_images_of_fewer_frequencies_lie_in_memory_column_by_column(prepared):
+    coarse = coarsen(prepared[0], prepared[0].radius - 2)
+    part = coarse.take(np.arange(16))
+    assert not part.images.flags.c_contiguous
+    table = random_table(coarse.grid, 3)
+    compiled, plain = (
+        kind.make_block(part, 16, coarse.grid) for kind in (pixel_poses, pixel_matrices)
+    )
+    assert np.array_equal(compiled.pixels, plain.pixels)
+    found, wanted = (np.asarray(block.slices(table, 3)) for block in (compiled, plain))
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())

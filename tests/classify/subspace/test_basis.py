@@ -41,7 +41,7 @@ def test_moments_of_padding_particles_are_nothing(states):
     values = to_table(start(particles, mean, mask)[None])
     for rows, block in operators.blocks():
         slices = block.slices(values, 1)
-        linear, _, log_likelihood = joint_moments(block.pixels, slices)
+        linear, _, log_likelihood = joint_moments(block.products(slices))
         assert linear.shape[1] == 0
         assert not log_likelihood[len(rows) :].any() and log_likelihood[: len(rows)].all()
         assert float(jnp.abs(slices[len(rows) :]).sum()) == 0
