@@ -26,7 +26,7 @@ help:  ## this list
 	if [ -z "$${found:-}" ]; then echo "emjax needs Python 3.11 or later (with venv); none was found" >&2; exit 1; fi; \
 	echo "Creating .venv with $$("$$found" --version)"; "$$found" -m venv .venv
 
-.venv/emjax-ready: pyproject.toml setup.py requirements.lock emjax/classify/operators/native.c emjax/classify/operators/slices.c emjax/classify/operators/locate.h emjax/imaging/insertion.c | .venv/bin/python
+.venv/emjax-ready: pyproject.toml setup.py requirements.lock $(wildcard emjax/*/*.[ch] emjax/*/*/*.[ch]) | .venv/bin/python
 	@echo "Installing emjax and what it needs into .venv (about a minute)"
 	@$(PIP) --editable ".[slurm]"
 	@touch $@

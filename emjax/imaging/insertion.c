@@ -4,20 +4,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "clones.h"
+
 #define AHEAD 16 /* pixels whose voxels are fetched in advance */
 
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float pair __attribute__((vector_size(8), aligned(4), may_alias));
-
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#if __GNUC__ >= 12
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-#else
-#define CLONES
-#endif
 
 const int64_t version = 1; /* of the functions' arguments, as in insertion.py */
 

@@ -8,19 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../../imaging/clones.h"
+
 #define AHEAD 8 /* pixels whose voxels are fetched in advance */
 #define ROOM 15 /* times p + AHEAD floats that the pixels of a particle are laid out in */
 #define INLINE static inline __attribute__((always_inline))
-
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#if __GNUC__ >= 12
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-#else
-#define CLONES
-#endif
 
 typedef struct {
     int64_t p, edge, n_voxels;
