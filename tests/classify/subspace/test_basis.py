@@ -1,5 +1,6 @@
-"""The basis in double precision."""
+"""The basis, mostly in double precision."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -47,15 +48,23 @@ def test_moments_of_padding_particles_are_nothing(states):
         assert float(jnp.abs(slices[len(rows) :]).sum()) == 0
 
 
-def test_any_number_of_threads_gives_the_same_bits(states, monkeypatch):
-    """Blocks are so many that every lane has some."""
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_any_number_of_threads_gives_the_same_bits(states, prepared, monkeypatch, precision):
+    """Blocks are so many that every lane has some; in single precision they are compiled."""
     particles, mean, mask = states
+    double = precision == "double"
+    if not double:
+        particles, map_ = prepared
+        mean, mask = map_.volume, map_.solvent_mask
     monkeypatch.setattr(pixels, "BLOCK_PIXELS", 16 * len(particles.grid.kx))
     found = []
-    for threads in (1, 2, 3, LANES):
-        monkeypatch.setattr(lanes, "threads_at_hand", lambda threads=threads: threads)
-        operators = make_pixel_operators(particles)
-        basis = fit_basis(operators, start(particles, mean, mask), mask, BasisOptions(2, 2))
-        found.append(np.asarray(basis.components))
+    with jax.enable_x64(double):
+        values = start(particles, mean, mask)
+        for threads in (1, 2, 3, LANES):
+            monkeypatch.setattr(lanes, "threads_at_hand", lambda threads=threads: threads)
+            operators = make_pixel_operators(particles)
+            basis = fit_basis(operators, values, mask, BasisOptions(2, 2))
+            found.append(np.asarray(basis.components))
+    assert found[0].dtype == (np.complex128 if double else np.complex64)
     assert len(list(operators.blocks())) >= LANES
     assert all(np.array_equal(found[0], other) for other in found[1:])
