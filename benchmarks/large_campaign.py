@@ -49,6 +49,18 @@ def gigabytes(folder: Path) -> float:
     return sum(sizes.values()) / 1e9
 
 
+def agreement(folder: Path) -> float:
+    """ARI of the consensus classes with the states that the particles were drawn from."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from emjax.io.labels.read import read_labels
+
+    (classes,) = folder.glob("results/*/consensus/particles.star")
+    names, found = read_labels(classes, "rlnImageName")[:2]
+    states = dict(zip(*read_labels(folder / "labels.star", "rlnImageName")[:2], strict=True))
+    return float(adjusted_rand_score([states[name] for name in names.tolist()], found))
+
+
 def run(folder: Path, box_size: int, n: int, states: int) -> bool:
     """Write, estimate and run; print the table; whether the bars hold."""
     large.one("write", folder, str(box_size), str(n), str(states))
@@ -71,6 +83,7 @@ def run(folder: Path, box_size: int, n: int, states: int) -> bool:
         f"| all, Snakemake included; results take {gigabytes(folder / 'results'):.2f} GB | |"
         f" {wall:.0f} | {used.cpu:.0f} | {most:.2f} |\n"
     )
+    print(f"ARI of the consensus with the states that were drawn: {agreement(folder):.3f}")
     if n < FULL[0] or box_size < FULL[1]:
         print(f"No bar is judged below {FULL[0]:,} particles of {FULL[1]} px.")
         return True
