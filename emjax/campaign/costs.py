@@ -7,8 +7,13 @@ compiler, is enough.
 """
 
 import math
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+COMPILED = find_spec("emjax.classify.operators._native") is not None  # found, not loaded
+# Of the prepared images in single precision: blocks of particles, and those of which a basis is
+# fitted. Compiled code keeps images, pixel weights and poses, plain JAX matrices.
+BLOCKS, OPERATORS = (1.6, 1.6) if COMPILED else (16, 18)
 BASE_MB = 2000  # Python, JAX, compiled code
 TABLE_MB = 2e-3  # a particle's row of the particle file, as text
 
@@ -83,19 +88,19 @@ def outliers(facts: Facts) -> Cost:
 
 
 def pixel_operators(facts: Facts, config: dict[str, Any], sets: int = 1) -> Cost:
-    """Fitting a basis, its recipes and held-out folds; operators are kept pixel by pixel.
+    """Fitting a basis, its recipes and held-out folds.
 
     Args:
         facts: of the campaign.
         config: of the campaign.
         sets: of operators at a time: a basis inside one class has its own beside those of all.
     """
-    operators = min(17 * facts.images_mb * sets, 1024 * config["max_memory_gb"])
+    operators = min(OPERATORS * facts.images_mb * sets, 1024 * config["max_memory_gb"])
     # Statistics with the derivatives that pose errors follow; these, and components, as maps.
     memory = facts.always_mb + operators + 3e-3 * facts.n + 1e-3 * facts.map_voxels
-    seconds = facts.n * facts.pixels * 14e-8
+    seconds = facts.n * facts.pixels * 8e-8
     # Its recipes are many small programs, which take long to compile.
-    return Cost(memory, seconds, 20 + 200 * seconds)
+    return Cost(memory, seconds, 20 + 100 * seconds)
 
 
 def consensus(facts: Facts, config: dict[str, Any], runs: int, settled: bool) -> Cost:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from emjax.campaign.costs import Cost, Facts, pixel_operators
+from emjax.campaign.costs import BLOCKS, OPERATORS, Cost, Facts, pixel_operators
 from emjax.campaign.folder import MethodFolder
 from emjax.campaign.methods.base import Batch, Config, Method, portions, seed_list
 from emjax.campaign.methods.subspace import is_c1
@@ -51,9 +51,9 @@ class Em3d(Method):
         tiles = -(-columns // TILE)
         # Neither a run nor a tile is divided.
         widest = -(-max(options["n_classes"]) // TILE)
-        blocks = min(16 * facts.images_mb, limit / 2)
+        blocks = min(BLOCKS * facts.images_mb, limit / 2)
         if options["initial"] in COMPONENTS:
-            blocks = max(blocks, min(17 * facts.images_mb, limit))
+            blocks = max(blocks, min(OPERATORS * facts.images_mb, limit))
         tile = TILE * 140e-6 * facts.voxels
         memory = (
             facts.always_mb
