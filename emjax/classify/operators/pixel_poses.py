@@ -66,7 +66,8 @@ class PoseBlock:
         assert native.library is not None
         c = residuals.shape[1]
         width = 2 * (c + -c % (COLUMNS // 2))
-        rows = np.zeros((self.n_voxels, width), np.float32) if sums is None else np.asarray(sums)
+        rows = np.zeros((self.n_voxels, width), np.float32) if sums is None else sums
+        assert isinstance(rows, np.ndarray)  # JAX's arrays must not be written to
         images = np.asarray(residuals, np.float32, order="C")
         arrays = (self.located.room, self._values(rows), images, rows)
         native.library.insert_residuals(
