@@ -43,7 +43,7 @@ class MatrixBlock(eqx.Module):
 
     def products(self, slices: Float[Array, "b c t"]) -> Float[Array, "b r c"]:
         """Inner products of a particle's slices with each other and, last row, with its image."""
-        return _products(self.pixels, slices)
+        return inner_products(self.pixels, slices)
 
     def insert(self, residuals: Float[Array, "b c t"], sums: Sums | None) -> Sums:
         """Sums with Wᵀ of c residual images per particle added; the adjoint of slicing."""
@@ -115,7 +115,10 @@ def _slices(block: MatrixBlock, table: Float[Array, "v w"], n_volumes: int) -> A
 
 
 @jax.jit
-def _products(pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"]) -> Array:
+def inner_products(
+    pixels: Float[Array, "b p 2"], slices: Float[Array, "b c t"]
+) -> Float[Array, "b r c"]:
+    """Inner products of a particle's slices with each other and, last row, with its image."""
     images = jnp.concatenate([slices, pixels.reshape(len(slices), 1, -1)], 1)
     return jnp.einsum("brt,bct->brc", images, slices)
 

@@ -2,8 +2,8 @@
 
 The engine merges the pixels of a particle at a voxel, which suits posteriors that are one number
 per particle. The gradient of a basis needs residual images, which are added pixel by pixel.
-`pixel_poses` is compiled, for CPUs; `pixel_matrices` is plain JAX, for anything and double
-precision.
+`pixel_poses` is compiled, for CPUs; `pixel_gathers` is for GPUs; `pixel_matrices`, for CPUs too, is
+for double precision and for where no compiler served.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from emjax.classify.operators import native, pixel_matrices, pixel_poses
+from emjax.classify.operators import native, pixel_gathers, pixel_matrices, pixel_poses
 from emjax.classify.operators.lanes import in_lanes
 from emjax.classify.operators.layout import LANES
 from emjax.classify.operators.memory import block_memory
@@ -26,6 +26,7 @@ from emjax.imaging.grids import FourierGrid
 from emjax.imaging.particles import Particles
 
 BLOCK_PIXELS = 30_000  # in one block of particles: its slices stay in the cache
+DEVICE_PIXELS = 2_000_000  # on a GPU: 16 slices of each take 256 MB
 
 Result = TypeVar("Result")
 
@@ -142,8 +143,9 @@ def _operators_within(
     grid = particles.grid
     folds = np.asarray(particles.half if fold_of is None else fold_of)
     pixels = int(grid.kx.shape[0])
+    on_cpu = jax.default_backend() == "cpu"
     # A block adds up as many voxels as the box has, so it should not have fewer pixels.
-    wanted = max(BLOCK_PIXELS, int(grid.kxyz.shape[0])) // pixels
+    wanted = max(BLOCK_PIXELS if on_cpu else DEVICE_PIXELS, int(grid.kxyz.shape[0])) // pixels
     size = max(16, min(wanted, particles.n) // 16 * 16)
     layout = [
         (int(f), np.sort(part))
@@ -152,8 +154,10 @@ def _operators_within(
         for part in np.split(members, range(size, len(members), size))
     ]
     wordsize = particles.take(np.arange(1)).images.dtype.itemsize // 2
-    compiled = native.available() and jax.default_backend() == "cpu" and wordsize == 4
-    kind = pixel_poses if compiled else pixel_matrices
+    compiled = native.available() and wordsize == 4
+    kind = pixel_gathers
+    if on_cpu:
+        kind = pixel_poses if compiled else pixel_matrices
     gigabytes = kind.megabytes(particles.n, grid, wordsize) / 1e3
     kept = count_kept(len(layout), gigabytes / len(layout), room_gb, partly=False)
     store = BlockStore[PixelBlock](particles, [rows for _, rows in layout], size, kept)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emjax.classify.operators import native, pixel_matrices, pixel_poses
+from emjax.classify.operators import native, pixel_gathers, pixel_matrices, pixel_poses
 from emjax.classify.operators.pixels import (
     add_lanes,
     from_table,
@@ -81,18 +81,16 @@ def test_all_blocks_are_kept_or_none(prepared):
     assert half.store.n_held == 0 < whole.store.n_held
 
 
-@needs_compiler
+@pytest.mark.parametrize("kind", [pytest.param(pixel_poses, marks=needs_compiler), pixel_gathers])
 @pytest.mark.parametrize("n_volumes", [1, 4, 9, 15, 16, 17, 36])
-def test_compiled_slices_are_those_of_the_matrices(prepared, n_volumes):
+def test_slices_from_poses_are_those_of_the_matrices(prepared, kind, n_volumes):
     """The last three of 16 particles are padding."""
     particles = prepared[0].take(np.r_[:13, 0, 0, 0])
-    both = [
-        kind.make_block(particles, 13, particles.grid) for kind in (pixel_poses, pixel_matrices)
-    ]
+    both = [made.make_block(particles, 13, particles.grid) for made in (kind, pixel_matrices)]
     table = random_table(particles.grid, n_volumes)
-    compiled, plain = (np.asarray(block.slices(table, n_volumes)) for block in both)
-    assert not compiled[13:].any()
-    np.testing.assert_allclose(compiled, plain, atol=1e-5 * np.abs(plain).max())
+    found, plain = (np.asarray(block.slices(table, n_volumes)) for block in both)
+    assert not found[13:].any()
+    np.testing.assert_allclose(found, plain, atol=1e-5 * np.abs(plain).max())
     products = [np.asarray(block.products(jnp.asarray(plain))) for block in both]
     np.testing.assert_allclose(*products, atol=1e-5 * np.abs(products[1]).max())
     assert products[0].shape == (16, n_volumes + 1, n_volumes) and not products[0][13:].any()

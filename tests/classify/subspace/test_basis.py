@@ -1,5 +1,7 @@
 """The basis, mostly in double precision."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,3 +70,18 @@ def test_any_number_of_threads_gives_the_same_bits(states, prepared, monkeypatch
     assert found[0].dtype == (np.complex128 if double else np.complex64)
     assert len(list(operators.blocks())) >= LANES
     assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+def test_the_fit_of_a_gpu_climbs_as_that_of_the_processor(prepared, monkeypatch):
+    """Computed on the processor, in the way that is taken on a GPU."""
+    particles, mean = prepared
+    values, objectives = start(particles, mean.volume, mean.solvent_mask), []
+    for backend in ("cpu", "gpu"):
+        seen = SimpleNamespace(default_backend=lambda backend=backend: backend)
+        monkeypatch.setattr(pixels, "jax", seen)
+        operators = make_pixel_operators(particles)
+        fit = fit_basis(operators, values, mean.solvent_mask, BasisOptions(2, 4))
+        objectives.append(fit.objective)
+    assert len(list(operators.blocks())) == 2  # one a half-set
+    gains = [np.subtract(found, found[0])[1:] for found in objectives]
+    np.testing.assert_allclose(gains[1], gains[0], rtol=0.01)
