@@ -169,7 +169,7 @@ class Bench:
         together = size * len(blocks)
         tell(
             pixels=self.n_pixels, voxels=v, block_particles=size,
-            host_us_per_particle_made=1e6 * made,
+            us_per_particle_made=1e6 * made,
             e_step_particle_classes_per_s=together * TILE / e_step,
             # Eight voxels of a table of real and imaginary parts for each pixel.
             e_step_gather_tb_per_s=together * self.n_pixels * 8 * 2 * TILE * 4 / e_step / 1e12,
@@ -222,7 +222,7 @@ class Bench:
         tell(log_likelihood_apart_rms=float(np.sqrt(np.mean((gains[0] - gains[1]) ** 2))))
 
     def basis(self) -> None:
-        """Operators made on the host, then iterations with them at hand."""
+        """Blocks made, then iterations with them at hand."""
         particles, d = self.particles(self.sizes.basis), self._grid.box_size
         operators = make_pixel_operators(particles)
         start = time.perf_counter()
@@ -239,7 +239,7 @@ class Bench:
             taken.append(time.perf_counter() - start)
         tell(
             particles=particles.n, share_of_blocks_kept=kept,
-            host_us_per_particle_made=1e6 * made / particles.n,
+            us_per_particle_made=1e6 * made / particles.n,
             iteration_us_per_particle=1e6 * (taken[2] - taken[1]) / 4 / particles.n,
         )  # fmt: skip
 

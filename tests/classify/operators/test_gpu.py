@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from emjax.classify.em3d.expectation import insert_columns
-from emjax.classify.operators import pallas, sparse
+from emjax.classify.operators import pallas, pixel_gathers, pixel_matrices, sparse
 from emjax.classify.operators.backend import choose_backend
 from emjax.classify.operators.memory import block_memory
 from emjax.classify.operators.passes import make_engine
+from emjax.classify.operators.pixels import make_pixel_operators
 from emjax.imaging.maps import slicing_values
 
 pytestmark = [
@@ -46,3 +47,18 @@ def test_kernels_give_the_same_bits_twice(prepared):
 
 def test_blocks_take_the_memory_of_the_gpu():
     assert block_memory(1e-6) > 0.1
+
+
+def test_slices_of_many_volumes_and_their_adjoint_are_those_of_the_matrices(prepared):
+    particles = prepared[0].take(np.arange(32))
+    images = jax.random.normal(jax.random.key(1), (32, 5, 2 * len(particles.grid.kx)))
+    table = jax.random.normal(jax.random.key(2), (len(particles.grid.kxyz), 16))
+    assert type(next(make_pixel_operators(particles).blocks())[1]) is pixel_gathers.GatherBlock
+    both = [
+        kind.make_block(particles, 32, particles.grid) for kind in (pixel_gathers, pixel_matrices)
+    ]
+    for found, wanted in (
+        [block.slices(table, 7) for block in both],
+        [block.insert(images, None) for block in both],
+    ):
+        np.testing.assert_allclose(found, wanted, atol=2e-5 * np.abs(wanted).max())
