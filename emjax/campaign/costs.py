@@ -100,7 +100,7 @@ def pixel_operators(facts: Facts, config: dict[str, Any], sets: int = 1) -> Cost
     memory = facts.always_mb + operators + 3e-3 * facts.n + 1e-3 * facts.map_voxels
     seconds = facts.n * facts.pixels * 8e-8
     # Its recipes are many small programs, which take long to compile.
-    return Cost(memory, seconds, 20 + 100 * seconds)
+    return Cost(memory, seconds, 20 + 150 * seconds)
 
 
 def consensus(facts: Facts, config: dict[str, Any], runs: int, settled: bool) -> Cost:

@@ -6,7 +6,7 @@ per particle. The gradient of a basis needs residual images, which are added pix
 for double precision and for where no compiler served.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
@@ -108,6 +108,28 @@ class PixelOperators:
         )
         return (result for _, result in in_lanes(work, blocks))
 
+    def insert(
+        self,
+        work: Callable[[PixelRows, PixelBlock], tuple[Float[Array, "b c t"], Result]],
+        folds: tuple[int, ...] | None = None,
+    ) -> tuple[Float[Array, "v w"], list[Result]]:
+        """The adjoint of the images that work makes of every block, added up as a table.
+
+        Args:
+            work: gives c images per particle, and what else is wanted of a block.
+            folds: particles to use; all where None.
+        """
+        lanes: list[Sums | None] = [None] * LANES
+
+        def add(rows: PixelRows, block: PixelBlock) -> Result:
+            images, result = work(rows, block)
+            lanes[rows.lane] = block.insert(images, lanes[rows.lane])
+            return result
+
+        results = list(self.in_lanes(add, folds))
+        found = [sums for sums in lanes if sums is not None]
+        return jnp.asarray(sum(found[1:], found[0])), results
+
     def count(self, folds: tuple[int, ...] | None = None) -> int:
         """Particles in some folds."""
         return sum(len(self.store.rows[index]) for index in self._indices(folds))
@@ -177,9 +199,3 @@ def from_table(table: Float[Array, "v w"], n_volumes: int) -> Complex[Array, "c 
     """Inverse of `to_table`."""
     half = table.shape[1] // 2
     return (table[:, :n_volumes] + 1j * table[:, half : half + n_volumes]).T
-
-
-def add_lanes(lanes: Sequence[Sums | None]) -> Float[Array, "v w"]:
-    """The sums of all lanes that had blocks, in their order."""
-    found = [sums for sums in lanes if sums is not None]
-    return jnp.asarray(sum(found[1:], found[0]))

@@ -44,6 +44,15 @@ INLINE void scatter(pixels q, int64_t j, int64_t width, const int octets, const 
     }
 }
 
+/* A whole row of pixel j, as many octets at once as are held: their number is known when compiled. */
+#define BY_OCTETS(work, from, to)                                                     \
+    for (int64_t at = 0; at < width; at += 8 * HELD) {                                \
+        if (width - at == 8) work(q, j, width, 1, (from) + at, (to) + at);            \
+        else if (width - at == 16) work(q, j, width, 2, (from) + at, (to) + at);      \
+        else if (width - at == 24) work(q, j, width, 3, (from) + at, (to) + at);      \
+        else work(q, j, width, HELD, (from) + at, (to) + at);                         \
+    }
+
 /* out[n][volumes][p][2] = slices. Room: ROOM (p + AHEAD) floats; values: [SOME][width]. */
 CLONES void slice_volumes(grid g, particles all, int64_t volumes, int64_t width, float *room,
                           float *values, const float *table, float *out) {
@@ -56,12 +65,7 @@ CLONES void slice_volumes(grid g, particles all, int64_t volumes, int64_t width,
                 float *own = values + (j - from) * width;
                 for (int c = 0; c < 4; c++)
                     fetch(table + (int64_t)q.row[c][j + AHEAD] * width, width, 0);
-                int64_t at = 0;
-                for (; at + 8 * HELD <= width; at += 8 * HELD)
-                    gather(q, j, width, HELD, table + at, own + at);
-                if (width - at == 24) gather(q, j, width, 3, table + at, own + at);
-                else if (width - at == 16) gather(q, j, width, 2, table + at, own + at);
-                else if (width - at == 8) gather(q, j, width, 1, table + at, own + at);
+                BY_OCTETS(gather, table, own)
             }
             for (int64_t c = 0; c < volumes; c++) {
                 float *slice = out + (c * g.p + from) * 2;
@@ -127,12 +131,7 @@ CLONES void insert_residuals(grid g, particles all, int64_t volumes, int64_t wid
                 const float *own = values + (j - from) * width;
                 for (int c = 0; c < 4; c++)
                     fetch(sums + (int64_t)q.row[c][j + AHEAD] * width, width, 1);
-                int64_t at = 0;
-                for (; at + 8 * HELD <= width; at += 8 * HELD)
-                    scatter(q, j, width, HELD, own + at, sums + at);
-                if (width - at == 24) scatter(q, j, width, 3, own + at, sums + at);
-                else if (width - at == 16) scatter(q, j, width, 2, own + at, sums + at);
-                else if (width - at == 8) scatter(q, j, width, 1, own + at, sums + at);
+                BY_OCTETS(scatter, own, sums)
             }
         }
     }

@@ -14,9 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from emjax.classify.operators.layout import LANES
-from emjax.classify.operators.pixel_matrices import Sums
-from emjax.classify.operators.pixels import PixelBlock, PixelOperators, PixelRows, add_lanes
+from emjax.classify.operators.pixels import PixelBlock, PixelOperators, PixelRows
 from emjax.imaging.grids import (
     FourierGrid,
     add_friedel_mates,
@@ -56,17 +54,13 @@ def make_setting(
         variances: prior variance of each volume.
     """
     grid, dtype = operators.grid, mean.real.dtype
-    # Σ over pixels of w² t, where images of the weights w alone are inserted.
-    lanes: list[Sums | None] = [None] * LANES
 
-    def add(rows: PixelRows, block: PixelBlock) -> None:
+    def images_of_weights(_: PixelRows, block: PixelBlock) -> tuple[Array, None]:
         weights = block.weights()
-        images = jnp.stack([weights, jnp.zeros_like(weights)], -1).reshape(len(weights), 1, -1)
-        lanes[rows.lane] = block.insert(images, lanes[rows.lane])
+        return jnp.stack([weights, jnp.zeros_like(weights)], -1).reshape(len(weights), 1, -1), None
 
-    for _ in operators.in_lanes(add, folds):
-        pass
-    majorant = add_lanes(lanes)[:, 0].astype(dtype)
+    # Inserting multiplies by the weights once more: Σ over pixels of w² t.
+    majorant = operators.insert(images_of_weights, folds)[0][:, 0].astype(dtype)
     power = shell_means(jnp.abs(mean) ** 2, grid)
     power = jnp.maximum(power, 1e-6 * jnp.max(power))[grid.voxel_shells]
     return Setting(

@@ -22,12 +22,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from emjax.classify.operators.layout import LANES
-from emjax.classify.operators.pixel_matrices import Sums
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     PixelRows,
-    add_lanes,
     from_table,
     to_table,
 )
@@ -129,22 +127,20 @@ def _pass(
 ) -> _Fit:
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     c, n_volumes = len(volumes), len(volumes) + len(setting.nuisance)
-    gradients: list[Sums | None] = [None] * LANES
     seconds = [jnp.zeros((c, c), table.dtype)] * LANES
 
-    def add(rows: PixelRows, block: PixelBlock) -> float:
-        lane, slices = rows.lane, block.slices(table, n_volumes)
-        residuals, seconds[lane], likelihood = _moments(
-            block.pixels, block.present, slices, block.products(slices), c, seconds[lane]
+    def gradient_images(rows: PixelRows, block: PixelBlock) -> tuple[Array, float]:
+        slices = block.slices(table, n_volumes)
+        residuals, seconds[rows.lane], likelihood = _moments(
+            block.pixels, block.present, slices, block.products(slices), c, seconds[rows.lane]
         )
-        gradients[lane] = block.insert(residuals, gradients[lane])
         # Sums of millions would round a small gain away; blocks add up in double.
-        return float(likelihood)
+        return residuals, float(likelihood)
 
-    likelihood = sum(operators.in_lanes(add, folds))
-    gradient = add_friedel_mates(from_table(add_lanes(gradients), c), setting.grid)
+    gradient, likelihoods = operators.insert(gradient_images, folds)
+    gradient = add_friedel_mates(from_table(gradient, c), setting.grid)
     second = np.asarray(sum(seconds[1:], seconds[0]), np.float64)
-    return _Fit(volumes, gradient, second, likelihood - penalty(volumes, setting))
+    return _Fit(volumes, gradient, second, sum(likelihoods) - penalty(volumes, setting))
 
 
 def _expand(volumes: Complex[Array, "c v"], second: Float[np.ndarray, "c c"]) -> Array:

@@ -13,13 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from emjax.classify.operators.layout import LANES
-from emjax.classify.operators.pixel_matrices import Sums
 from emjax.classify.operators.pixels import (
     PixelBlock,
     PixelOperators,
     PixelRows,
-    add_lanes,
     from_table,
     to_table,
 )
@@ -75,19 +72,17 @@ def _pass(
     table = to_table(jnp.concatenate([volumes, setting.nuisance]))
     k, total = len(volumes), len(volumes) + len(setting.nuisance)
     posteriors = np.zeros((operators.particles.n, k), np.float32)
-    lanes: list[Sums | None] = [None] * LANES
     log_weights = jnp.log(jnp.maximum(jnp.asarray(class_weights, table.dtype), 1e-12))
 
-    def add(own: PixelRows, block: PixelBlock) -> float:
+    def gradient_images(own: PixelRows, block: PixelBlock) -> tuple[Array, float]:
         slices = block.slices(table, total)
         posterior, images, evidence = _moments(block.pixels, block.present, slices, log_weights)
         posteriors[own.rows] = np.asarray(posterior)[: len(own.rows)]
-        lanes[own.lane] = block.insert(images, lanes[own.lane])
-        return float(evidence)
+        return images, float(evidence)
 
-    likelihood = sum(operators.in_lanes(add))
-    gradient = add_friedel_mates(from_table(add_lanes(lanes), k), setting.grid)
-    objective = likelihood - penalty(volumes, setting)
+    gradient, likelihoods = operators.insert(gradient_images)
+    gradient = add_friedel_mates(from_table(gradient, k), setting.grid)
+    objective = sum(likelihoods) - penalty(volumes, setting)
     return _Fit(volumes, class_weights, posteriors, gradient, objective)
 
 

@@ -7,8 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from emjax.classify.operators.pixel_matrices import Sums
-from emjax.classify.operators.pixels import PixelOperators, add_lanes, from_table, to_table
+from emjax.classify.operators.pixels import (
+    PixelBlock,
+    PixelOperators,
+    PixelRows,
+    from_table,
+    to_table,
+)
 from emjax.classify.subspace.ascent import ascent_step, make_setting
 from emjax.classify.subspace.basis import Basis, BasisOptions, fit_basis
 from emjax.classify.subspace.mixture import FitOptions, fit_seeds
@@ -174,14 +179,17 @@ def components_from_coordinates(
     second = jnp.asarray(unit.T @ unit / n)
     for _ in range(iterations):
         table = to_table(volumes)
-        gradient: Sums | None = None
-        for rows, block in operators.blocks():
+
+        def images(
+            own: PixelRows, block: PixelBlock, table: Float[Array, "v w"] = table
+        ) -> tuple[Array, None]:
             factors = np.zeros((len(block.present), q + 1), unit.dtype)
-            factors[: len(rows)] = unit[rows]
+            factors[: len(own.rows)] = unit[own.rows]
             slices = block.slices(table, q + 1)
-            images = _gradient_images(block.pixels, slices, jnp.asarray(factors))
-            gradient = block.insert(images, gradient)
-        total = add_friedel_mates(from_table(add_lanes([gradient]), q + 1), operators.grid)
+            return _gradient_images(block.pixels, slices, jnp.asarray(factors)), None
+
+        gradient = operators.insert(images)[0]
+        total = add_friedel_mates(from_table(gradient, q + 1), operators.grid)
         volumes = volumes + ascent_step(total, volumes, second, setting)
     return volumes[1:]
 
